@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The table in the segment in which every reader, in whatever process, writes the csn of the snapshot that it reads: a
+// pin. What a pinned snapshot can see is not reclaimed.
+//
+// Invariants
+//   I1  A reader that has pinned csn S, and after that still saw published == S, is seen by every scan that the writer
+//       starts after publishing a csn > S. (Both sides use sequentially consistent stores and loads: the pin is stored
+//       before published is read again, published is stored before pins are scanned.)
+//   I2  A place is owned by one process id at a time; a dead process's places are taken back by reap().
+// Threads: claim, pin, unpin, release from anywhere, lock-free; scan and reap by the writer.
+#pragma once
+#include <atomic>
+#include <vector>
+
+#include "storage/segment.hpp"
+
+namespace exdb {
+
+/// In the segment; one cache line a reader.
+struct alignas(64) ReaderPlace {
+  std::atomic<std::uint64_t> owner;   ///< process id << 32 | start stamp of the process; 0 = free
+  std::atomic<std::uint64_t> pinned;  ///< csn + 1; 0 = nothing pinned
+};
+
+class ReaderTable {
+ public:
+  static std::size_t bytes_for(std::uint32_t places) { return sizeof(ReaderPlace) * places; }
+  /// `table` lies in zeroed segment memory of bytes_for(places) bytes.
+  ReaderTable(ReaderPlace* table, std::uint32_t places, const std::atomic<std::uint64_t>* published)
+      : table_(table), places_(places), published_(published) {}
+
+  /// A free place for this process. Fails with no_memory, naming the limit and db_max_connections, when all are taken.
+  Result<std::uint32_t> claim();
+  void release(std::uint32_t place);
+
+  /// Pins the newest published csn at `place` and returns it. Wait-free but for a publish in between.
+  Csn pin(std::uint32_t place);
+  /// Pins a csn that is pinned already by another place of this process (which must stay so during the call).
+  void pin_also(std::uint32_t place, Csn csn);
+  void unpin(std::uint32_t place);
+
+  /// All pinned csns, ascending, each once.
+  void scan(std::vector<Csn>& pins) const;
+  /// Takes back the places of processes that are gone; returns how many.
+  std::uint32_t reap();
+
+ private:
+  ReaderPlace* table_;
+  std::uint32_t places_;
+  const std::atomic<std::uint64_t>* published_;
+};
+
+}  // namespace exdb
