@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// A row: one object as one contiguous byte string, the same in memory, on the wire and on disk. The
+// fixed part (a bitmap of presence bits, then every field at its aligned offset, structs and arrays
+// inline) comes first; strings, blobs and vectors are a Reference in the fixed part to bytes in the
+// tail behind it.
+//
+// Not a serialisation library's format: reading a field must be one load at a constant offset, a
+// numeric vector must be readable in place, and equal values must have equal bytes (replicas
+// compare rows by hash).
+//
+// Invariants
+//   R1  A reference is {0, 0} when empty; else its bytes lie within the row. offset counts from the
+//   row's start,
+//       `length` is bytes for string and blob, elements for a vector.
+//   R2  What is absent (null, an absent struct) is all zero bytes; padding is zero.
+//   R3  Canonical form: the tail holds the referenced bytes in the order of the fields, depth
+//   first, a vector's block
+//       before what its elements refer to, with no gap but alignment: 64 for vectors of scalars, 8
+//       for other vectors, 1 for strings and blobs. So equal values have equal bytes, and no byte
+//       is referred to twice.
+//   R4  A row is at most 4 GiB - 1.
+// Threads: a RowView reads bytes it does not own; a RowBuilder is used by one thread at a time.
+// Failure: setters throw Error (99 for a value that does not fit, 803 for an unknown field, 2002
+// for a row beyond R4) and leave the row as it was. A RowView trusts its bytes: those from
+// elsewhere go through validate_row first.
+#pragma once
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "exdb/schema.hpp"
+#include "exdb/value.hpp"
+
+namespace exdb {
+
+inline constexpr std::uint32_t vector_alignment = 64;
+inline constexpr std::uint64_t row_bytes_max = 0xffff'ffff;
+
+struct Reference {
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+};
+
+/// Reads a row. The bytes must be canonical or a RowBuilder's own, aligned to 8 (to 64 when vectors
+/// are read in place).
+class RowView {
+ public:
+  RowView() = default;
+  RowView(const ClassDef& type, Bytes row) : type_(&type), row_(row) {}
+
+  [[nodiscard]] const ClassDef& type() const { return *type_; }
+  [[nodiscard]] Bytes bytes() const { return row_; }
+
+  /// One load, or one load and a pointer. Zero or empty for null. Precondition: the handle is of
+  /// this row's class.
+  template <class T>
+  [[nodiscard]] T get(const Field<T>& field) const;
+  template <class T>
+  [[nodiscard]] bool is_null(const Field<T>& field) const {
+    return !present(field.presence());
+  }
+
+  /// Any field; arrays and vectors as lists, structs as records. Throws Error 803 for an unknown
+  /// field. A path goes through structs and elements: "month", "origin.airport", "legs[2].airport",
+  /// "samples[7]"; an index beyond the end throws Error 99. Through an absent struct it gives null.
+  [[nodiscard]] Value value(std::string_view path) const;
+  /// A top-level field of this row's class.
+  [[nodiscard]] Value value(const FieldDef& field) const;
+  /// All top-level fields.
+  [[nodiscard]] ValueRecord values() const;
+
+  /// The elements of an array or vector of scalars in place. Throws Error 99 for a field of another
+  /// shape.
+  [[nodiscard]] RawArray raw(std::string_view path) const;
+  [[nodiscard]] RawArray raw(const FieldDef& field) const;
+
+  /// `bit` as FieldPlace::presence; true for -1.
+  [[nodiscard]] bool present(std::int64_t bit) const {
+    return bit < 0 || (std::to_integer<unsigned>(row_[std::size_t(bit) / 8]) >> (bit % 8) & 1) != 0;
+  }
+  template <class T>
+  [[nodiscard]] T load(std::size_t offset) const {
+    T value;
+    std::memcpy(&value, row_.data() + offset, sizeof value);
+    return value;
+  }
+  /// Text of the string or char<n> field, bytes of the binary<n> or blob field, at `offset` from
+  /// the row's start.
+  [[nodiscard]] std::string_view text_at(const FieldDef& field, std::size_t offset) const;
+  [[nodiscard]] Bytes bytes_at(const FieldDef& field, std::size_t offset) const;
+
+ private:
+  const ClassDef* type_ = nullptr;
+  Bytes row_;
+};
+
+/// Writes a row. Holds a working buffer: a row whose tail may have gaps. Reusable by reset(), so
+/// that a loop over many rows allocates nothing once warm.
+class RowBuilder {
+ public:
+  /// A new object: RecordDef::defaults.
+  explicit RowBuilder(const ClassDef& type) { reset(type); }
+  /// Starts from an existing, valid row.
+  RowBuilder(const ClassDef& type, Bytes row) { reset(type, row); }
+  void reset(const ClassDef& type);
+  void reset(const ClassDef& type, Bytes row);
+
+  /// The row as set so far; valid until the next change.
+  [[nodiscard]] RowView view() const { return {*type_, buffer_}; }
+
+  template <class T>
+  void set(const Field<T>& field, std::type_identity_t<T> value);
+  /// Path as in RowView::value. Setting a field of an absent struct makes the struct present; null
+  /// makes a nullable field null and an optional struct absent. A list sets a whole vector, or a
+  /// whole array (of exactly its length); a record sets a whole struct: fields it does not name get
+  /// their defaults.
+  void set(std::string_view path, const Value& value);
+  void set(const FieldDef& field, const Value& value);
+  /// All elements of an array or vector of scalars from contiguous bytes of storage_of(its type)
+  /// elements. `type` is what the caller's bytes are; it must be the field's storage.
+  void set_raw(std::string_view path, FieldType type, Bytes elements);
+  void set_raw(const FieldDef& field, FieldType type, Bytes elements);
+  /// The object's own id; only the database gives it. No effect on a class without one.
+  void set_autoid(std::uint64_t id);
+
+  /// The canonical bytes; valid until the next change. The builder may go on being used.
+  [[nodiscard]] Bytes finish();
+
+ private:
+  friend class RowWriter;
+  void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
+  void store_bytes(const FieldPlace& place, Bytes value);
+  void store_elements(const FieldPlace& place, Bytes elements, std::size_t count);
+
+  const ClassDef* type_ = nullptr;
+  std::vector<std::byte> buffer_;
+  std::vector<std::byte> spare_;
+  bool canonical_ = true;
+  std::size_t compact_at_ =
+      0;  // buffer size beyond which gaps are squeezed out: twice what was live the last time
+};
+
+/// Whether these bytes are a canonical row of this class: R1 to R4, valid enumerators, booleans,
+/// times and UTF-8, and no index key beyond key_bytes_limit. Reads nothing outside `row`, whatever
+/// it holds. Cost: one pass over the row.
+Status validate_row(const ClassDef& type, std::span<const IndexDef> indexes, Bytes row);
+Status validate_row(const Dictionary& dictionary, ClassId type, Bytes row);
+
+// ---- the fast path ----
+
+template <class T>
+T RowView::get(const Field<T>& field) const {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return load<T>(field.offset());
+  } else if constexpr (std::is_same_v<T, std::string_view>) {
+    return text_at(*field.place().field, field.offset());
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    return bytes_at(*field.place().field, field.offset());
+  } else {
+    using Element = typename T::value_type;
+    if (const auto bytes = field.inline_bytes())
+      return {reinterpret_cast<const Element*>(row_.data() + field.offset()),
+              bytes / sizeof(Element)};
+    const auto ref = load<Reference>(field.offset());
+    return {reinterpret_cast<const Element*>(row_.data() + ref.offset), ref.length};
+  }
+}
+
+template <class T>
+void RowBuilder::set(const Field<T>& field, std::type_identity_t<T> value) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    store_scalar(field.place(), &value, sizeof value);
+  } else if constexpr (std::is_same_v<T, std::string_view>) {
+    store_bytes(field.place(), as_bytes(value));
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    store_bytes(field.place(), value);
+  } else {
+    store_elements(field.place(), std::as_bytes(value), value.size());
+  }
+}
+
+}  // namespace exdb
