@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Connection, Object and Cursor: work with a database, one transaction at a time on a connection.
+//
+// Threads: a connection, its objects and cursors are used by one thread at a time; many connections may be open.
+// Failure: misuse throws Error (no transaction, a field that does not exist, a value that does not fit, use after close)
+//   and leaves the transaction as it was. Objects and cursors end with their transaction; using one later throws
+//   invalid_handle.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "exdb/schema.hpp"
+#include "exdb/transaction.hpp"
+#include "exdb/value.hpp"
+
+namespace exdb {
+
+class Connection;
+class RowView;
+class RowBuilder;
+struct DatabaseCore;
+struct TransactionState;
+struct ViewPin;
+
+/// The product's numbers.
+enum class Operation : int {
+  less_than = 1,
+  less_or_equals = 2,
+  equals = 3,
+  greater_or_equals = 4,
+  greater_than = 5,
+  prefix_match = 10,
+};
+
+/// One row within the transaction in which it was found or made.
+class Object {
+ public:
+  Object() = default;
+  [[nodiscard]] const ClassDef& type() const;
+  [[nodiscard]] bool valid() const;  ///< its transaction is open and it has not been removed
+
+  /// The row as this transaction sees it. A view: until the next write to this object, or the end of the transaction.
+  [[nodiscard]] RowView row() const;
+  /// The same, with a hold on what it shows: the bytes stay as they are for as long as the returned holder lives, beyond the
+  /// end of the transaction. Costs a pin, shared by all of one transaction.
+  [[nodiscard]] RowView row(std::shared_ptr<const void>& hold) const;
+  /// Field by path: "month", "origin.airport", "samples[2]".
+  [[nodiscard]] Value get(std::string_view path) const;
+  template <class T>
+  [[nodiscard]] T get(const Field<T>& field) const;
+
+  /// Writes need a transaction that may write. Visible to this transaction's reads and searches at once.
+  void set(std::string_view path, const Value& value);
+  void set(const FieldDef& field, const Value& value);
+  void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
+  template <class T>
+  void set(const Field<T>& field, std::type_identity_t<T> value);
+  void remove();
+
+  /// The same row?
+  bool operator==(const Object& other) const;
+
+ private:
+  friend class Connection;
+  friend class Cursor;
+  friend struct TransactionState;
+  RowBuilder& writable();
+  TransactionState* state_ = nullptr;
+  std::uint64_t generation_ = 0;  ///< of the transaction
+  ClassId class_;
+  std::uint64_t row_ = 0;         ///< slot, or number of a new row with the top bit set
+};
+
+/// A position among the rows of a class in the order of an index. Over a list, hash or autoid index (and without one) rows
+/// come in storage order. Rows that the transaction itself inserts, changes or removes while the cursor is open are seen
+/// as they are when the cursor passes.
+class Cursor {
+ public:
+  Cursor() = default;
+  ~Cursor();
+  Cursor(Cursor&&) noexcept;
+  Cursor& operator=(Cursor&&) noexcept;
+
+  /// The row with this key (the first of several), or nothing. A key of several parts needs all of them.
+  std::optional<Object> find(std::span<const Value> key);
+  /// Positions before the first match; next() then gives the match itself first, and goes on through all rows that match:
+  /// upward for equals, greater and prefix_match, downward from the largest for the less operations. False when nothing
+  /// matches. A tree takes the leading parts of its key; a hash takes equals and the whole key only.
+  bool search(Operation operation, std::span<const Value> key);
+  /// Move and give the row there, or nothing at an end. first() and last() drop the bounds of a search.
+  std::optional<Object> first();
+  std::optional<Object> last();
+  std::optional<Object> next();
+  std::optional<Object> prev();
+  /// The row that the last move gave.
+  [[nodiscard]] std::optional<Object> current() const;
+  void close();
+  [[nodiscard]] bool is_open() const;
+
+ private:
+  friend class Connection;
+  struct Inside;
+  explicit Cursor(std::unique_ptr<Inside> inside);
+  std::unique_ptr<Inside> inside_;
+};
+
+struct ConnectionStatistics {
+  std::uint64_t committed = 0, aborted = 0, conflicts = 0, rolled_back = 0, read_only = 0;
+};
+
+class Connection {
+ public:
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Throws transaction_active when one is open. Blocks for at_least, fresh and exclusive only.
+  void start(const TransactionOptions& options = {});
+  /// Ends the transaction: sends what was written (if anything) and waits for its place in the order. Blocks for about one
+  /// exchange. NOT collective.
+  CommitResult commit();
+  /// Sends what was written and returns; the connection may start the next transaction at once, whose snapshot may not
+  /// have it yet. At most one such commit is on its way: the next commit(), commit_later() or wait() first takes it.
+  void commit_later();
+  /// The result of commit_later(). Blocks. Throws transaction_not_active when there is none.
+  CommitResult wait();
+  void rollback();
+  [[nodiscard]] bool in_transaction() const;
+  [[nodiscard]] Csn snapshot() const;  ///< of the open transaction
+
+  Object create(const ClassDef& type);
+  void remove(const Object& object);
+  /// Removes all rows of the class that the transaction sees; returns how many.
+  std::uint64_t delete_all(const ClassDef& type);
+
+  std::optional<Object> find(const IndexDef& index, std::span<const Value> key);
+  /// One result a key, in order; much faster than one by one on large data.
+  std::vector<std::optional<Object>> find_many(const IndexDef& index, std::span<const std::vector<Value>> keys);
+  /// Over `index`, or over all rows in storage order.
+  Cursor cursor(const ClassDef& type, const IndexDef* index = nullptr);
+  /// Rows of the class that the transaction sees. Cost: a scan.
+  std::uint64_t count(const ClassDef& type);
+
+  /// Drives the cluster in this thread until it stops. Throws cluster_not_initialized without a cluster.
+  void listen();
+  /// Says that this node is done; returns after ALL nodes have said so or are gone. Throws cluster_not_initialized without a
+  /// cluster, and refuses while this connection has a transaction open.
+  void stop();
+  /// Rolls back what is open. Idempotent.
+  void close();
+  [[nodiscard]] bool is_open() const;
+  [[nodiscard]] ConnectionStatistics statistics() const;
+
+ private:
+  friend class Database;
+  explicit Connection(std::shared_ptr<DatabaseCore> core);
+  std::unique_ptr<TransactionState> state_;
+};
+
+}  // namespace exdb
