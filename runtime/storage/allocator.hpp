@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Gives out the memory of a Segment: cells of size classes for small things, runs of pages for big ones. Its own books
-// are kept in the writer's private memory, for only the writer allocates; a reader never needs them.
+// Gives out the memory of a Segment: cells of size classes for small things, runs of pages for big
+// ones. Its own books are kept in the writer's private memory, for only the writer allocates; a
+// reader never needs them.
 //
 // Invariants
-//   I1  A cell of a Stable pool is, for ever, a cell of that pool and of that size: a reader that still holds the
-//       offset of a freed cell reads some cell of the same type, never something else (see version.hpp).
-//   I2  The first 8 bytes of a free Stable cell are zero, and become non-zero only by the owner's own release store.
-//   I3  allocate() gives cells aligned to 8 bytes, and to 64 bytes when `bytes` >= 4096.
+//   I1  A cell of a Stable pool is, for ever, a cell of that pool and of that size: a reader that
+//   still holds the
+//       offset of a freed cell reads some Stable cell, never something else. Its kind is told by
+//       its third word (see Version in slots.hpp): a kind of cell whose third word can be an offset
+//       must not share walkers with another.
+//   I2  The first 8 bytes of a free Stable cell are zero, and become non-zero only by the owner's
+//   own release store. I3  Cells are aligned to 16 bytes, and to 64 when `bytes` > 224; above 4096
+//   bytes, to 4096. I4  Free page runs never touch each other nor the end of what was given out:
+//   neighbours are joined at once.
 // Threads: the writer only.
-// Failure: a segment that cannot grow throws Error(no_memory) from allocate(); nothing has changed then.
+// Failure: a segment that cannot grow throws Error(no_memory) from allocate(); nothing has changed
+// then.
 #pragma once
 #include <array>
 #include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "storage/segment.hpp"
@@ -37,18 +46,29 @@ class Allocator {
   /// The size that a request really takes: what a caller may use of it.
   static std::size_t rounded(std::size_t bytes);
 
+  /// Given out and not freed yet, as rounded().
   [[nodiscard]] std::size_t bytes_used() const { return used_; }
 
  private:
-  struct SizeClasses;  // free lists, one a class
+  static constexpr unsigned classes = 28;  ///< 16 to 4096 bytes, four a doubling
+  struct Pool {
+    std::vector<Offset> free;
+    Offset fresh = 0;  ///< of the slab that is being cut up: its first cell never given out
+    Offset fresh_end = 0;
+  };
+  static unsigned class_of(std::size_t bytes);
+  static std::size_t class_bytes(unsigned size_class);
+  Offset take_cell(Pool& pool, std::size_t cell_bytes);
   Offset take_pages(std::size_t bytes);
+  void give_pages(Offset offset, std::size_t bytes);
+  void add_run(Offset offset, std::size_t bytes);
+  void drop_run(Offset offset, std::size_t bytes);
 
   Segment& segment_;
   Offset end_;  ///< first byte never given out
   std::size_t used_ = 0;
-  static constexpr std::size_t classes_max = 64;
-  std::array<std::vector<Offset>, classes_max> cells_, stable_cells_;
-  std::multimap<std::size_t, Offset> runs_by_size_;
+  std::array<Pool, classes> cells_, stable_cells_;
+  std::set<std::pair<std::size_t, Offset>> runs_by_size_;
   std::map<Offset, std::size_t> runs_by_offset_;
 };
 

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The table in the segment in which every reader, in whatever process, writes the csn of the snapshot that it reads: a
-// pin. What a pinned snapshot can see is not reclaimed.
+// The table in the segment in which every reader, in whatever process, writes the csn of the
+// snapshot that it reads: a pin. What a pinned snapshot can see is not reclaimed.
 //
 // Invariants
-//   I1  A reader that has pinned csn S, and after that still saw published == S, is seen by every scan that the writer
-//       starts after publishing a csn > S. (Both sides use sequentially consistent stores and loads: the pin is stored
-//       before published is read again, published is stored before pins are scanned.)
-//   I2  A place is owned by one process id at a time; a dead process's places are taken back by reap().
+//   I1  A reader that has pinned csn S, and after that still saw published == S, is seen by every
+//   scan that the writer
+//       starts after publishing a csn > S. (Both sides use sequentially consistent stores and
+//       loads: the pin is stored before published is read again, published is stored before pins
+//       are scanned.)
+//   I2  A place is owned by one process at a time; a dead process's places are taken back by
+//   reap(). A process is known by
+//       its id and its start time, so a process that got the id of a dead one is not taken for it.
+//   I3  A place in use lies below the high-water mark, so scan() of few readers looks at few
+//   places. I4  A pin handed on by pin_also() is seen by every scan that returns true, however the
+//   two places lie: such a scan
+//       ran from end to end without a pin_also() in between.
 // Threads: claim, pin, unpin, release from anywhere, lock-free; scan and reap by the writer.
+// Failure: a process that dies at any instruction leaves places that reap() takes back.
 #pragma once
 #include <atomic>
 #include <vector>
@@ -26,27 +35,42 @@ struct alignas(64) ReaderPlace {
 
 class ReaderTable {
  public:
-  static std::size_t bytes_for(std::uint32_t places) { return sizeof(ReaderPlace) * places; }
-  /// `table` lies in zeroed segment memory of bytes_for(places) bytes.
-  ReaderTable(ReaderPlace* table, std::uint32_t places, const std::atomic<std::uint64_t>* published)
-      : table_(table), places_(places), published_(published) {}
+  static std::size_t bytes_for(std::uint32_t places) {
+    return sizeof(Head) + sizeof(ReaderPlace) * places;
+  }
+  /// `table` lies in zeroed segment memory of bytes_for(places) bytes, aligned to 64.
+  ReaderTable(void* table, std::uint32_t places, const std::atomic<std::uint64_t>* published)
+      : head_(static_cast<Head*>(table)),
+        table_(reinterpret_cast<ReaderPlace*>(head_ + 1)),
+        places_(places),
+        published_(published) {}
 
-  /// A free place for this process. Fails with no_memory, naming the limit and db_max_connections, when all are taken.
+  /// A free place for this process, the lowest. Fails with no_memory, naming the limit and
+  /// db_max_connections, when all are taken.
   Result<std::uint32_t> claim();
   void release(std::uint32_t place);
 
-  /// Pins the newest published csn at `place` and returns it. Wait-free but for a publish in between.
+  /// Pins the newest published csn at `place` and returns it. Wait-free but for a publish in
+  /// between.
   Csn pin(std::uint32_t place);
-  /// Pins a csn that is pinned already by another place of this process (which must stay so during the call).
+  /// Pins a csn that is pinned already by another place of this process (which must stay so during
+  /// the call).
   void pin_also(std::uint32_t place, Csn csn);
   void unpin(std::uint32_t place);
 
-  /// All pinned csns, ascending, each once.
-  void scan(std::vector<Csn>& pins) const;
-  /// Takes back the places of processes that are gone; returns how many.
+  /// All pinned csns, ascending, each once. False when readers hand pins on so fast that no sure
+  /// answer could be had: then nothing may be reclaimed by it.
+  [[nodiscard]] bool scan(std::vector<Csn>& pins) const;
+  /// Takes back the places of processes that are gone; returns how many. One system call a place in
+  /// use.
   std::uint32_t reap();
 
  private:
+  struct alignas(64) Head {
+    std::atomic<std::uint64_t> high_water;  ///< one above the highest place ever claimed
+    std::atomic<std::uint64_t> handed_on;   ///< number of pin_also() calls
+  };
+  Head* head_;
   ReaderPlace* table_;
   std::uint32_t places_;
   const std::atomic<std::uint64_t>* published_;

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "storage/reader_table.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace exdb {
+
+namespace {
+
+struct ProcessState {
+  bool known = false;
+  bool ended = false;  ///< a zombie that nobody has waited for yet
+  std::uint32_t start = 0;
+};
+
+/// From /proc/<pid>/stat (proc(5)): field 3 state, 20 number of threads, 22 start time.
+ProcessState state_of(std::uint32_t pid) {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%u/stat", pid);
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {};
+  char text[1024];
+  const auto length = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (length <= 0) return {};
+  text[length] = '\0';
+  // The command (field 2) may hold blanks and parentheses itself: what follows its last parenthesis
+  // counts.
+  const char* at = std::strrchr(text, ')');
+  if (at == nullptr || at[1] == '\0') return {};
+  const char state = at[2];
+  unsigned long long threads = 0, start = 0;
+  for (int field = 2; field < 22 && at != nullptr; ++field) {
+    at = std::strchr(at + 1, ' ');
+    if (at != nullptr && field + 1 == 20) threads = std::strtoull(at + 1, nullptr, 10);
+    if (at != nullptr && field + 1 == 22) start = std::strtoull(at + 1, nullptr, 10);
+  }
+  if (at == nullptr) return {};
+  // A process whose first thread has ended before the others shows as a zombie, too, and lives.
+  return {true, (state == 'Z' || state == 'X') && threads <= 1, static_cast<std::uint32_t>(start)};
+}
+
+std::uint64_t owner_of_this_process() {
+  static std::atomic<std::uint64_t> cached{0};
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  auto owner = cached.load(std::memory_order_relaxed);
+  if (owner >> 32 != pid) {  // first call, or a child of the process that asked before
+    owner = std::uint64_t{pid} << 32 | state_of(pid).start;
+    cached.store(owner, std::memory_order_relaxed);
+  }
+  return owner;
+}
+
+bool gone(std::uint64_t owner) {
+  const auto pid = static_cast<std::uint32_t>(owner >> 32);
+  if (::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) return true;
+  const auto state = state_of(pid);
+  if (!state.known) return false;
+  const auto start = static_cast<std::uint32_t>(owner);
+  return state.ended || (start != 0 && state.start != start);
+}
+
+}  // namespace
+
+Result<std::uint32_t> ReaderTable::claim() {
+  const auto owner = owner_of_this_process();
+  for (std::uint32_t place = 0; place < places_; ++place) {
+    std::uint64_t nobody = 0;
+    if (table_[place].owner.load(std::memory_order_relaxed) != 0 ||
+        !table_[place].owner.compare_exchange_strong(nobody, owner)) {
+      continue;
+    }
+    auto mark = head_->high_water.load();
+    while (mark <= place && !head_->high_water.compare_exchange_weak(mark, place + 1)) {
+    }
+    return place;
+  }
+  return {ErrorCode::no_memory,
+          "all " + std::to_string(places_) +
+              " places for open snapshots are taken: end snapshots and connections that are no "
+              "longer needed, or raise db_max_connections"};
+}
+
+void ReaderTable::release(std::uint32_t place) {
+  table_[place].pinned.store(0);
+  table_[place].owner.store(0);
+}
+
+Csn ReaderTable::pin(std::uint32_t place) {
+  auto& pinned = table_[place].pinned;
+  for (auto csn = published_->load();;) {
+    pinned.store(csn + 1);
+    const auto now = published_->load();
+    if (now == csn) return {csn};
+    csn = now;
+  }
+}
+
+void ReaderTable::pin_also(std::uint32_t place, Csn csn) {
+  table_[place].pinned.store(csn.value + 1);
+  head_->handed_on.fetch_add(1);
+}
+
+void ReaderTable::unpin(std::uint32_t place) { table_[place].pinned.store(0); }
+
+bool ReaderTable::scan(std::vector<Csn>& pins) const {
+  // Without the counter a scan could pass the new place before the pin is there, and reach the old
+  // one after it left.
+  constexpr int tries = 8;
+  for (int attempt = 0; attempt < tries; ++attempt) {
+    pins.clear();
+    const auto handed_on = head_->handed_on.load();
+    const auto end = head_->high_water.load();
+    for (std::uint64_t place = 0; place < end; ++place) {
+      if (const auto pinned = table_[place].pinned.load(); pinned != 0)
+        pins.push_back({pinned - 1});
+    }
+    if (head_->handed_on.load() != handed_on) continue;
+    std::sort(pins.begin(), pins.end());
+    pins.erase(std::unique(pins.begin(), pins.end()), pins.end());
+    return true;
+  }
+  return false;
+}
+
+std::uint32_t ReaderTable::reap() {
+  std::uint32_t reaped = 0;
+  const auto end = head_->high_water.load();
+  for (std::uint64_t place = 0; place < end; ++place) {
+    const auto owner = table_[place].owner.load();
+    if (owner == 0 || !gone(owner)) continue;
+    release(static_cast<std::uint32_t>(place));
+    ++reaped;
+  }
+  return reaped;
+}
+
+}  // namespace exdb
