@@ -59,9 +59,9 @@ void Allocator::free(Offset offset, std::size_t bytes) {
   used_ -= size;
 }
 
-Offset Allocator::allocate_stable(std::size_t bytes) {
+Offset Allocator::allocate_stable(std::size_t bytes, StablePool which) {
   EXDB_ASSERT(bytes <= stable_bytes_max, "Stable cells have an upper size");
-  auto& pool = stable_cells_[class_of(bytes)];
+  auto& pool = stable_pool(bytes, which);
   const auto size = rounded(bytes);
   const bool fresh = pool.free.empty();
   const auto offset = take_cell(pool, size);
@@ -73,13 +73,13 @@ Offset Allocator::allocate_stable(std::size_t bytes) {
   return offset;
 }
 
-void Allocator::free_stable(Offset offset, std::size_t bytes) {
+void Allocator::free_stable(Offset offset, std::size_t bytes, StablePool which) {
   const auto size = rounded(bytes);
   EXDB_ASSERT(
       bytes <= stable_bytes_max && offset % 16 == 0 && offset + size <= end_ && size <= used_,
       "what is freed was allocated");
   std::atomic_ref(*segment_.at<std::uint64_t>(offset)).store(0, std::memory_order_release);
-  stable_cells_[class_of(bytes)].free.push_back(offset);
+  stable_pool(bytes, which).free.push_back(offset);
   used_ -= size;
 }
 

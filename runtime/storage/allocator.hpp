@@ -7,10 +7,8 @@
 //
 // Invariants
 //   I1  A cell of a Stable pool is, for ever, a cell of that pool and of that size: a reader that
-//   still holds the
-//       offset of a freed cell reads some Stable cell, never something else. Its kind is told by
-//       its third word (see Version in slots.hpp): a kind of cell whose third word can be an offset
-//       must not share walkers with another.
+//       still holds the offset of a freed cell reads some cell of the same type, never something
+//       else.
 //   I2  The first 8 bytes of a free Stable cell are zero, and become non-zero only by the owner's
 //   own release store. I3  Cells are aligned to 16 bytes, and to 64 when `bytes` > 224; above 4096
 //   bytes, to 4096. I4  Free page runs never touch each other nor the end of what was given out:
@@ -29,6 +27,12 @@
 
 namespace exdb {
 
+/// Cells of different types never share memory, for a walker may stand on a cell that was recycled.
+enum class StablePool : std::uint8_t {
+  records,   ///< of root records (ordered_index.hpp)
+  versions,  ///< of rows (slots.hpp)
+};
+
 class Allocator {
  public:
   /// Everything below `first_free` belongs to the caller.
@@ -38,9 +42,10 @@ class Allocator {
   Offset allocate(std::size_t bytes);
   void free(Offset offset, std::size_t bytes);
 
-  /// For version cells (I1, I2). `bytes` at most stable_bytes_max.
-  Offset allocate_stable(std::size_t bytes);
-  void free_stable(Offset offset, std::size_t bytes);
+  /// For cells that readers may still look at when they are freed (I1, I2). `bytes` at most
+  /// stable_bytes_max.
+  Offset allocate_stable(std::size_t bytes, StablePool pool = StablePool::records);
+  void free_stable(Offset offset, std::size_t bytes, StablePool pool = StablePool::records);
   static constexpr std::size_t stable_bytes_max = 4096;
 
   /// The size that a request really takes: what a caller may use of it.
@@ -67,7 +72,12 @@ class Allocator {
   Segment& segment_;
   Offset end_;  ///< first byte never given out
   std::size_t used_ = 0;
-  std::array<Pool, classes> cells_, stable_cells_;
+  Pool& stable_pool(std::size_t bytes, StablePool pool) {
+    return stable_cells_[static_cast<unsigned>(pool)][class_of(bytes)];
+  }
+
+  std::array<Pool, classes> cells_;
+  std::array<std::array<Pool, classes>, 2> stable_cells_;
   std::set<std::pair<std::size_t, Offset>> runs_by_size_;
   std::map<Offset, std::size_t> runs_by_offset_;
 };

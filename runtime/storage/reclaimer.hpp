@@ -27,7 +27,7 @@ namespace exdb {
 struct Garbage {
   enum class Kind : std::uint8_t { version, block, hash_entry, root_record };
   Kind kind = Kind::block;
-  std::uint32_t owner = 0;  ///< version: class; hash_entry: index
+  std::uint32_t owner = 0;  ///< version: class; hash_entry, root_record: index
   std::uint64_t key = 0;    ///< version: slot; hash_entry: slot
   Offset offset = 0;        ///< version, block: where it lies; hash_entry: hash of the key
   std::uint64_t bytes = 0;  ///< version, block: allocated size

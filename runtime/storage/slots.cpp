@@ -102,7 +102,7 @@ Offset SlotTable::make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn 
   const auto owner = Version::owner_of(cls_, slot) | flags;
   Offset offset = 0;
   try {
-    offset = allocator_.allocate_stable(cell_bytes(owner, row.size()));
+    offset = allocator_.allocate_stable(cell_bytes(owner, row.size()), StablePool::versions);
   } catch (const Error&) {
     if (extent != 0) allocator_.free(extent, row.size());
     throw;
@@ -132,7 +132,7 @@ void SlotTable::free_version(Offset offset) {
     std::memcpy(&extent, dead.bytes(), sizeof extent);
     allocator_.free(extent, size);
   }
-  allocator_.free_stable(offset, cell_bytes(owner, size));
+  allocator_.free_stable(offset, cell_bytes(owner, size), StablePool::versions);
 }
 
 bool SlotTable::newest_goes_unseen(const Slot& place, Csn csn, Csn published) const {

@@ -51,13 +51,11 @@ struct Version {
   static constexpr std::uint64_t removed = std::uint64_t{1}
                                            << 63;               ///< from here on there is no row
   static constexpr std::uint64_t big = std::uint64_t{1} << 62;  ///< the row is in an extent
-  /// Set in every version: no offset has it, so no cell of another kind passes for a version.
-  static constexpr std::uint64_t tag = std::uint64_t{1} << 61;
   static constexpr unsigned slot_bits = 40;
   static constexpr std::size_t inline_bytes_max = 2048 - 32;
 
   [[nodiscard]] static std::uint64_t owner_of(ClassId cls, SlotId slot) {
-    return tag | std::uint64_t{cls.value} << slot_bits | slot.value;
+    return std::uint64_t{cls.value} << slot_bits | slot.value;
   }
   [[nodiscard]] const std::byte* bytes() const {
     return reinterpret_cast<const std::byte*>(this + 1);
