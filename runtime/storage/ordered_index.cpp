@@ -35,7 +35,7 @@ OrderedRootRecord& OrderedIndex::open_round(Csn csn, Csn published) {
     auto& last = record(newest);
     if (last.csn.load(std::memory_order_relaxed) > published.value) return last;
   }
-  const auto fresh = allocator_.allocate_stable(sizeof(OrderedRootRecord));
+  const auto fresh = allocator_.allocate_stable(sizeof(OrderedRootRecord), StablePool::records);
   auto& next = record(fresh);
   next.newer = 0;
   next.root = newest == 0 ? 0 : record(newest).root;
@@ -66,7 +66,7 @@ void OrderedIndex::collect(const Garbage& garbage) {
   const auto older = gone.previous.load(std::memory_order_relaxed);
   record(gone.newer).previous.store(older, std::memory_order_release);
   if (older != 0) record(older).newer = gone.newer;
-  allocator_.free_stable(garbage.offset, garbage.bytes);
+  allocator_.free_stable(garbage.offset, garbage.bytes, StablePool::records);
 }
 
 RangeCursor OrderedIndex::newest() const {
@@ -85,7 +85,7 @@ std::optional<Offset> root_at(const Segment& segment, const OrderedIndexHead* he
   if (csn == 0 || head->newest.load(std::memory_order_acquire) != offset) return std::nullopt;
   while (csn > pinned.value) {
     offset = here->previous.load(std::memory_order_acquire);
-    // Before the offset is followed: that of a recycled cell may be any bytes.
+    // Before the offset is followed: that of a recycled cell leads elsewhere.
     if (here->csn.load(std::memory_order_acquire) != csn) return std::nullopt;
     if (offset == 0) return Offset{0};
     const auto* next = segment.at<OrderedRootRecord>(offset);
