@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The round protocol, without any I/O: frames and posted batches go in, frames and completed rounds come out. The same
-// code runs over MPI, TCP and a simulated network. It knows nothing of what a batch holds.
+// The round protocol, without any I/O: frames and posted batches go in, frames and completed rounds
+// come out. The same code runs over MPI, TCP and a simulated network. It knows nothing of what a
+// batch holds.
 //
-// A round is complete when the batches of all its members are there. A node posts one batch a round, and the next only
-// after the round is complete (so a batch for round r also says: I have all of round r-1). A batch that arrives is the
-// doorbell: whoever gets one for a round it has not posted yet posts its own, empty or not. Where a broadcast is a
-// collective call, a DOORBELL frame does the asking.
+// A round is complete when the batches of all its members are there. A node posts one batch a
+// round, and the next only after the round is complete (so a batch for round r also says: I have
+// all of round r-1). A batch that arrives is the doorbell: whoever gets one for a round it has not
+// posted yet posts its own, empty or not. Where a broadcast is a collective call, a DOORBELL frame
+// does the asking.
 //
 // Invariants
-//   I1  A completed round holds exactly one batch of each of its members, and is the same on all of them.
-//   I2  Rounds complete in order, without gaps.
-//   I3  posted() - completed() is 0 or 1, and nobody completes a round that this node has not posted: so a node that
-//       waits until completed() == posted() has every round that any node completed before (`fresh` reads rest on this).
-//   I4  A member whose batch in round r says leave is no member from r+1 on, everywhere. The protocol has ended after the
+//   I1  A completed round holds exactly one batch of each of its members, and is the same on all of
+//   them. I2  Rounds complete in order, without gaps. I3  posted() - completed() is 0 or 1, and
+//   nobody completes a round that this node has not posted: so a node that
+//       waits until completed() == posted() has every round that any node completed before (`fresh`
+//       reads rest on this).
+//   I4  A member whose batch in round r says leave is no member from r+1 on, everywhere. The
+//   protocol has ended after the
 //       round in which every member says stop (or leave).
 //   I5  Frames of a foreign cluster, of an old round or of a node that has left change nothing.
+//   I6  By I3 a batch that arrives is of round completed+1 or completed+2, the latter only from a
+//   member whose batch of
+//       completed+1 is here, and only when this node has posted completed+1. Any other newer batch
+//       is a protocol error.
 // Threads: none; the caller has one lock around it.
-// Failure: a frame that cannot be decoded, or that breaks the rules, gives a Status cluster_protocol; the node stops.
+// Failure: a frame that cannot be decoded, or that breaks the rules, gives a Status
+// cluster_protocol; the node stops.
 #pragma once
 #include <optional>
 #include <vector>
 
-#include "base/types.hpp"
-#include "exdb/transport.hpp"
+#include "cluster/frame.hpp"
 
 namespace exdb {
-
-/// What a node says in a round beside its payload.
-struct BatchHeader {
-  bool stop = false;          ///< this node wants the cluster to end, and has nothing more to commit
-  bool leave = false;         ///< this node goes away after this round
-  bool more = false;          ///< this node has more to send: go on with the next round without being asked
-  Csn oldest_snapshot;        ///< oldest snapshot that an open transaction of this node may commit with
-  std::uint64_t digest = 0;   ///< of this node's state after the round before
-};
 
 struct Batch {
   NodeId node;
@@ -51,11 +50,27 @@ struct CompletedRound {
 
 class RoundProtocol {
  public:
+  /// Rules that the simulator takes out, one at a time, to show that it would notice. None in
+  /// production.
+  enum class Mutation : std::uint8_t {
+    none,
+    completes_without_one,  ///< does not wait for the last batch
+    posts_ahead,            ///< posts round r+1 before r is complete
+    keeps_leavers,          ///< a node that said leave stays a member
+    ends_with_first_stop,   ///< one stop ends the protocol
+    takes_old_rounds,       ///< a batch of an old round counts for the round under way
+    takes_foreign_frames,   ///< the cluster id is not looked at
+    own_order,              ///< orders a round beginning with itself
+    forgets_early_batches,  ///< drops batches of round completed+2
+    forgets_early_bells,    ///< drops doorbells of round completed+2
+  };
+
   struct Options {
     NodeId self;
     std::uint32_t nodes = 1;
-    std::uint64_t cluster_id = 0;         ///< agreed at open; frames of another one are dropped
+    std::uint64_t cluster_id = 0;  ///< agreed at open; frames of another one are dropped
     bool broadcast_is_collective = false;
+    Mutation mutation = Mutation::none;
   };
   /// A frame to hand to the transport: to one node, or to all.
   struct Output {
@@ -69,16 +84,25 @@ class RoundProtocol {
   Status on_frame(NodeId from, Bytes frame);
   /// REQUIRES: may_post().
   void post(const BatchHeader& header, Bytes payload);
-  /// Asks the others to take part in the next round; nothing to do where an arriving batch does it. REQUIRES: may_post().
+  /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
+  /// REQUIRES: may_post().
   void ring();
+  /// Takes out a member that all nodes know to be unfit since the round taken last (its digest
+  /// differs). To be called at the same round everywhere; the others then go on with the next round
+  /// at once. REQUIRES: may_post() or self expelled.
+  void expel(NodeId node);
 
   // --- state ---
-  [[nodiscard]] bool may_post() const;     ///< the round before is complete and taken, and this node is a member
-  [[nodiscard]] bool asked() const;        ///< somebody waits for this node's batch of the next round
+  [[nodiscard]] bool may_post()
+      const;  ///< the round before is complete and taken, and this node is a member
+  [[nodiscard]] bool asked() const;  ///< somebody waits for this node's batch of the next round
   [[nodiscard]] Round posted() const;
   [[nodiscard]] Round completed() const;
   [[nodiscard]] bool ended() const;
   [[nodiscard]] bool member(NodeId node) const;
+  /// The batch of the round under way of this member is here and says leave: nothing more will come
+  /// from it.
+  [[nodiscard]] bool leaving(NodeId node) const;
   /// Members whose batch of the round under way is missing here.
   [[nodiscard]] std::vector<NodeId> missing() const;
 
@@ -88,15 +112,23 @@ class RoundProtocol {
   std::optional<CompletedRound> take_round();
 
  private:
+  using Batches = std::vector<std::optional<Batch>>;
+
+  Status take_batch(NodeId from, const DecodedFrame& frame);
+  Status take_doorbell(const DecodedFrame& frame);
+  void complete_if_all_there();
+  void after_completion();
+  [[nodiscard]] bool alone() const;
+  [[nodiscard]] bool mutated(Mutation mutation) const { return options_.mutation == mutation; }
+
   Options options_;
   std::vector<bool> members_;
-  Round posted_, completed_, taken_;
+  Round posted_, completed_;
   bool ended_ = false;
-  bool rung_ = false;
-  std::vector<std::optional<Batch>> current_, next_;  ///< batches of rounds completed+1 and completed+2, by node
+  bool rung_ = false, rung_next_ = false;  ///< asked for round completed+1, completed+2
+  Batches current_, next_;                 ///< of rounds completed+1 and completed+2, by node
   std::vector<Output> outputs_;
   std::optional<CompletedRound> ready_;
-  void complete_if_all_there();
 };
 
 }  // namespace exdb

@@ -5,11 +5,14 @@
 // MPI (mpi/), TCP (tcp/) and the in-process one for tests implement it, and the same conformance suite runs over each.
 //
 // Invariants
-//   I1  Frames from one node to another arrive whole, once, in the order of the calls; send and broadcast keep one order.
+//   I1  Frames from one node to another arrive whole, once, in the order of the calls; send and broadcast keep one order
+//       (where a broadcast is collective, sends keep theirs and broadcasts theirs, but a send may overtake a broadcast).
 //   I2  send, broadcast and poll never block; memory for what is on its way is the only thing they need.
-//   I3  wait() returns within its cap; and soon after wake(), or after a frame arrived where the transport can tell.
-// Threads: send, broadcast, poll, wait and close by one thread at a time (the caller holds the drive lock); wake,
-//   statistics, self and size by any.
+//   I3  wait() returns within its cap; and soon after wake(), or after a frame arrived where the transport can tell. A
+//       wake() or a frame that came between the last poll() and wait() is not slept over.
+// Threads: send, broadcast, remove, poll and close by one thread at a time (the caller holds the drive lock). wait() by one
+//   thread at a time too, but without the drive lock: beside poll(), send() and broadcast() of another. wake, statistics,
+//   crowded, self and size by any.
 // Failure: a failed transport says so from poll(); frames handed over before may or may not have arrived.
 #pragma once
 #include <chrono>
@@ -68,7 +71,8 @@ class Transport {
 
   /// Moves what can be moved and hands arrived frames to `sink`. Sets `any` when something arrived.
   virtual Status poll(FrameSink& sink, bool& any) = 0;
-  /// Sleeps until something may have arrived, wake() was called, or `cap` has passed.
+  /// Sleeps until something may have arrived, wake() was called, or `cap` has passed. Holds nothing that poll() needs: a
+  /// thread that wants to drive takes over at once while another one sleeps here.
   virtual void wait(std::chrono::nanoseconds cap) = 0;
   virtual void wake() = 0;
   /// True when more threads than processing units poll on this host: do not spin, yield.

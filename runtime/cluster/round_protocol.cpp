@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "cluster/round_protocol.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace exdb {
+namespace {
+
+Status broken(NodeId from, const std::string& what) {
+  return {ErrorCode::cluster_protocol, "from node " + std::to_string(from.value) + ": " + what};
+}
+
+std::string batch_of(Round round) { return "a batch of round " + std::to_string(round.value); }
+
+}  // namespace
+
+RoundProtocol::RoundProtocol(const Options& options)
+    : options_(options),
+      members_(options.nodes, true),
+      current_(options.nodes),
+      next_(options.nodes) {
+  EXDB_ASSERT(options.nodes > 0 && options.self.value < options.nodes,
+              "a node is one of the nodes");
+}
+
+Status RoundProtocol::on_frame(NodeId from, Bytes bytes) {
+  auto frame = decode_frame(bytes);
+  if (!frame) return broken(from, frame.status().text());
+  if (frame->header.cluster_id != options_.cluster_id && !mutated(Mutation::takes_foreign_frames))
+    return {};
+  if (from.value >= options_.nodes || from == options_.self)
+    return broken(from, "a frame from a node that is none of the others");
+  if (frame->header.sender != from)
+    return broken(from,
+                  "a frame that says it is of node " + std::to_string(frame->header.sender.value));
+  if (ended_ || !member(from) || !member(options_.self)) return {};
+  return frame->header.type == FrameType::batch ? take_batch(from, *frame) : take_doorbell(*frame);
+}
+
+Status RoundProtocol::take_batch(NodeId from, const DecodedFrame& frame) {
+  auto round = frame.header.round;
+  if (round <= completed_) {
+    if (!mutated(Mutation::takes_old_rounds)) return {};
+    round = completed_.next();
+    current_[from.value].reset();
+  }
+  const auto current = completed_.next();
+  const bool early = round == current.next();
+  if (round > current.next())
+    return broken(from, batch_of(round) + " arrived while round " + std::to_string(current.value) +
+                            " is under way here");
+  const auto& before = current_[from.value];
+  if (early) {
+    if (before && before->header.leave) return {};
+    if (posted_ == completed_ || !before)
+      return broken(from, batch_of(round) + " arrived, but round " + std::to_string(current.value) +
+                              " cannot be complete there");
+    if (mutated(Mutation::forgets_early_batches)) return {};
+  }
+  auto& place = early ? next_[from.value] : current_[from.value];
+  if (place) return broken(from, "a second batch of round " + std::to_string(round.value));
+  place = Batch{from, frame.header.batch, {frame.payload.begin(), frame.payload.end()}};
+  complete_if_all_there();
+  return {};
+}
+
+Status RoundProtocol::take_doorbell(const DecodedFrame& frame) {
+  // A doorbell may overtake the collective exchange before it, so it proves nothing about that
+  // one's batches.
+  const auto round = frame.header.round;
+  if (round == completed_.next()) rung_ = true;
+  if (round == completed_.next().next() && !mutated(Mutation::forgets_early_bells))
+    rung_next_ = true;
+  if (round > completed_.next().next())
+    return broken(frame.header.sender, "a doorbell of round " + std::to_string(round.value) +
+                                           " arrived after round " +
+                                           std::to_string(completed_.value));
+  return {};
+}
+
+void RoundProtocol::post(const BatchHeader& header, Bytes payload) {
+  EXDB_ASSERT(may_post(), "one batch a round, and only after the round before");
+  posted_ = posted_.next();
+  if (!alone())
+    outputs_.push_back({std::nullopt, encode_frame({FrameType::batch, options_.cluster_id,
+                                                    options_.self, posted_, header},
+                                                   payload)});
+  auto& place = (posted_ == completed_.next() ? current_ : next_)[options_.self.value];
+  place = Batch{options_.self, header, {payload.begin(), payload.end()}};
+  complete_if_all_there();
+}
+
+void RoundProtocol::ring() {
+  EXDB_ASSERT(may_post(), "a round is asked for before it is posted");
+  if (!options_.broadcast_is_collective) return;
+  const auto frame = encode_frame(
+      {FrameType::doorbell, options_.cluster_id, options_.self, completed_.next(), {}}, {});
+  for (std::uint32_t node = 0; node < options_.nodes; ++node)
+    if (members_[node] && node != options_.self.value) outputs_.push_back({NodeId{node}, frame});
+}
+
+void RoundProtocol::expel(NodeId node) {
+  EXDB_ASSERT(posted_ == completed_ && !ready_, "members change between rounds only");
+  members_[node.value] = false;
+  current_[node.value].reset();
+  rung_ = true;
+}
+
+bool RoundProtocol::may_post() const {
+  const bool free =
+      posted_ == completed_ || (mutated(Mutation::posts_ahead) && posted_ == completed_.next());
+  return free && !ready_ && !ended_ && members_[options_.self.value];
+}
+
+bool RoundProtocol::asked() const {
+  if (posted_ != completed_ || ended_) return false;
+  return rung_ || std::any_of(current_.begin(), current_.end(),
+                              [](const auto& batch) { return batch.has_value(); });
+}
+
+Round RoundProtocol::posted() const { return posted_; }
+Round RoundProtocol::completed() const { return completed_; }
+bool RoundProtocol::ended() const { return ended_; }
+
+bool RoundProtocol::member(NodeId node) const {
+  return node.value < options_.nodes && members_[node.value];
+}
+
+bool RoundProtocol::leaving(NodeId node) const {
+  const auto& batch = current_[node.value];
+  return batch && batch->header.leave;
+}
+
+std::vector<NodeId> RoundProtocol::missing() const {
+  std::vector<NodeId> nodes;
+  for (std::uint32_t node = 0; node < options_.nodes; ++node)
+    if (members_[node] && !current_[node]) nodes.push_back({node});
+  return nodes;
+}
+
+bool RoundProtocol::alone() const {
+  return std::count(members_.begin(), members_.end(), true) == 1;
+}
+
+std::vector<RoundProtocol::Output> RoundProtocol::take_outputs() {
+  return std::exchange(outputs_, {});
+}
+
+std::optional<CompletedRound> RoundProtocol::take_round() {
+  return std::exchange(ready_, std::nullopt);
+}
+
+void RoundProtocol::complete_if_all_there() {
+  if (ready_ || ended_ || !current_[options_.self.value]) return;
+  const std::size_t allowed = mutated(Mutation::completes_without_one) ? 1 : 0;
+  if (missing().size() > allowed) return;
+  completed_ = completed_.next();
+  ready_.emplace();
+  ready_->round = completed_;
+  const auto start = mutated(Mutation::own_order) ? options_.self.value : completed_.value;
+  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+    auto& batch = current_[(start + i) % options_.nodes];
+    if (batch) ready_->batches.push_back(std::move(*batch));
+  }
+  after_completion();
+}
+
+void RoundProtocol::after_completion() {
+  current_ = std::exchange(next_, Batches(options_.nodes));
+  rung_ = std::exchange(rung_next_, false);
+  std::size_t ending = 0;
+  for (const auto& batch : ready_->batches) {
+    rung_ |= batch.header.more;
+    ending += batch.header.stop || batch.header.leave;
+    if (batch.header.leave && !mutated(Mutation::keeps_leavers)) members_[batch.node.value] = false;
+  }
+  const auto enough = mutated(Mutation::ends_with_first_stop) ? 1 : ready_->batches.size();
+  ended_ = ready_->last = ending >= enough;
+}
+
+}  // namespace exdb
