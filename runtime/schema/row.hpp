@@ -20,7 +20,8 @@
 //       before what its elements refer to, with no gap but alignment: 64 for vectors of scalars, 8
 //       for other vectors, 1 for strings and blobs. So equal values have equal bytes, and no byte
 //       is referred to twice.
-//   R4  A row is at most 4 GiB - 1.
+//   R4  A row is at most 4 GiB - 1. In a builder, what was replaced counts until it is squeezed
+//   out.
 // Threads: a RowView reads bytes it does not own; a RowBuilder is used by one thread at a time.
 // Failure: setters throw Error (99 for a value that does not fit, 803 for an unknown field, 2002
 // for a row beyond R4) and leave the row as it was. A RowView trusts its bytes: those from
@@ -74,6 +75,7 @@ class RowView {
 
   /// The elements of an array or vector of scalars in place. Throws Error 99 for a field of another
   /// shape.
+  /// Within an absent struct there are none.
   [[nodiscard]] RawArray raw(std::string_view path) const;
   [[nodiscard]] RawArray raw(const FieldDef& field) const;
 
@@ -131,9 +133,10 @@ class RowBuilder {
 
  private:
   friend class RowWriter;
+  void compact();
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
-  void store_elements(const FieldPlace& place, Bytes elements, std::size_t count);
+  void store_elements(const FieldPlace& place, Bytes elements);
 
   const ClassDef* type_ = nullptr;
   std::vector<std::byte> buffer_;
@@ -178,7 +181,7 @@ void RowBuilder::set(const Field<T>& field, std::type_identity_t<T> value) {
   } else if constexpr (std::is_same_v<T, Bytes>) {
     store_bytes(field.place(), value);
   } else {
-    store_elements(field.place(), std::as_bytes(value), value.size());
+    store_elements(field.place(), std::as_bytes(value));
   }
 }
 

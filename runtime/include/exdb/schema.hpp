@@ -113,6 +113,7 @@ struct RecordDef {
   std::uint32_t size = 0;        ///< of the fixed part, a multiple of alignment
   std::uint32_t alignment = 1;
   std::uint32_t presence_bits = 0;
+  std::uint32_t nesting = 1;    ///< levels of records within it, itself included
   bool has_references = false;  ///< some field, at any depth, has bytes in the tail
   std::vector<std::byte>
       defaults;  ///< the fixed part of a new record: zeros, nulls, first enumerators
