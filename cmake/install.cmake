@@ -19,9 +19,19 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/ DESTINATION ${CMAKE_INS
 
 if(TARGET exdb_mpi)
   list(APPEND _libraries exdb_mpi)
-  # The MPI it was built with is found where it was; one that is loaded already is used as it is.
-  set_target_properties(exdb_mpi PROPERTIES EXPORT_NAME mpi INSTALL_RPATH "$ORIGIN"
-                                            INSTALL_RPATH_USE_LINK_PATH ON)
+  # Where the MPI is, for who loads ours first: the one it was built with, else the mpich wheel of
+  # the environment that the package is in. (INSTALL_RPATH_USE_LINK_PATH leaves out an environment
+  # that lies in the source tree, as .venv does.)
+  find_package(MPI QUIET REQUIRED COMPONENTS C)
+  set(_mpi_rpath "")
+  foreach(_library IN LISTS MPI_C_LIBRARIES)
+    cmake_path(GET _library PARENT_PATH _folder)
+    if(NOT _folder IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)
+      list(APPEND _mpi_rpath ${_folder})
+    endif()
+  endforeach()
+  set_target_properties(exdb_mpi PROPERTIES EXPORT_NAME mpi
+                                            INSTALL_RPATH "$ORIGIN;${_mpi_rpath};$ORIGIN/../../..")
   install(TARGETS exdb_mpi EXPORT exdbMpiTargets
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk NAMELINK_COMPONENT sdk)
   install(EXPORT exdbMpiTargets NAMESPACE exdb:: DESTINATION ${_config_dir} COMPONENT sdk)

@@ -40,11 +40,18 @@ tree_fingerprint() {
   ) | fingerprint
 }
 
+own_build_folder() {
+  if ! mkdir -p "$exdb_build/set-up" 2>/dev/null || [[ ! -w $exdb_build/set-up ]]; then
+    die "there is something to set up, but you may not write to $exdb_build:" \
+      "set EXDB_BUILD and EXDB_VENV to folders of yours"
+  fi
+}
+
 # logged NAME COMMAND…: runs the command with its output in a file; shows the end of it on failure.
 logged() {
   local log="$exdb_build/set-up/$1.log"
   shift
-  mkdir -p "$exdb_build/set-up" || die "cannot write to $exdb_build (set EXDB_BUILD to a folder of yours)"
+  own_build_folder
   if ! "$@" >"$log" 2>&1 </dev/null; then
     tail -n 40 "$log" >&2
     die "this failed: $* (all of its output: $log)"
@@ -54,7 +61,7 @@ logged() {
 # Two set-ups at once would write the same files. The lock is released when the descriptor closes:
 # with the shell, or by release_lock; programs started meanwhile must not inherit it (see `9>&-`).
 take_lock() {
-  mkdir -p "$exdb_build" || die "cannot write to $exdb_build (set EXDB_BUILD to a folder of yours)"
+  own_build_folder
   exec 9>"$exdb_build/.set-up.lock"
   if ! flock -n 9; then
     say "another set-up is running here; waiting for it"

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 GOOGLE = re.compile(r"^\[  (PASSED|FAILED|SKIPPED) +\] (\d+) tests?", re.MULTILINE)
-PYTEST = re.compile(r"^=+ (.*\b\d+ (?:passed|failed|skipped|error).*) in [\d.]+s.*=+$", re.MULTILINE)
+PYTEST = re.compile(
+    r"^=+ (.*\b\d+ (?:passed|failed|skipped|error).*) in [\d.]+s.*=+$", re.MULTILINE
+)
 PYTEST_QUIET = re.compile(r"^((?:\d+ \w+, )*\d+ \w+) in [\d.]+s", re.MULTILINE)
 WORD = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)")
 
