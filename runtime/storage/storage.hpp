@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Storage is one replica: the rows of all classes in version chains, and the indexes that point at them, in one Segment.
-// One writer installs the rounds, any number of readers (threads, other processes) read snapshots without a lock.
+// Storage is one replica: the rows of all classes in version chains, and the indexes that point at
+// them, in one Segment. One writer installs the rounds, any number of readers (threads, other
+// processes) read snapshots without a lock.
 //
 // Invariants
-//   I1  A snapshot at csn S sees, for every slot, the version with the largest csn <= S, and nothing of any csn > S.
-//   I2  The csn of a version never exceeds applied(); readers never pin a csn above published(); published() <= applied().
-//   I3  An index lookup at S gives exactly the slots whose version at S carries the key.
-//   I4  The same calls with the same arguments give the same slots and the same digest on every replica.
-// Threads: methods of "the writer" by one thread at a time (the caller holds the apply lock), the rest by any.
-// Processes: a reader process attaches to a shared segment and has everything but the writer's methods.
-// Failure: memory that cannot be had throws Error(no_memory) from insert/update/remove; the replica then is behind the
+//   I1  A snapshot at csn S sees, for every slot, the version with the largest csn <= S, and
+//   nothing of any csn > S. I2  The csn of a version never exceeds applied(); readers never pin a
+//   csn above published(); published() <= applied(). I3  An index lookup at S gives exactly the
+//   slots whose version at S carries the key. I4  The same calls with the same arguments give the
+//   same slots and the same digest on every replica.
+// Threads: methods of "the writer" by one thread at a time (the caller holds the apply lock), the
+// rest by any. Processes: a reader process attaches to a shared segment and has everything but the
+// writer's methods. Failure: memory that cannot be had throws Error(no_memory) from
+// insert/update/remove; the replica then is behind the
 //   others and must not go on (its caller stops the node).
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,12 +28,14 @@
 
 namespace exdb {
 
-class StorageReader;   // what readers need of an attached or created storage; see snapshot.hpp
 class Snapshot;
+struct StorageCore;  // core.hpp: what readers need, of a created or attached storage
 
 struct StorageOptions {
   SegmentOptions segment;
   std::uint32_t readers_max = 1024;  ///< snapshots pinned at the same time, over all processes
+  /// Which classes live here; empty = all. Indexes of the others get no room.
+  std::function<bool(const ClassDef&)> holds = {};
 };
 
 /// Told of every key that enters or leaves an index (not of updates that leave the key as it was).
@@ -48,10 +54,12 @@ struct StorageStatistics {
 
 class Storage {
  public:
-  /// Only the classes for which `holds(class)` is true live here (a database keeps its local classes in a second one).
-  static Result<std::unique_ptr<Storage>> create(std::shared_ptr<const Dictionary> dictionary, const StorageOptions& options);
+  /// A database keeps its local classes in a second storage: see StorageOptions::holds.
+  static Result<std::unique_ptr<Storage>> create(std::shared_ptr<const Dictionary> dictionary,
+                                                 const StorageOptions& options);
   /// For another process: readers only. Refuses a segment made for another dictionary.
-  static Result<std::unique_ptr<Storage>> attach(std::shared_ptr<const Dictionary> dictionary, int fd);
+  static Result<std::unique_ptr<Storage>> attach(std::shared_ptr<const Dictionary> dictionary,
+                                                 int fd);
   ~Storage();
 
   // --- readers ---
@@ -66,14 +74,22 @@ class Storage {
   [[nodiscard]] Csn applied() const;
   /// csn of the slot's newest version (its removal counts); Csn{0} for a slot never used.
   [[nodiscard]] Csn newest_csn(ClassId cls, SlotId slot) const;
-  /// Row bytes of the newest version, none when it is removed or was never there. Valid until the next write.
+  /// Row bytes of the newest version, none when it is removed or was never there. Valid until the
+  /// next write.
   [[nodiscard]] std::optional<Bytes> newest_row(ClassId cls, SlotId slot) const;
-  /// The slot that carries `key` in the newest state: SlotId::none() if nobody. REQUIRES: a unique index.
+  /// The slot that carries `key` in the newest state: SlotId::none() if nobody. REQUIRES: a unique
+  /// index.
   [[nodiscard]] SlotId newest_owner(IndexId index, Bytes key) const;
   /// Slots that carry `key` in the newest state, any index kind but list.
   void newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) const;
 
-  // --- the writer: changes. csn >= applied(), and becomes applied() ---
+  /// Asks for the memory of a slot, then (when that has come) of its newest version: who knows the
+  /// next few slots it will read or write calls fetch_slot for all of them, then fetch_row for all
+  /// of them, and saves most of the waiting.
+  void fetch_slot(ClassId cls, SlotId slot) const;
+  void fetch_row(ClassId cls, SlotId slot) const;
+
+  // --- the writer: changes. csn >= applied() and > published(), and becomes applied() ---
   /// REQUIRES: `row` is valid for the class, no unique key of it is taken.
   SlotId insert(ClassId cls, Bytes row, Csn csn);
   /// REQUIRES: the slot holds a row.
@@ -81,16 +97,20 @@ class Storage {
   void remove(ClassId cls, SlotId slot, Csn csn);
   /// Makes everything up to applied() visible, then reclaims a bounded amount.
   void publish();
-  /// As publish(), up to `csn` only when nothing above is installed; advances applied() to csn for commits that wrote
-  /// nothing here, so that csns stay dense.
+  /// As publish(), up to `csn` only when nothing above is installed; advances applied() to csn for
+  /// commits that wrote nothing here, so that csns stay dense.
   void publish(Csn csn);
 
-  /// Sum of a 64-bit hash over (class, slot, row) of the newest rows: equal on equal replicas, whatever the order of arrival.
+  /// Sum of a 64-bit hash over (class, slot, row) of the newest rows: equal on equal replicas,
+  /// whatever the order of arrival.
   [[nodiscard]] std::uint64_t digest() const;
   /// Rows of a class in the newest state.
   [[nodiscard]] std::uint64_t rows(ClassId cls) const;
   /// May be null. The sink outlives the storage or is replaced before.
   void set_index_changes(IndexChanges* sink);
+  /// Asserts what the structures promise, and that indexes hold the keys of the newest rows. For
+  /// tests: O(everything).
+  void check() const;
 
  private:
   struct Inside;

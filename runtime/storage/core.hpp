@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// What lies at the beginning of a storage's segment, and what a process keeps to read it.
+// Everything is found from the header, so a process that has the segment's descriptor and the
+// dictionary has the replica.
+//
+// Layout: StorageHeader | SlotTableHead a class | IndexHead an index | ReaderPlace a reader | the
+// allocator's
+//
+// Invariants
+//   I1  The layout follows from the dictionary and the header alone; `magic` is written last, when
+//   all is there. I2  A place of the reader table is held by one Snapshot, or lies in this
+//   process's cache, or is free.
+// Threads: immutable but for the atomics, which say themselves who writes them.
+#pragma once
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/hash.hpp"
+
+#include "storage/hash_index.hpp"
+#include "storage/index_keys.hpp"
+#include "storage/ordered_index.hpp"
+#include "storage/reader_table.hpp"
+#include "storage/slots.hpp"
+
+namespace exdb {
+
+struct alignas(64) StorageHeader {
+  static constexpr std::uint64_t magic_now = 0x7365'6762'6478'6531;  // "1exdbges"
+  static constexpr std::uint32_t version_now = 1;
+
+  std::atomic<std::uint64_t> magic;
+  std::uint32_t version;
+  std::uint32_t places;  ///< of the reader table
+  std::uint64_t dictionary;
+  std::atomic<std::uint64_t> bytes_used, garbage;  ///< as of the last publish
+  /// Alone in its line: every pin reads it.
+  alignas(64) std::atomic<std::uint64_t> published;
+  alignas(64) std::atomic<std::uint64_t> applied;
+};
+
+union alignas(64) IndexHead {
+  HashIndexHead hash;
+  OrderedIndexHead ordered;
+};
+
+/// Places of the reader table that this process keeps between two pins, so that a pin takes no scan
+/// of the table.
+class PlaceCache {
+ public:
+  explicit PlaceCache(ReaderTable& table) : table_(table) {}
+  ~PlaceCache();
+  Result<std::uint32_t> take();
+  void give(std::uint32_t place);
+
+ private:
+  struct alignas(64) Entry {
+    std::atomic<std::uint32_t> place{0};  ///< + 1; 0 = none
+  };
+  /// A few only: with many processes on a host, each keeps places from the others.
+  std::array<Entry, 16> entries_;
+  ReaderTable& table_;
+};
+
+struct StorageCore {
+  static constexpr Offset header_offset = Segment::header_bytes;
+  static std::size_t bytes_for(const Dictionary& dictionary, std::uint32_t places);
+
+  /// REQUIRES: the segment holds a header of this dictionary, and usable memory for all that
+  /// follows.
+  StorageCore(std::shared_ptr<const Dictionary> dictionary_, std::unique_ptr<Segment> segment_);
+
+  [[nodiscard]] SlotTableHead* rows_of(ClassId cls) const { return classes + cls.value; }
+  [[nodiscard]] IndexHead* head_of(IndexId index) const { return indexes + index.value; }
+  [[nodiscard]] const IndexKeys& keys_of(IndexId index) const { return keys[index.value]; }
+  [[nodiscard]] std::optional<Bytes> row(ClassId cls, SlotId slot, Csn csn) const {
+    return SlotTable::find(*segment, rows_of(cls), cls, slot, csn);
+  }
+
+  std::shared_ptr<const Dictionary> dictionary;
+  std::unique_ptr<Segment> segment;
+  StorageHeader* header;
+  SlotTableHead* classes;
+  IndexHead* indexes;
+  std::vector<IndexKeys> keys;
+  ReaderTable readers;
+  PlaceCache places;
+};
+
+/// The entries of an ordered index under `prefix`, a whole key or the hash of one: calls see(slot)
+/// for each, ascending by slot, until it returns true, and returns that slot; SlotId::none()
+/// otherwise.
+template <class See>
+SlotId walk_equal(RangeCursor cursor, Bytes key, See&& see) {
+  for (bool on = cursor.seek(key); on && compare_keys(cursor.key(), key) == 0; on = cursor.next())
+    if (see(cursor.slot())) return cursor.slot();
+  return SlotId::none();
+}
+
+/// Row bytes of a version that cannot go now; none for a removal. For the writer.
+inline std::optional<Bytes> row_of(const Segment& segment, const Version& version) {
+  const auto owner = version.owner.load(std::memory_order_relaxed);
+  if (owner & Version::removed) return std::nullopt;
+  const auto* bytes = version.bytes();
+  if (owner & Version::big) bytes = segment.at<std::byte>(*reinterpret_cast<const Offset*>(bytes));
+  return Bytes(bytes, version.size);
+}
+
+/// The key of a non-unique hash index.
+inline std::array<std::byte, 8> ordered_hash(std::uint64_t hash) {
+  return std::bit_cast<std::array<std::byte, 8>>(__builtin_bswap64(hash));
+}
+
+/// Slots whose row carries `key`, in ascending order, until see(slot) returns true; that slot, or
+/// SlotId::none(). row(slot) gives the row in question; cursor() the tree. The one way in which
+/// keys are looked up, for readers at their snapshot and for the writer in the newest state.
+template <class Row, class Cursor, class See>
+SlotId look_up(const StorageCore& core, IndexId index, Bytes key, Row&& row, Cursor&& cursor,
+               See&& see) {
+  const auto& keys = core.keys_of(index);
+  if (keys.form() == IndexForm::ordered) return walk_equal(cursor(), key, see);
+  const auto hash = hash_bytes(key);
+  const IndexKeys::Matcher carries(keys, key);
+  const auto seen = [&](SlotId slot) {
+    const auto bytes = row(slot);
+    return bytes && carries(*bytes) && see(slot);
+  };
+  if (keys.form() == IndexForm::hash)
+    return HashIndex::find(*core.segment, &core.head_of(index)->hash, hash, seen);
+  return walk_equal(cursor(), ordered_hash(hash), seen);
+}
+
+}  // namespace exdb

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "storage/storage.hpp"
+
+
+#include "base/assert.hpp"
+#include "base/hash.hpp"
+#include "storage/core.hpp"
+#include "storage/snapshot.hpp"
+#include "storage/writer.hpp"
+
+namespace exdb {
+
+/// A reader process has no writer.
+struct Storage::Inside {
+  std::shared_ptr<StorageCore> core;
+  std::unique_ptr<StorageWriter> writer;
+
+  [[nodiscard]] StorageWriter& writing() const {
+    EXDB_ASSERT(writer != nullptr, "an attached storage is for readers only");
+    return *writer;
+  }
+};
+
+Storage::Storage(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+Storage::~Storage() = default;
+
+Result<std::unique_ptr<Storage>> Storage::create(std::shared_ptr<const Dictionary> dictionary,
+                                                 const StorageOptions& options) {
+  auto segment = Segment::create(options.segment);
+  if (!segment.ok()) return segment.status();
+  const auto places = options.readers_max == 0 ? 1 : options.readers_max;
+  const auto heads = StorageCore::header_offset + StorageCore::bytes_for(*dictionary, places);
+  if ((*segment)->size() < heads)
+    if (auto grown = (*segment)->grow(heads - (*segment)->size()); !grown.ok()) return grown;
+
+  auto* header = (*segment)->at<StorageHeader>(StorageCore::header_offset);
+  header->version = StorageHeader::version_now;
+  header->places = places;
+  header->dictionary = dictionary->hash();
+  auto inside = std::make_unique<Inside>();
+  inside->core = std::make_shared<StorageCore>(std::move(dictionary), std::move(*segment));
+  try {
+    inside->writer = std::make_unique<StorageWriter>(*inside->core, heads, options.holds);
+  } catch (const Error& error) {
+    return Status(error.code(), error.what());
+  }
+  header->magic.store(StorageHeader::magic_now, std::memory_order_release);
+  return std::unique_ptr<Storage>(new Storage(std::move(inside)));
+}
+
+Result<std::unique_ptr<Storage>> Storage::attach(std::shared_ptr<const Dictionary> dictionary,
+                                                 int fd) {
+  auto segment = Segment::attach(fd);
+  if (!segment.ok()) return segment.status();
+  const auto* header = (*segment)->at<StorageHeader>(StorageCore::header_offset);
+  const auto size = (*segment)->size();
+  if (size < StorageCore::header_offset + sizeof(StorageHeader) ||
+      header->magic.load(std::memory_order_acquire) != StorageHeader::magic_now)
+    return Status(ErrorCode::cluster_incompatible,
+                  "attach: the shared memory behind descriptor " + std::to_string(fd) +
+                      " holds no exdb replica; pass the descriptor of Storage::fd()");
+  if (header->version != StorageHeader::version_now)
+    return Status(ErrorCode::cluster_incompatible,
+                  "attach: the replica has layout " + std::to_string(header->version) +
+                      ", this program has layout " + std::to_string(StorageHeader::version_now) +
+                      "; run the same exdb version in all processes of a host");
+  if (header->dictionary != dictionary->hash() ||
+      size < StorageCore::header_offset + StorageCore::bytes_for(*dictionary, header->places))
+    return Status(ErrorCode::cluster_incompatible,
+                  "attach: the replica was made for another dictionary; load the same schema text "
+                  "in all processes of a host");
+  auto inside = std::make_unique<Inside>();
+  inside->core = std::make_shared<StorageCore>(std::move(dictionary), std::move(*segment));
+  return std::unique_ptr<Storage>(new Storage(std::move(inside)));
+}
+
+Csn Storage::published() const { return Csn{inside_->core->header->published.load()}; }
+
+Result<Snapshot> Storage::pin() {
+  auto& core = *inside_->core;
+  auto place = core.places.take();
+  if (!place.ok()) return place.status();
+  Snapshot snapshot;
+  snapshot.csn_ = core.readers.pin(*place);
+  snapshot.place_ = *place;
+  snapshot.core_ = inside_->core;
+  return snapshot;
+}
+
+const Dictionary& Storage::dictionary() const { return *inside_->core->dictionary; }
+int Storage::fd() const { return inside_->core->segment->fd(); }
+
+StorageStatistics Storage::statistics() const {
+  const auto& core = *inside_->core;
+  StorageStatistics statistics;
+  statistics.bytes_reserved = core.segment->size();
+  statistics.bytes_used = core.header->bytes_used.load(std::memory_order_relaxed);
+  statistics.garbage = core.header->garbage.load(std::memory_order_relaxed);
+  for (const auto& cls : core.dictionary->classes())
+    statistics.rows += core.rows_of(cls.id)->rows.load(std::memory_order_relaxed);
+  return statistics;
+}
+
+std::uint64_t Storage::rows(ClassId cls) const {
+  return inside_->core->rows_of(cls)->rows.load(std::memory_order_relaxed);
+}
+
+Csn Storage::applied() const { return inside_->writing().applied(); }
+Csn Storage::newest_csn(ClassId cls, SlotId slot) const {
+  return inside_->writing().newest_csn(cls, slot);
+}
+std::optional<Bytes> Storage::newest_row(ClassId cls, SlotId slot) const {
+  return inside_->writing().newest_row(cls, slot);
+}
+SlotId Storage::newest_owner(IndexId index, Bytes key) const {
+  return inside_->writing().newest_owner(index, key);
+}
+void Storage::newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) const {
+  inside_->writing().newest_owners(index, key, out);
+}
+void Storage::fetch_slot(ClassId cls, SlotId slot) const {
+  const auto& core = *inside_->core;
+  __builtin_prefetch(SlotTable::locate(*core.segment, core.rows_of(cls), slot), 1);
+}
+void Storage::fetch_row(ClassId cls, SlotId slot) const {
+  const auto& core = *inside_->core;
+  const auto* place = SlotTable::locate(*core.segment, core.rows_of(cls), slot);
+  if (place == nullptr) return;
+  const auto* version =
+      core.segment->at<std::byte>(place->newest.load(std::memory_order_acquire));
+  __builtin_prefetch(version, 1);
+  __builtin_prefetch(version + 64, 1);
+}
+
+SlotId Storage::insert(ClassId cls, Bytes row, Csn csn) {
+  return inside_->writing().insert(cls, row, csn);
+}
+void Storage::update(ClassId cls, SlotId slot, Bytes row, Csn csn) {
+  inside_->writing().update(cls, slot, row, csn);
+}
+void Storage::remove(ClassId cls, SlotId slot, Csn csn) {
+  inside_->writing().remove(cls, slot, csn);
+}
+void Storage::publish() { inside_->writing().publish(inside_->writing().applied()); }
+void Storage::publish(Csn csn) { inside_->writing().publish(csn); }
+std::uint64_t Storage::digest() const { return inside_->writing().digest(); }
+void Storage::set_index_changes(IndexChanges* sink) {
+  inside_->writing().set_index_changes(sink);
+}
+
+void Storage::check() const { inside_->writing().check(); }
+
+}  // namespace exdb
