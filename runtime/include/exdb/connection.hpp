@@ -26,7 +26,7 @@ class RowView;
 class RowBuilder;
 struct DatabaseCore;
 struct TransactionState;
-struct ViewPin;
+struct RowId;
 
 /// The product's numbers.
 enum class Operation : int {
@@ -107,6 +107,8 @@ class Cursor {
   friend class Connection;
   struct Inside;
   explicit Cursor(std::unique_ptr<Inside> inside);
+  Inside& inside() const;
+  std::optional<Object> object(std::optional<RowId> row) const;
   std::unique_ptr<Inside> inside_;
 };
 
@@ -160,6 +162,7 @@ class Connection {
  private:
   friend class Database;
   explicit Connection(std::shared_ptr<DatabaseCore> core);
+  Object object(const ClassDef& type, RowId row);
   std::unique_ptr<TransactionState> state_;
 };
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// What a Database and its connections share.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <semaphore>
+#include <string>
+
+#include "cluster/node.hpp"
+#include "exdb/database.hpp"
+#include "replica/replica.hpp"
+
+namespace exdb {
+
+struct DatabaseCore {
+  std::string name;
+  std::shared_ptr<const Dictionary> dictionary;
+  DatabaseOptions options;
+  std::string description = "embedded";
+  unsigned mode_mask = 0;
+  std::uint64_t sync_msg_objects = 0, sync_msg_bytes = 0;
+
+  std::unique_ptr<Replica> replica;
+  std::unique_ptr<Node> node;  ///< null without a cluster; it refers to the replica and goes first
+  NodeId self;
+  std::uint32_t nodes = 1;
+
+  std::mutex commit_lock;                    ///< without a cluster: one commit at a time
+  std::binary_semaphore exclusive_turn{1};   ///< one exclusive transaction at a time at this node
+  std::atomic<bool> open{true};
+  std::atomic<std::uint32_t> connections{0};
+  std::atomic<std::uint64_t> next_sequence{1};
+  std::atomic<std::uint64_t> next_autoid{1};
+
+  struct Counters {
+    std::atomic<std::uint64_t> committed{0}, aborted{0}, conflicts{0}, rolled_back{0}, read_only{0};
+  } counters;
+
+  /// The lock under which the replica changes.
+  std::mutex& lock() { return node ? node->drive_lock() : commit_lock; }
+  void require_open() const {
+    if (!open.load(std::memory_order_acquire)) {
+      throw Error(ErrorCode::invalid_handle, "database '" + name + "' is closed");
+    }
+  }
+  Node& require_cluster(const char* what) const {
+    if (!node) {
+      throw Error(ErrorCode::cluster_not_initialized,
+                  std::string(what) + ": database '" + name + "' was opened without a cluster; pass clusterParams or comm to open");
+    }
+    return *node;
+  }
+};
+
+}  // namespace exdb

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "exdb/database.hpp"
+
+#include "database/core.hpp"
+#include "database/open.hpp"
+
+namespace exdb {
+namespace {
+
+/// Connections hold one pin each; views of ended transactions hold theirs until they go.
+std::uint32_t readers_for(std::uint32_t max_connections) { return max_connections * 4 + 256; }
+
+Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary, const DatabaseOptions& options) {
+  const auto wrong = [](std::string text) { return Status(ErrorCode::cluster_invalid_parameter, std::move(text)); };
+  if (name.empty()) return wrong("dbname is empty");
+  if (!dictionary) return wrong("no dictionary: load_dictionary() / Dictionary::parse() makes one from the schema");
+  if (options.max_connections < 1 || options.max_connections > 100'000) {
+    return wrong("db_max_connections " + std::to_string(options.max_connections) + " is not within 1..100000");
+  }
+  if (options.segment_bytes < (std::size_t{1} << 16)) {
+    return wrong("db_segment_size " + std::to_string(options.segment_bytes) + " is less than 65536 bytes");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Database> Database::open(const std::string& name, std::shared_ptr<const Dictionary> dictionary,
+                                         const DatabaseOptions& options, std::optional<ClusterParams> cluster) {
+  if (cluster && !cluster->transport) {
+    throw Error(ErrorCode::cluster_invalid_parameter, "ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
+  }
+  auto failure = check_options(name, dictionary, options);
+  // Without a dictionary there is nothing to tell the others of; an empty one carries the failure to them.
+  if (!dictionary && cluster) dictionary = std::move(Dictionary::parse("")).value();
+  if (!cluster) failure.or_throw();
+
+  auto core = std::make_shared<DatabaseCore>();
+  core->name = name;
+  core->dictionary = std::move(dictionary);
+  core->options = options;
+  StorageOptions storage;
+  storage.segment.unit_bytes = options.segment_bytes;
+  storage.readers_max = readers_for(options.max_connections);
+  if (failure.ok()) {
+    auto replica = Replica::create(core->dictionary, storage, cluster.has_value(),
+                                   cluster ? NodeId{cluster->transport->self()} : NodeId{});
+    if (replica) {
+      core->replica = std::move(*replica);
+    } else {
+      failure = replica.status();
+    }
+  }
+  if (cluster) {
+    open_cluster(*core, std::move(*cluster), failure);
+  } else {
+    failure.or_throw();
+  }
+  return std::unique_ptr<Database>(new Database(std::move(core)));
+}
+
+Database::Database(std::shared_ptr<DatabaseCore> core) : core_(std::move(core)) {}
+
+Database::~Database() { abandon(); }
+
+std::unique_ptr<Connection> Database::connect() {
+  core_->require_open();
+  if (core_->connections.fetch_add(1) >= core_->options.max_connections) {
+    core_->connections.fetch_sub(1);
+    throw Error(ErrorCode::no_memory, "database '" + core_->name + "' has db_max_connections (" +
+                                          std::to_string(core_->options.max_connections) + ") connections open: close one, or open with more");
+  }
+  return std::unique_ptr<Connection>(new Connection(core_));
+}
+
+void Database::close() {
+  if (!core_->open.exchange(false)) return;
+  if (!core_->node) return;
+  const auto stopped = core_->node->stop();
+  core_->node->close(stopped.ok());
+  stopped.or_throw();
+}
+
+void Database::abandon() {
+  if (!core_->open.exchange(false)) return;
+  if (!core_->node) return;
+  core_->node->leave(std::chrono::seconds(1));
+  core_->node->close(false);
+}
+
+bool Database::is_open() const { return core_->open.load(); }
+const std::string& Database::name() const { return core_->name; }
+const std::shared_ptr<const Dictionary>& Database::dictionary() const { return core_->dictionary; }
+bool Database::clustered() const { return core_->node != nullptr; }
+std::uint32_t Database::node_id() const { return core_->self.value; }
+std::uint32_t Database::nodes() const { return core_->nodes; }
+std::string Database::describe() const { return core_->description; }
+Csn Database::published() const { return core_->replica->published(); }
+
+std::uint64_t Database::digest() const {
+  const std::lock_guard lock(core_->lock());
+  return core_->replica->digest();
+}
+
+TransactionOutcome Database::outcome(TxnId id) const {
+  if (id.origin != core_->self) return TransactionOutcome::unknown;
+  const auto code = core_->replica->outcome(id.sequence);
+  if (!code) return TransactionOutcome::unknown;
+  return *code == ErrorCode::ok ? TransactionOutcome::committed : TransactionOutcome::aborted;
+}
+
+void Database::set_window(const ClusterWindow& window) { core_->require_cluster("window").set_window(window); }
+ClusterWindow Database::window() const { return core_->require_cluster("window").window(); }
+bool Database::progress() { return core_->node && core_->open.load() && core_->node->progress(); }
+
+Statistics Database::statistics() const {
+  const auto& counters = core_->counters;
+  const auto& applied = core_->replica->counters();
+  const auto storage = core_->replica->storage_statistics();
+  Statistics all{
+      {"commits", counters.committed}, {"aborts", counters.aborted}, {"conflicts", counters.conflicts},
+      {"rollbacks", counters.rolled_back}, {"read_only_commits", counters.read_only},
+      {"transactions_applied", applied.committed}, {"transactions_refused", applied.aborted},
+      {"rows_written", applied.rows_written}, {"fragments_received", applied.fragments},
+      {"csn", core_->replica->published().value}, {"connections", core_->connections},
+      {"memory_reserved_bytes", storage.bytes_reserved}, {"memory_used_bytes", storage.bytes_used},
+      {"garbage", storage.garbage}, {"rows", storage.rows},
+  };
+  if (!core_->node) return all;
+  const auto node = core_->node->statistics();
+  const auto transport = core_->node->transport_statistics();
+  all.merge(Statistics{
+      {"rounds", node.rounds}, {"rounds_empty", node.rounds_empty}, {"items_sent", node.items_sent},
+      {"items_received", node.items_received}, {"exchange_ns_total", node.exchange_ns_total},
+      {"exchange_ns_median", node.exchange_ns_median}, {"exchange_ns_p99", node.exchange_ns_p99},
+      {"apply_ns_total", node.apply_ns_total}, {"frames_sent", transport.frames_sent},
+      {"frames_received", transport.frames_received}, {"bytes_sent", transport.bytes_sent},
+      {"bytes_received", transport.bytes_received}, {"frames_long", transport.frames_long},
+      {"collectives", transport.collectives}, {"polls", transport.polls}, {"sleeps", transport.sleeps},
+      {"sync_msg_objects", core_->sync_msg_objects}, {"sync_msg_bytes", core_->sync_msg_bytes},
+  });
+  return all;
+}
+
+}  // namespace exdb

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "database/open.hpp"
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "base/hash.hpp"
+
+namespace exdb {
+namespace {
+
+Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
+
+/// What this node alone can see to be wrong.
+Status check_params(const ClusterParams& params, const Transport& transport) {
+  if (!params.local_failure.ok()) return params.local_failure;
+  if (params.node_id && *params.node_id >= transport.size()) {
+    return wrong("nodeId " + std::to_string(*params.node_id) + " is not one of the " + std::to_string(transport.size()) +
+                 " nodes (0.." + std::to_string(transport.size() - 1) + ")");
+  }
+  if (!params.nodes.empty() && params.nodes.size() != transport.size()) {
+    return wrong("nodes lists " + std::to_string(params.nodes.size()) + " nodes, but the communicator has " +
+                 std::to_string(transport.size()) + " ranks");
+  }
+  if (params.conn_pool_factor < 1 || params.conn_pool_factor > 1000) {
+    return wrong("conn_pool_factor " + std::to_string(params.conn_pool_factor) + " is not within 1..1000 percent");
+  }
+  if (params.sync_msg_objects == 0) return wrong("sync_msg_objects must be at least 1");
+  if (params.mode_mask & ~(cluster_mode_debug_output | cluster_mode_early_data_send)) {
+    return wrong("mode_mask " + std::to_string(params.mode_mask) +
+                 " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
+  }
+  return {};
+}
+
+Status check_node_ids(const std::vector<Hello>& hellos) {
+  std::map<std::uint32_t, std::size_t> seen;
+  for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
+    const auto [first, fresh] = seen.try_emplace(hellos[rank].node_id, rank);
+    if (!fresh) {
+      return {ErrorCode::cluster_duplicate_node, "nodeId " + std::to_string(hellos[rank].node_id) + " is given by ranks " +
+                                                     std::to_string(first->second) + " and " + std::to_string(rank) +
+                                                     "; with MPI the nodeId must be the rank in the communicator (or None)"};
+    }
+  }
+  for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
+    if (hellos[rank].node_id != rank) {
+      return wrong("rank " + std::to_string(rank) + " gives nodeId " + std::to_string(hellos[rank].node_id) +
+                   "; with MPI the nodeId must be the rank in the communicator (or None)");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::byte> Hello::encode() const {
+  std::vector<std::byte> bytes;
+  ByteWriter out(bytes);
+  out.put(version);
+  out.put(static_cast<std::int32_t>(failure));
+  out.put_text(failure_text);
+  out.put(node_id);
+  out.put(dictionary);
+  out.put_text(dictionary_name);
+  out.put(random);
+  out.put_varint(qranks.size());
+  for (const auto qrank : qranks) out.put(qrank);
+  return bytes;
+}
+
+Result<Hello> Hello::decode(Bytes bytes) {
+  ByteReader in(bytes);
+  Hello hello;
+  hello.version = in.get<std::uint32_t>();
+  if (in.ok() && hello.version != version_now) {
+    return {ErrorCode::cluster_incompatible, "it speaks protocol " + std::to_string(hello.version) + ", this node " +
+                                                 std::to_string(version_now) + ": all nodes need the same version of exdb"};
+  }
+  hello.failure = static_cast<ErrorCode>(in.get<std::int32_t>());
+  hello.failure_text = in.get_text();
+  hello.node_id = in.get<std::uint32_t>();
+  hello.dictionary = in.get<std::uint64_t>();
+  hello.dictionary_name = in.get_text();
+  hello.random = in.get<std::uint64_t>();
+  const auto count = in.get_varint();
+  if (count > in.remaining()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
+  for (std::uint64_t i = 0; i < count; ++i) hello.qranks.push_back(in.get<std::uint32_t>());
+  if (!in.ok()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
+  return hello;
+}
+
+Status judge(const std::vector<Hello>& hellos) {
+  for (std::size_t node = 0; node < hellos.size(); ++node) {
+    if (hellos[node].failure == ErrorCode::ok) continue;
+    return {hellos[node].failure, "node " + std::to_string(node) + ": " + hellos[node].failure_text};
+  }
+  if (auto status = check_node_ids(hellos); !status) return status;
+  for (std::size_t node = 1; node < hellos.size(); ++node) {
+    if (hellos[node].dictionary != hellos[0].dictionary) {
+      return {ErrorCode::cluster_incompatible,
+              "nodes 0 and " + std::to_string(node) + " have different dictionaries ('" + hellos[0].dictionary_name + "' and '" +
+                  hellos[node].dictionary_name + "'): every node must load the same schema"};
+    }
+    if (hellos[node].qranks != hellos[0].qranks) {
+      return {ErrorCode::cluster_incompatible,
+              "nodes 0 and " + std::to_string(node) + " give different qranks in nodes: they must be the same everywhere"};
+    }
+  }
+  return {};
+}
+
+void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
+  auto transport = std::move(params.transport);
+  Hello mine;
+  auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
+  mine.failure = failure.code();
+  mine.failure_text = failure.text();
+  mine.node_id = params.node_id.value_or(transport->self());
+  mine.dictionary = core.dictionary->hash();
+  mine.dictionary_name = core.dictionary->name();
+  mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  if (params.nodes.empty()) params.nodes.resize(transport->size());
+  for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
+
+  auto gathered = transport->collective_gather(mine.encode(), params.timeout);
+  if (!gathered) {
+    transport->close(false);
+    gathered.status().or_throw();
+  }
+  std::vector<Hello> hellos;
+  std::uint64_t cluster_id = 0;
+  Status verdict;
+  for (std::size_t node = 0; node < gathered->size() && verdict.ok(); ++node) {
+    cluster_id = hash_bytes((*gathered)[node], cluster_id);
+    auto hello = Hello::decode((*gathered)[node]);
+    if (hello) {
+      hellos.push_back(std::move(*hello));
+    } else {
+      verdict = {hello.status().code(), "node " + std::to_string(node) + ": " + hello.status().text()};
+    }
+  }
+  if (verdict.ok()) verdict = judge(hellos);
+  if (!verdict.ok()) {
+    transport->close(true);
+    verdict.or_throw();
+  }
+
+  core.self = NodeId{transport->self()};
+  core.nodes = transport->size();
+  core.description = transport->describe();
+  core.mode_mask = params.mode_mask;
+  core.sync_msg_objects = params.sync_msg_objects;
+  core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
+  Node::Options options;
+  options.nodes = std::move(params.nodes);
+  options.cluster_id = cluster_id;
+  options.window = params.window;
+  options.in_exchange_max = std::max<std::uint32_t>(1, core.options.max_connections * params.conn_pool_factor / 100);
+  options.mode_mask = params.mode_mask;
+  options.progress = params.progress;
+  options.timeout = params.timeout;
+  options.notify = std::move(params.notify);
+  options.quorum = std::move(params.quorum);
+  const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
+  core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
+  core.node->start(own_listener);
+}
+
+}  // namespace exdb

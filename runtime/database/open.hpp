@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Opening a node: what every node tells the others before the first frame, and the judgement that all of them reach alike.
+#pragma once
+#include <memory>
+
+#include "database/core.hpp"
+
+namespace exdb {
+
+/// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found: the gather is what lets
+/// all nodes fail together where one alone would leave the others waiting.
+struct Hello {
+  static constexpr std::uint32_t version_now = 1;
+  std::uint32_t version = version_now;
+  ErrorCode failure = ErrorCode::ok;
+  std::string failure_text;
+  std::uint32_t node_id = 0;
+  std::uint64_t dictionary = 0;
+  std::string dictionary_name;
+  std::uint64_t random = 0;
+  std::vector<std::uint32_t> qranks;
+
+  [[nodiscard]] std::vector<std::byte> encode() const;
+  static Result<Hello> decode(Bytes bytes);
+};
+
+/// ok, or the first thing that is wrong: the same Status for the same hellos, so the same on every node.
+Status judge(const std::vector<Hello>& hellos);
+
+/// Fills core.node. COLLECTIVE. Throws Error, the same on every node; the transport is closed then.
+void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure);
+
+}  // namespace exdb

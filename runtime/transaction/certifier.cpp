@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "transaction/certifier.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+
+namespace exdb {
+
+std::string describe_index_key(const IndexDef& index, Bytes key) {
+  return "class " + index.class_name + ", index " + index.name + ", key " +
+         describe_key(index, key);
+}
+
+std::string describe_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
+                         std::optional<Bytes> row) {
+  const auto& type = dictionary.class_of(cls);
+  if (row) {
+    for (const auto id : type.indexes) {
+      const auto& index = dictionary.index_of(id);
+      if (!index.unique || index.parts.empty()) continue;
+      KeyBytes key;
+      append_key(index, RowView(type, *row), key);
+      return describe_index_key(index, key);
+    }
+  }
+  return "class " + type.name + ", row number " + std::to_string(slot.value);
+}
+
+Verdict Certifier::certify(const TransactionRecord& record, bool explain) const {
+  if (record.exclusive && storage_.applied() > record.snapshot) {
+    return {ErrorCode::conflict,
+            explain ? "conflict: another transaction committed while this one was exclusive" : ""};
+  }
+  if (auto verdict = certify_rows(record, explain); verdict.code != ErrorCode::ok) return verdict;
+  if (record.serializable) {
+    if (auto verdict = certify_reads(record, explain); verdict.code != ErrorCode::ok)
+      return verdict;
+  }
+  return certify_unique(record, explain);
+}
+
+Verdict Certifier::row_conflict(ClassId cls, SlotId slot, bool explain) const {
+  if (!explain) return {ErrorCode::conflict, ""};
+  const auto row = storage_.newest_row(cls, slot);
+  return {ErrorCode::conflict,
+          "conflict: " + describe_row(storage_.dictionary(), cls, slot, row) +
+              (row ? " was changed" : " was removed") +
+              " by a transaction that committed first; run the transaction again"};
+}
+
+Verdict Certifier::certify_rows(const TransactionRecord& record, bool explain) const {
+  for (const auto& op : record.ops) {
+    if (!op.names_slot()) continue;
+    if (storage_.newest_csn(op.cls, SlotId{op.row}) > op.base)
+      return row_conflict(op.cls, SlotId{op.row}, explain);
+  }
+  return {};
+}
+
+Verdict Certifier::certify_reads(const TransactionRecord& record, bool explain) const {
+  if (record.snapshot < log_.floor()) {
+    return {ErrorCode::snapshot_too_old,
+            explain ? "snapshot too old: too much was committed since this serializable "
+                      "transaction began to know "
+                      "whether it still holds; make it shorter, or use repeatable read"
+                    : ""};
+  }
+  for (const auto& row : record.rows) {
+    if (storage_.newest_csn(row.cls, row.slot) > record.snapshot)
+      return row_conflict(row.cls, row.slot, explain);
+  }
+  for (const auto cls : record.classes) {
+    if (log_.class_changed(cls) <= record.snapshot) continue;
+    return {ErrorCode::conflict, explain ? "conflict: class " +
+                                               storage_.dictionary().class_of(cls).name +
+                                               ", which this serializable transaction read as a "
+                                               "whole, was changed by a transaction that "
+                                               "committed first; run the transaction again"
+                                         : ""};
+  }
+  if (const auto* changed = log_.changed_after(record.snapshot, record.ranges)) {
+    return {ErrorCode::conflict,
+            explain ? "conflict: " +
+                          describe_index_key(storage_.dictionary().index_of(changed->index),
+                                             changed->key) +
+                          " came or went within what this serializable transaction read; run the "
+                          "transaction again"
+                    : ""};
+  }
+  return {};
+}
+
+/// Does this transaction itself take `key` away from `owner`? Ops are few, or this is asked seldom:
+/// a linear search.
+bool Certifier::gives_up(const TransactionRecord& record, const IndexDef& index, SlotId owner,
+                         Bytes key) const {
+  const auto op = std::find_if(record.ops.begin(), record.ops.end(), [&](const WriteOp& candidate) {
+    return candidate.names_slot() && candidate.cls == index.class_id &&
+           candidate.row == owner.value;
+  });
+  if (op == record.ops.end()) return false;
+  if (op->kind == WriteOp::Kind::remove) return true;
+  KeyBytes now;
+  append_key(index, RowView(storage_.dictionary().class_of(op->cls), op->bytes), now);
+  return compare_keys(now, key) != 0;
+}
+
+Verdict Certifier::certify_unique(const TransactionRecord& record, bool explain) const {
+  const auto& dictionary = storage_.dictionary();
+  KeyBytes key, before;
+  for (const auto& op : record.ops) {
+    if (op.bytes.empty()) continue;
+    const auto& type = dictionary.class_of(op.cls);
+    for (const auto id : type.indexes) {
+      const auto& index = dictionary.index_of(id);
+      if (!index.unique || index.parts.empty()) continue;
+      key.clear();
+      append_key(index, RowView(type, op.bytes), key);
+      if (op.kind == WriteOp::Kind::update) {
+        before.clear();
+        append_key(index, RowView(type, *storage_.newest_row(op.cls, SlotId{op.row})), before);
+        if (before == key) continue;
+      }
+      const auto owner = storage_.newest_owner(id, key);
+      if (owner == SlotId::none() || gives_up(record, index, owner, key)) continue;
+      // Carried since before the snapshot, it is a duplicate that stays one; otherwise trying again
+      // may find it gone.
+      const bool raced = storage_.newest_csn(op.cls, owner) > record.snapshot;
+      return {raced ? ErrorCode::conflict : ErrorCode::duplicate,
+              !explain
+                  ? ""
+                  : (raced ? "conflict: " : "duplicate key: ") + describe_index_key(index, key) +
+                        (raced ? " was taken by a transaction that committed first; run the "
+                                 "transaction again"
+                               : " is taken by another row")};
+    }
+  }
+  return {};
+}
+
+void Certifier::apply(const TransactionRecord& record, Csn csn) {
+  for (const auto& op : record.ops) {
+    switch (op.kind) {
+      case WriteOp::Kind::insert:
+        storage_.insert(op.cls, op.bytes, csn);
+        break;
+      case WriteOp::Kind::update:
+        storage_.update(op.cls, SlotId{op.row}, op.bytes, csn);
+        break;
+      case WriteOp::Kind::remove:
+        storage_.remove(op.cls, SlotId{op.row}, csn);
+        break;
+      case WriteOp::Kind::cancel:
+        EXDB_ASSERT(false, "T1: a cancelled insert is gone after normalise_ops");
+        break;
+    }
+    log_.class_changed(op.cls, csn);
+  }
+}
+
+Status Certifier::validate(const TransactionRecord& record) const {
+  const auto& dictionary = storage_.dictionary();
+  const auto refuse = [](const std::string& what) {
+    return Status(ErrorCode::cluster_protocol,
+                  "a transaction record from a node is not valid: " + what);
+  };
+  for (const auto& op : record.ops) {
+    if (dictionary.class_of(op.cls).local && op.kind != WriteOp::Kind::cancel) {
+      return refuse("it writes local class " + dictionary.class_of(op.cls).name);
+    }
+    if (op.names_slot()) {
+      // A slot that was changed since is a conflict like any other; one that was never used is
+      // nonsense.
+      if (storage_.newest_csn(op.cls, SlotId{op.row}) == Csn{0})
+        return refuse("it names a row that never was");
+    }
+    if (op.kind == WriteOp::Kind::insert || op.kind == WriteOp::Kind::update) {
+      if (auto status = validate_row(dictionary, op.cls, op.bytes); !status)
+        return refuse(status.text());
+    }
+  }
+  return {};
+}
+
+}  // namespace exdb

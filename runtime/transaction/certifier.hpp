@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Certification: may this transaction commit after all that committed before it in the agreed
+// order? Every node asks the same question of the same state and gets the same answer, so no vote
+// is taken.
+//
+// The rule (first committer wins; backward validation as in Kung and Robinson, 1981, on snapshots
+// as in Berenson et al., 1995): a transaction with snapshot S aborts if
+//   V1  a row that it updates or removes was changed by a commit with csn > the snapshot at which
+//   it read that row; V2  a unique key that it adds is carried by another row that it does not
+//   itself take it from; V3  (serializable) a row that it read, or a key range that it looked
+//   through, or a class that it read as a whole, was
+//       changed by a commit with csn > S; or that can no longer be known;
+//   V4  (exclusive) anything was committed with csn > S.
+// Threads: the writer only.
+#pragma once
+#include <string>
+
+#include "storage/storage.hpp"
+#include "transaction/conflict_log.hpp"
+#include "transaction/record.hpp"
+
+namespace exdb {
+
+/// ok, or why a transaction must abort.
+struct Verdict {
+  ErrorCode code = ErrorCode::ok;
+  std::string text;  ///< names class, index and key; made only when asked for
+};
+
+class Certifier {
+ public:
+  Certifier(Storage& storage, ConflictLog& log) : storage_(storage), log_(log) {}
+
+  /// REQUIRES: ops and reads are normalised. `explain`: make the text of an abort (its own node
+  /// wants it).
+  [[nodiscard]] Verdict certify(const TransactionRecord& record, bool explain) const;
+
+  /// Installs the ops at `csn`. REQUIRES: certified with nothing applied since.
+  void apply(const TransactionRecord& record, Csn csn);
+
+  /// Whether every row among the ops is valid for its class and every slot named holds a row: for
+  /// records of other nodes.
+  [[nodiscard]] Status validate(const TransactionRecord& record) const;
+
+ private:
+  [[nodiscard]] Verdict certify_rows(const TransactionRecord& record, bool explain) const;
+  [[nodiscard]] Verdict certify_unique(const TransactionRecord& record, bool explain) const;
+  [[nodiscard]] Verdict certify_reads(const TransactionRecord& record, bool explain) const;
+  [[nodiscard]] bool gives_up(const TransactionRecord& record, const IndexDef& index, SlotId owner,
+                              Bytes key) const;
+  [[nodiscard]] Verdict row_conflict(ClassId cls, SlotId slot, bool explain) const;
+
+  Storage& storage_;
+  ConflictLog& log_;
+};
+
+/// "class Flight, index by_id, key (12)": how errors name a row. The first unique index of the
+/// class names it.
+std::string describe_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
+                         std::optional<Bytes> row);
+std::string describe_index_key(const IndexDef& index, Bytes key);
+
+}  // namespace exdb

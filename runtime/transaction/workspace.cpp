@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "transaction/workspace.hpp"
+
+#include "base/assert.hpp"
+
+namespace exdb {
+
+void Workspace::clear() {
+  if (!entries_.empty()) {
+    for (auto& work : classes_) {
+      if (work.written) work = {};
+    }
+    keys_.clear();
+    entries_.clear();
+  }
+  ranges.clear();
+  rows.clear();
+  whole_classes.clear();
+}
+
+WorkEntry* Workspace::find(ClassId cls, RowId row) {
+  if (row.is_new()) return row.entry() < entries_.size() ? &entries_[row.entry()] : nullptr;
+  auto& work = classes_[cls.value];
+  if (!work.written) return nullptr;
+  const auto found = work.by_slot.find(row.value);
+  return found == work.by_slot.end() ? nullptr : &entries_[found->second];
+}
+
+WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t at) {
+  auto& work = classes_[type.id.value];
+  work.written = true;
+  if (entry.id.is_new()) {
+    work.inserted.push_back(at);
+  } else {
+    const bool fresh = work.by_slot.try_emplace(entry.id.value, at).second;
+    EXDB_ASSERT(fresh, "W1: one entry a row");
+  }
+  if (entry.live()) work.unsettled.push_back(at);
+  entries_.push_back(std::move(entry));
+  return entries_.back();
+}
+
+WorkEntry& Workspace::insert(const ClassDef& type) {
+  const auto at = entries_.size();
+  return add(type, WorkEntry(type, RowId::of_new(at)), at);
+}
+
+WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn base) {
+  WorkEntry entry(type, RowId::of(slot), row);
+  entry.state = WorkEntry::State::updated;
+  entry.base = base;
+  return add(type, std::move(entry), entries_.size());
+}
+
+void Workspace::remove(const ClassDef& type, SlotId slot, Csn base) {
+  WorkEntry entry(type, RowId::of(slot));
+  entry.state = WorkEntry::State::removed;
+  entry.base = base;
+  add(type, std::move(entry), entries_.size());
+}
+
+void Workspace::remove(WorkEntry& entry, const ClassDef& type) {
+  unsettle(entry, type);
+  entry.state = entry.id.is_new() ? WorkEntry::State::cancelled : WorkEntry::State::removed;
+  entry.sent = false;
+}
+
+void Workspace::touch(WorkEntry& entry, ClassId cls) {
+  entry.sent = false;
+  if (!entry.settled) return;
+  unsettle(entry, dictionary_.class_of(cls));
+  const auto at = entry.id.is_new() ? entry.id.entry() : classes_[cls.value].by_slot.at(entry.id.value);
+  classes_[cls.value].unsettled.push_back(at);
+}
+
+void Workspace::unsettle(WorkEntry& entry, const ClassDef& type) {
+  if (!entry.settled) return;
+  for (std::size_t i = 0; i < type.indexes.size(); ++i) {
+    if (dictionary_.index_of(type.indexes[i]).parts.empty()) continue;
+    keys_[type.indexes[i]].erase({entry.keys[i], entry.id});
+  }
+  entry.settled = false;
+}
+
+void Workspace::settle(ClassId cls) {
+  auto& work = classes_[cls.value];
+  const auto& type = dictionary_.class_of(cls);
+  for (const auto at : work.unsettled) {
+    auto& entry = entries_[at];
+    if (entry.settled || !entry.live()) continue;
+    entry.keys.resize(type.indexes.size());
+    for (std::size_t i = 0; i < type.indexes.size(); ++i) {
+      const auto& index = dictionary_.index_of(type.indexes[i]);
+      if (index.parts.empty()) continue;
+      entry.keys[i].clear();
+      append_key(index, entry.builder.view(), entry.keys[i]);
+      keys_[index.id].insert({entry.keys[i], entry.id});
+    }
+    entry.settled = true;
+  }
+  work.unsettled.clear();
+}
+
+const Workspace::Keys& Workspace::keys(IndexId index) const {
+  static const Keys none;
+  const auto found = keys_.find(index);
+  return found == keys_.end() ? none : found->second;
+}
+
+std::vector<WriteOp> Workspace::ops(bool local, bool clustered) {
+  std::vector<WriteOp> ops;
+  ops.reserve(entries_.size());
+  for (auto& entry : entries_) {
+    if (entry.sent) continue;
+    const auto& type = type_of(entry);
+    if (clustered && type.local != local) continue;
+    WriteOp op;
+    op.cls = type.id;
+    op.row = entry.id.is_new() ? entry.id.entry() : entry.id.value;
+    op.base = entry.base;
+    switch (entry.state) {
+      case WorkEntry::State::inserted: op.kind = WriteOp::Kind::insert; break;
+      case WorkEntry::State::updated: op.kind = WriteOp::Kind::update; break;
+      case WorkEntry::State::removed: op.kind = WriteOp::Kind::remove; break;
+      case WorkEntry::State::cancelled:
+        if (!entry.sent_once) continue;
+        op.kind = WriteOp::Kind::cancel;
+        break;
+    }
+    if (entry.live()) op.bytes = entry.builder.finish();
+    ops.push_back(op);
+  }
+  return ops;
+}
+
+void Workspace::mark_sent() {
+  for (auto& entry : entries_) {
+    if (type_of(entry).local) continue;
+    entry.sent = entry.sent_once = true;
+  }
+}
+
+}  // namespace exdb
