@@ -10,12 +10,13 @@
 //       still holds the offset of a freed cell reads some cell of the same type, never something
 //       else.
 //   I2  The first 8 bytes of a free Stable cell are zero, and become non-zero only by the owner's
-//   own release store. I3  Cells are aligned to 16 bytes, and to 64 when `bytes` > 224; above 4096
-//   bytes, to 4096. I4  Free page runs never touch each other nor the end of what was given out:
-//   neighbours are joined at once.
+//       own release store.
+//   I3  Cells are aligned to 16 bytes, and to 64 when `bytes` > 224; above 4096 bytes, to 4096.
+//   I4  Free page runs never touch each other nor the end of what was given out: neighbours are
+//       joined at once.
 // Threads: the writer only.
 // Failure: a segment that cannot grow throws Error(no_memory) from allocate(); nothing has changed
-// then.
+//   then.
 #pragma once
 #include <array>
 #include <map>

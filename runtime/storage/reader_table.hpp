@@ -6,17 +6,16 @@
 //
 // Invariants
 //   I1  A reader that has pinned csn S, and after that still saw published == S, is seen by every
-//   scan that the writer
-//       starts after publishing a csn > S. (Both sides use sequentially consistent stores and
-//       loads: the pin is stored before published is read again, published is stored before pins
-//       are scanned.)
+//       scan that the writer starts after publishing a csn > S. (Both sides use sequentially
+//       consistent stores and loads: the pin is stored before published is read again, published is
+//       stored before pins are scanned.)
 //   I2  A place is owned by one process at a time; a dead process's places are taken back by
-//   reap(). A process is known by
-//       its id and its start time, so a process that got the id of a dead one is not taken for it.
+//       reap(). A process is known by its id and its start time, so one that got the id of a dead
+//       one is not taken for it.
 //   I3  A place in use lies below the high-water mark, so scan() of few readers looks at few
-//   places. I4  A pin handed on by pin_also() is seen by every scan that returns true, however the
-//   two places lie: such a scan
-//       ran from end to end without a pin_also() in between.
+//       places.
+//   I4  A pin handed on by pin_also() is seen by every scan that returns true, however the two
+//       places lie: such a scan ran from end to end without a pin_also() in between.
 // Threads: claim, pin, unpin, release from anywhere, lock-free; scan and reap by the writer.
 // Failure: a process that dies at any instruction leaves places that reap() takes back.
 #pragma once

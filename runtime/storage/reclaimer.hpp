@@ -8,10 +8,11 @@
 //
 // Invariants
 //   I1  Nothing is collected while a pin lies in [birth, death), or before a csn >= death is
-//   published. I2  Everything retired is collected once no pin lies in its interval: nothing is
-//   forgotten. I3  A held thing is looked at again only when the pin that holds it is gone: a long
-//   pin costs no work a round,
-//       however much it holds. (A pin that comes later cannot matter: it is >= published >= death.)
+//       published.
+//   I2  Everything retired is collected once no pin lies in its interval: nothing is forgotten.
+//   I3  A held thing is looked at again only when the pin that holds it is gone: a long pin costs
+//       no work a round, however much it holds. (A pin that comes later cannot matter: it is >=
+//       published >= death.)
 // Threads: the writer only.
 #pragma once
 #include <cstdint>

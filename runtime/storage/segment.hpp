@@ -8,18 +8,19 @@
 //
 // Invariants
 //   I1  Offset 0 is never given out: it stands for "none". The first header_bytes belong to the
-//   Segment itself. I2  An offset below size() stays valid, and names the same bytes in every
-//   process, until the segment ends. I3  Shared memory is allocated before it is touched
-//   (posix_fallocate): a full /dev/shm or container limit is a
-//       Status, never a SIGBUS. It is sealed against shrinking, so no process can take it away from
-//       another.
+//       Segment itself.
+//   I2  An offset below size() stays valid, and names the same bytes in every process, until the
+//       segment ends.
+//   I3  Shared memory is allocated before it is touched (posix_fallocate): a full /dev/shm or
+//       container limit is a Status, never a SIGBUS. It is sealed against shrinking, so no process
+//       can take it away from another.
 //   I4  All processes of a shared segment live in one PID namespace: the ReaderTable tells the dead
-//   from the living by
-//       process id. attach() refuses another namespace.
+//       from the living by process id. attach() refuses another namespace.
 // Threads: grow() by the one writer only; everything else by anybody, at any time.
 // Processes: a shared segment is a memfd; another process maps it by attach() with the descriptor.
-// Nothing has a name in
-//   the file system, so nothing is left behind when processes are killed.
+//   Nothing has a name in the file system, so nothing is left behind when processes are killed.
+// Failure: a Status no_memory that names sizes and the remedy; a grow() that failed has changed
+//   nothing.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -33,10 +34,10 @@ using Offset = std::uint64_t;
 
 struct SegmentOptions {
   bool shared = false;
-  std::size_t unit_bytes = std::size_t{128}
-                           << 20;  ///< grown by multiples of this; rounded up to 64 KiB
-  std::size_t reserve_bytes = std::size_t{256}
-                              << 30;  ///< address space; halved until the system grants it
+  /// Grown by multiples of this; rounded up to 64 KiB.
+  std::size_t unit_bytes = std::size_t{128} << 20;
+  /// Address space; halved, down to 1 GiB, until the system grants it.
+  std::size_t reserve_bytes = std::size_t{256} << 30;
 };
 
 class Segment {

@@ -11,26 +11,24 @@
 // Invariants
 //   I1  A chain is ordered: csns never rise from a version to its previous one.
 //   I2  A cell's csn is zero while it is free, and each life of a cell has a greater csn than the
-//   one before: a version
-//       is freed either when it is superseded by a greater csn before anybody could see it, or
-//       after its death was published, and csns installed are > published. So two equal readings of
-//       csn are of one life, and what was read between them belongs to it.
+//       one before: a version is freed either when a greater csn supersedes it before anybody could
+//       see it, or after its death was published, and csns installed are > published. So two equal
+//       readings of csn are of one life, and what was read between them belongs to it.
 //   I3  The version that a pinned snapshot S needs is never freed while the pin lasts (Reclaimer
-//   I1), but for a removal
-//       that ends its chain: to find nothing there means the same.
+//       I1), but for a removal that ends its chain: to find nothing there means the same.
 //   I4  A walker at pinned S that validated a version with csn > S and its previous P: P was the
-//   next in the chain, so
-//       it was the version needed at S or newer. If P was recycled since, that happened after the
-//       pin was taken, so its csn is > published >= S: a walker never takes a recycled cell for its
-//       row, it passes it, or finds another owner in it and starts again. So it cannot step over
-//       the version it needs.
+//       next in the chain, so it was the version needed at S or newer. If P was recycled since,
+//       that happened after the pin was taken, so its csn is > published >= S: a walker never takes
+//       a recycled cell for its row; it passes it by, or finds another owner in it and starts
+//       again. So it cannot step over the version it needs.
 //   I5  Plain fields (size, bytes) are read only of the version needed at S, which I3 keeps.
 //   I6  A slot of which all versions are gone keeps its newest csn: certification needs it.
 //   I7  lowest_free() depends on nothing but which slots hold a row in the newest state.
 // Threads: the static functions by anybody whose snapshot is pinned, lock-free; all else by the one
-// writer. Processes: everything in the segment holds offsets only; the writer's books are in its
-// private memory. Failure: install() and install_removed() throw Error(no_memory) with no slot
-// changed.
+//   writer.
+// Processes: everything in the segment holds offsets only; the writer's books are in its private
+//   memory.
+// Failure: install() and install_removed() throw Error(no_memory) with no slot changed.
 #pragma once
 #include <optional>
 #include <vector>
@@ -48,9 +46,10 @@ struct Version {
   std::atomic<std::uint64_t> owner;  ///< which slot, and flags: see the constants below
   std::uint64_t size;  ///< of the row; what follows is the row, or its extent's Offset if big
 
-  static constexpr std::uint64_t removed = std::uint64_t{1}
-                                           << 63;               ///< from here on there is no row
-  static constexpr std::uint64_t big = std::uint64_t{1} << 62;  ///< the row is in an extent
+  /// Flag: from here on there is no row.
+  static constexpr std::uint64_t removed = std::uint64_t{1} << 63;
+  /// Flag: the row is in an extent of the allocator, aligned to 64.
+  static constexpr std::uint64_t big = std::uint64_t{1} << 62;
   static constexpr unsigned slot_bits = 40;
   static constexpr std::size_t inline_bytes_max = 2048 - 32;
 
@@ -97,9 +96,9 @@ class SlotTable {
   // --- the writer ---
   /// The lowest slot without a row. O(log slots).
   [[nodiscard]] SlotId lowest_free() const;
-  /// Makes `row` the newest version of `slot`, and retires the one before. `row` may lie in that
-  /// one. REQUIRES: csn > published, csn >= newest_csn(slot); what is published later takes in all
-  /// that is installed then.
+  /// Makes `row` the newest version of `slot`, and retires the one before, or frees it at once if
+  /// nobody can have seen it. `row` may lie in that one.
+  /// REQUIRES: csn > published, csn >= newest_csn(slot); a publish takes in all that is installed.
   void install(SlotId slot, Bytes row, Csn csn, Csn published);
   /// The slot holds no row from csn on. REQUIRES: as install(), and the slot holds a row.
   void install_removed(SlotId slot, Csn csn, Csn published);

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// SlotTable against a plain model (a map, and a copy of it for each pinned snapshot), and under
+// readers in threads and in another process that check that no snapshot ever changes.
+#include "storage/slots.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "base/hash.hpp"
+
+namespace exdb {
+namespace {
+
+constexpr std::uint32_t places = 32;
+constexpr ClassId cls{3};
+constexpr Offset published_at = 64;
+constexpr Offset head_at = 128;
+constexpr Offset table_at = 4096;
+
+/// One class and all it needs; what storage.cpp does for many.
+struct Grid {
+  explicit Grid(bool shared = false)
+      : segment(Segment::create({.shared = shared, .unit_bytes = 1 << 20, .reserve_bytes = 1 << 30})
+                    .value()) {}
+
+  void publish(std::size_t budget = 1000) {
+    published.store(csn.value);
+    reclaimer.step(csn, budget);
+  }
+  void install(SlotId slot, Bytes row) { slots.install(slot, row, csn, Csn{published.load()}); }
+  void remove(SlotId slot) { slots.install_removed(slot, csn, Csn{published.load()}); }
+  [[nodiscard]] std::optional<Bytes> find(SlotId slot, Csn at) const {
+    return SlotTable::find(*segment, head, cls, slot, at);
+  }
+
+  std::unique_ptr<Segment> segment;
+  std::atomic<std::uint64_t>& published = *segment->at<std::atomic<std::uint64_t>>(published_at);
+  SlotTableHead* head = segment->at<SlotTableHead>(head_at);
+  ReaderTable readers{segment->at<void>(table_at), places, &published};
+  Allocator allocator{*segment, table_at + ReaderTable::bytes_for(places)};
+  Reclaimer reclaimer{readers, this, [](void* self, const Garbage& garbage) {
+                        ASSERT_EQ(garbage.kind, Garbage::Kind::version);
+                        static_cast<Grid*>(self)->slots.collect(garbage);
+                      }};
+  SlotTable slots{*segment, allocator, reclaimer, head, cls};
+  Csn csn;  ///< of the last version installed
+};
+
+std::vector<std::byte> row_of(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string text_of(std::optional<Bytes> row) {
+  return row ? std::string(reinterpret_cast<const char*>(row->data()), row->size()) : "none";
+}
+
+TEST(Slots, a_reader_sees_the_newest_version_of_its_snapshot) {
+  Grid grid;
+  for (const auto* text : {"one", "two", "three"}) {
+    grid.readers.pin(grid.readers.claim().value());
+    grid.csn = grid.csn.next();
+    grid.install({5}, row_of(text));
+    grid.publish();
+  }
+  EXPECT_EQ(text_of(grid.find({5}, {0})), "none");
+  EXPECT_EQ(text_of(grid.find({5}, {1})), "one");
+  EXPECT_EQ(text_of(grid.find({5}, {2})), "two");
+  EXPECT_EQ(text_of(grid.find({5}, {3})), "three");
+  EXPECT_EQ(text_of(grid.find({6}, {3})), "none");
+  EXPECT_EQ(text_of(grid.find({SlotTable::slots_max - 1}, {3})), "none");
+  EXPECT_EQ(text_of(grid.find(SlotId::none(), {3})), "none");
+  EXPECT_EQ(grid.slots.newest_csn({5}), Csn{3});
+  EXPECT_EQ(grid.slots.newest_csn({6}), Csn{0});
+  EXPECT_EQ(text_of(grid.slots.newest_row({5})), "three");
+}
+
+TEST(Slots, an_empty_row_is_a_row) {
+  Grid grid;
+  grid.csn = {1};
+  grid.install({0}, {});
+  ASSERT_TRUE(grid.slots.newest_row({0}).has_value());
+  EXPECT_EQ(grid.slots.newest_row({0})->size(), 0u);
+}
+
+TEST(Slots, a_removed_slot_is_free_and_keeps_its_csn) {
+  Grid grid;
+  grid.csn = {1};
+  grid.install({0}, row_of("a"));
+  grid.install({1}, row_of("b"));
+  grid.publish();
+  EXPECT_EQ(grid.slots.lowest_free(), SlotId{2});
+  const auto place = grid.readers.claim().value();
+  grid.readers.pin(place);
+  grid.csn = {2};
+  grid.remove({0});
+  EXPECT_EQ(grid.slots.lowest_free(), SlotId{0});
+  EXPECT_EQ(grid.slots.rows(), 1u);
+  grid.publish();
+  EXPECT_EQ(text_of(grid.find({0}, {1})), "a");
+  EXPECT_EQ(text_of(grid.find({0}, {2})), "none");
+  EXPECT_EQ(grid.slots.check(), 3u);
+  grid.readers.release(place);
+  grid.publish();
+  EXPECT_EQ(grid.slots.check(), 1u) << "the removal goes with the last version below it";
+  EXPECT_EQ(grid.slots.newest_csn({0}), Csn{2}) << "I6";
+}
+
+TEST(Slots, what_nobody_can_have_seen_is_freed_at_once) {
+  Grid grid;
+  for (std::uint64_t csn = 1; csn <= 100; ++csn) {
+    grid.csn = {csn};
+    grid.install({0}, row_of(std::to_string(csn)));
+  }
+  EXPECT_EQ(grid.slots.check(), 1u);
+  EXPECT_EQ(grid.reclaimer.size(), 0u);
+  grid.csn = {101};
+  grid.remove({0});
+  EXPECT_EQ(grid.slots.check(), 0u);
+  EXPECT_EQ(grid.slots.newest_csn({0}), Csn{101});
+}
+
+TEST(Slots, several_versions_of_one_csn_leave_the_last) {
+  Grid grid;
+  grid.csn = {1};
+  grid.install({0}, row_of("old"));
+  grid.publish();
+  const auto place = grid.readers.claim().value();
+  grid.readers.pin(place);
+  grid.csn = {2};
+  for (const auto* text : {"x", "y", "z"}) grid.install({0}, row_of(text));
+  grid.remove({0});
+  grid.install({0}, row_of("last"));
+  grid.publish();
+  EXPECT_EQ(text_of(grid.find({0}, {1})), "old");
+  EXPECT_EQ(text_of(grid.find({0}, {2})), "last");
+  EXPECT_EQ(grid.slots.check(), 2u);
+}
+
+TEST(Slots, an_update_may_be_built_from_the_row_it_replaces) {
+  Grid grid;
+  for (const std::size_t bytes : {100, 100000}) {
+    grid.csn = grid.csn.next();
+    const std::vector<std::byte> row(bytes, std::byte{7});
+    grid.install({0}, row);
+    for (int i = 0; i < 10; ++i) {
+      grid.csn = grid.csn.next();
+      grid.install({0}, *grid.slots.newest_row({0}));
+      EXPECT_TRUE(std::ranges::equal(*grid.slots.newest_row({0}), row));
+    }
+  }
+}
+
+TEST(Slots, big_rows_lie_on_64_byte_boundaries) {
+  Grid grid;
+  std::uint64_t slot = 0;
+  for (std::size_t bytes = Version::inline_bytes_max - 3; bytes < Version::inline_bytes_max + 100;
+       ++bytes) {
+    grid.csn = grid.csn.next();
+    grid.install({slot}, std::vector<std::byte>(bytes));
+    const auto row = *grid.slots.newest_row({slot++});
+    EXPECT_EQ(row.size(), bytes);
+    const auto wanted = bytes > Version::inline_bytes_max ? 64u : 16u;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(row.data()) % wanted, 0u);
+  }
+}
+
+TEST(Slots, lowest_free_is_lowest_also_over_many_levels) {
+  Grid grid;
+  std::set<std::uint64_t> holes;
+  constexpr std::uint64_t count = 64 * 64 * 3 + 17;
+  grid.csn = {1};
+  for (std::uint64_t slot = 0; slot < count; ++slot) {
+    ASSERT_EQ(grid.slots.lowest_free(), SlotId{slot});
+    grid.install({slot}, row_of("r"));
+  }
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 20000; ++i) {
+    grid.csn = grid.csn.next();
+    if (const auto slot = random() % count; random() % 2 == 0 && !holes.contains(slot)) {
+      grid.remove({slot});
+      holes.insert(slot);
+    } else if (!holes.empty()) {
+      ASSERT_EQ(grid.slots.lowest_free(), SlotId{*holes.begin()});
+      grid.install({*holes.begin()}, row_of("r"));
+      holes.erase(holes.begin());
+    }
+    ASSERT_EQ(grid.slots.lowest_free(), SlotId{holes.empty() ? count : *holes.begin()});
+  }
+  EXPECT_EQ(grid.slots.rows(), count - holes.size());
+}
+
+TEST(Slots, scans_find_far_rows_over_empty_pages) {
+  Grid grid;
+  grid.csn = {1};
+  const std::vector<std::uint64_t> rows{3, 4096, 4096 * 5 + 1, 4096 * 2048 * 7};
+  for (const auto slot : rows) grid.install({slot}, row_of("r"));
+  grid.publish();
+  const auto scan = [&](std::uint64_t from) {
+    return SlotTable::scan(*grid.segment, grid.head, cls, {from}, {1}).value;
+  };
+  const auto back = [&](std::uint64_t from) {
+    return SlotTable::scan_back(*grid.segment, grid.head, cls, {from}, {1}).value;
+  };
+  EXPECT_EQ(scan(0), 3u);
+  EXPECT_EQ(scan(3), 3u);
+  EXPECT_EQ(scan(4), 4096u);
+  EXPECT_EQ(scan(4097), rows[2]);
+  EXPECT_EQ(scan(rows[2] + 1), rows[3]);
+  EXPECT_EQ(scan(rows[3] + 1), SlotId::none().value);
+  EXPECT_EQ(back(SlotId::none().value), rows[3]);
+  EXPECT_EQ(back(rows[3] - 1), rows[2]);
+  EXPECT_EQ(back(rows[2] - 1), 4096u);
+  EXPECT_EQ(back(4095), 3u);
+  EXPECT_EQ(back(2), SlotId::none().value);
+  EXPECT_EQ(SlotTable::scan(*grid.segment, grid.head, cls, {0}, {0}), SlotId::none());
+}
+
+TEST(Slots, a_full_segment_throws_and_leaves_the_slot_as_it_was) {
+  Grid grid;
+  grid.csn = {1};
+  grid.install({0}, row_of("kept"));
+  grid.publish();
+  const auto used = grid.allocator.bytes_used();
+  grid.csn = {2};
+  const std::vector<std::byte> monster(std::size_t{2} << 30);
+  EXPECT_THROW(grid.install({0}, monster), Error);
+  EXPECT_EQ(text_of(grid.slots.newest_row({0})), "kept");
+  EXPECT_EQ(grid.allocator.bytes_used(), used);
+  EXPECT_EQ(grid.slots.check(), 1u);
+  EXPECT_THROW(grid.install({SlotTable::slots_max}, {}), Error);
+}
+
+// --- the model ---
+
+class SlotsModel {
+ public:
+  using State = std::map<std::uint64_t, std::string>;
+
+  void run(int steps) {
+    for (int i = 0; i < steps && !testing::Test::HasFatalFailure(); ++i) {
+      grid_.csn = {grid_.published.load() + 1 + random_() % 2};
+      for (auto changes = 1 + random_() % 6; changes > 0; --changes) change();
+      grid_.publish(random_() % 12);
+      if (random_() % 8 == 0 && pins_.size() < places) pin();
+      if (random_() % 9 == 0 && !pins_.empty()) unpin(random_() % pins_.size());
+      if (i % 50 == 0) check();
+    }
+  }
+
+  void empty_all() {
+    while (!pins_.empty()) unpin(0);
+    grid_.csn = grid_.csn.next();
+    while (!state_.empty()) remove(state_.begin()->first);
+    grid_.publish(1000000);
+    EXPECT_EQ(grid_.reclaimer.size(), 0u);
+    EXPECT_EQ(grid_.slots.check(), 0u);
+    const auto table = sizeof(Offset) * SlotTable::directories_max +
+                       sizeof(SlotPageEntry) * SlotTable::directory_pages +
+                       sizeof(Slot) * SlotTable::page_slots;
+    EXPECT_EQ(grid_.allocator.bytes_used(), table) << "nothing leaks";
+  }
+
+ private:
+  void change() {
+    if (random_() % 3 == 0) grid_.csn = grid_.csn.next();
+    const auto kind = random_() % 10;
+    if (state_.empty() || (kind < 3 && state_.size() < 60)) {
+      std::uint64_t lowest = 0;
+      while (state_.contains(lowest)) ++lowest;
+      ASSERT_EQ(grid_.slots.lowest_free(), SlotId{lowest}) << "I7";
+      write(lowest);
+    } else {
+      const auto slot =
+          std::next(state_.begin(), static_cast<long>(random_() % state_.size()))->first;
+      kind < 8 ? write(slot) : remove(slot);
+    }
+  }
+  void write(std::uint64_t slot) {
+    const auto bytes = random_() % 30 == 0 ? 3000 + random_() % 9000 : random_() % 100;
+    std::string row(bytes, static_cast<char>('a' + random_() % 26));
+    grid_.install({slot}, row_of(row));
+    state_[slot] = std::move(row);
+    csns_[slot] = grid_.csn;
+  }
+  void remove(std::uint64_t slot) {
+    grid_.remove({slot});
+    state_.erase(slot);
+    csns_[slot] = grid_.csn;
+  }
+  void pin() {
+    const auto place = grid_.readers.claim().value();
+    grid_.readers.pin(place);
+    pins_.push_back({place, grid_.csn, state_});
+  }
+  void unpin(std::size_t at) {
+    grid_.readers.release(pins_[at].place);
+    pins_.erase(pins_.begin() + static_cast<long>(at));
+  }
+  void check() {
+    (void)grid_.slots.check();
+    ASSERT_EQ(grid_.slots.rows(), state_.size());
+    for (const auto& [slot, csn] : csns_) ASSERT_EQ(grid_.slots.newest_csn({slot}), csn);
+    check(grid_.csn, state_);
+    for (const auto& pin : pins_) check(pin.csn, pin.state);
+  }
+  void check(Csn csn, const State& state) {
+    for (std::uint64_t slot = 0; slot < 64; ++slot) {
+      const auto want = state.find(slot);
+      const auto row = grid_.find({slot}, csn);
+      ASSERT_EQ(row.has_value(), want != state.end());
+      if (row) {
+        ASSERT_EQ(text_of(row), want->second);
+      }
+    }
+    auto at = SlotTable::scan(*grid_.segment, grid_.head, cls, {0}, csn);
+    for (const auto& [slot, row] : state) {
+      ASSERT_EQ(at, SlotId{slot});
+      at = SlotTable::scan(*grid_.segment, grid_.head, cls, {slot + 1}, csn);
+    }
+    ASSERT_EQ(at, SlotId::none());
+    ASSERT_EQ(SlotTable::scan_back(*grid_.segment, grid_.head, cls, SlotId::none(), csn),
+              state.empty() ? SlotId::none() : SlotId{state.rbegin()->first});
+  }
+
+  struct Pin {
+    std::uint32_t place;
+    Csn csn;
+    State state;
+  };
+  Grid grid_;
+  std::mt19937_64 random_{11};
+  State state_;
+  std::map<std::uint64_t, Csn> csns_;
+  std::vector<Pin> pins_;
+};
+
+TEST(Slots, agrees_with_a_plain_model_over_random_changes_and_pins) {
+  SlotsModel model;
+  model.run(5000);
+  model.empty_all();
+}
+
+// --- readers beside a writer at full speed ---
+
+// What a csn does to which slot is a function of the csn alone, so a reader knows every snapshot
+// without being told.
+constexpr std::uint64_t stress_slots = 6;
+
+struct Change {
+  std::uint64_t slot;
+  bool removes;
+  std::uint64_t words;  ///< of the row
+};
+
+Change change_of(std::uint64_t csn, bool big_rows) {
+  const auto dice = hash_word(csn);
+  const bool big = big_rows && dice % 31 == 0;
+  return {dice % stress_slots, (dice >> 8) % 5 == 0, big ? 700 : 2 + (dice >> 16) % 4};
+}
+
+/// The row that csn writes: the slot, then the csn mixed into every word.
+void fill_row(std::uint64_t csn, const Change& change, std::vector<std::uint64_t>& row) {
+  row.assign(change.words, 0);
+  for (std::uint64_t i = 0; i < change.words; ++i) row[i] = hash_word(csn * 1000 + i) ^ change.slot;
+}
+
+class Writer {
+ public:
+  Writer(Grid& grid, bool big_rows) : grid_(grid), big_rows_(big_rows) {}
+
+  void round() {
+    for (auto left = 1 + hash_word(grid_.csn.value) % 4; left > 0; --left) {
+      grid_.csn = grid_.csn.next();
+      const auto change = change_of(grid_.csn.value, big_rows_);
+      const bool there = grid_.slots.newest_row({change.slot}).has_value();
+      if (change.removes) {
+        if (there) grid_.remove({change.slot});
+        continue;
+      }
+      fill_row(grid_.csn.value, change, row_);
+      if (grid_.csn.value % 7 == 0)
+        grid_.install({change.slot}, std::as_bytes(std::span(row_)).first(8));
+      grid_.install({change.slot}, std::as_bytes(std::span(row_)));
+    }
+    grid_.publish();
+  }
+
+ private:
+  Grid& grid_;
+  bool big_rows_;
+  std::vector<std::uint64_t> row_;
+};
+
+/// Checks snapshot `csn` against what the csns up to it did; false when it differs.
+template <bool Validate = true>
+bool snapshot_is_right(const Segment& segment, std::uint64_t csn, bool big_rows) {
+  const auto* head = segment.at<SlotTableHead>(head_at);
+  std::uint64_t known = 0;  // a bit a slot that was checked
+  std::vector<std::uint64_t> wanted;
+  for (auto at = csn; at > 0 && known + 1 < std::uint64_t{1} << stress_slots; --at) {
+    const auto change = change_of(at, big_rows);
+    if ((known >> change.slot & 1) != 0) continue;
+    known |= std::uint64_t{1} << change.slot;
+    const auto row = SlotTable::find<Validate>(segment, head, cls, {change.slot}, {csn});
+    if (row.has_value() == change.removes) return false;
+    if (change.removes) continue;
+    fill_row(at, change, wanted);
+    const auto bytes = std::as_bytes(std::span(wanted));
+    if (row->size() != bytes.size() || std::memcmp(row->data(), bytes.data(), bytes.size()) != 0)
+      return false;
+  }
+  return true;
+}
+
+struct Stress {
+  bool big_rows = true;
+  bool pins_with_care = true;
+  int rounds = 30000;
+};
+
+/// True when every snapshot that a reader pinned stayed right for as long as it was pinned.
+template <bool Validate = true>
+bool snapshots_stay_right(const Stress& stress) {
+  Grid grid;
+  std::atomic<bool> stop{false}, wrong{false};
+  std::atomic<std::uint64_t> checked{0};
+  const auto pin = [&](std::uint32_t place) {
+    if (stress.pins_with_care) return grid.readers.pin(place);
+    const auto csn = grid.published.load();
+    std::this_thread::yield();
+    grid.segment->at<ReaderPlace>(table_at + ReaderTable::bytes_for(0))[place].pinned.store(csn +
+                                                                                            1);
+    return Csn{csn};
+  };
+  std::vector<std::thread> readers;
+  for (int number = 0; number < 3; ++number) {
+    readers.emplace_back([&, number] {
+      const auto place = grid.readers.claim().value();
+      while (!stop.load()) {
+        const auto csn = pin(place);
+        for (int again = 0; again < 1 + 40 * number && !wrong.load(); ++again) {
+          if (!snapshot_is_right<Validate>(*grid.segment, csn.value, stress.big_rows))
+            wrong.store(true);
+        }
+        grid.readers.unpin(place);
+        checked.fetch_add(1);
+      }
+      grid.readers.release(place);
+    });
+  }
+  Writer writer(grid, stress.big_rows);
+  for (int round = 0; (round < stress.rounds || checked.load() < 100) && !wrong.load(); ++round)
+    writer.round();
+  stop.store(true);
+  for (auto& reader : readers) reader.join();
+  if (wrong.load()) return false;
+  grid.publish(1000000);
+  EXPECT_EQ(grid.reclaimer.size(), 0u);
+  EXPECT_EQ(grid.slots.check(), grid.slots.rows()) << "no version is left but the newest";
+  return true;
+}
+
+#ifdef __SANITIZE_THREAD__
+constexpr bool thread_sanitized = true;
+#else
+constexpr bool thread_sanitized = false;
+#endif
+
+TEST(SlotsStress, a_pinned_snapshot_never_changes) { EXPECT_TRUE(snapshots_stay_right({})); }
+
+TEST(SlotsStress, without_validation_of_cells_a_snapshot_would_change) {
+  if (thread_sanitized) GTEST_SKIP() << "the race is meant";
+  EXPECT_FALSE(snapshots_stay_right<false>({.big_rows = false, .rounds = 1000000}));
+}
+
+TEST(SlotsStress, without_the_second_look_at_published_a_snapshot_would_change) {
+  if (thread_sanitized) GTEST_SKIP() << "the race is meant";
+  EXPECT_FALSE(
+      snapshots_stay_right({.big_rows = false, .pins_with_care = false, .rounds = 1000000}));
+}
+
+// --- another process ---
+
+/// Attaches, pins, tells its csn in `pinned` (+ 1), and checks its snapshot until it is killed.
+[[noreturn]] void read_until_killed(int fd, Offset pinned_at, Offset checks_at) {
+  alarm(30);
+  auto segment = Segment::attach(fd).value();
+  auto& checks = *segment->at<std::atomic<std::uint64_t>>(checks_at);
+  ReaderTable readers(segment->at<void>(table_at), places,
+                      segment->at<std::atomic<std::uint64_t>>(published_at));
+  const auto csn = readers.pin(readers.claim().value());
+  segment->at<std::atomic<std::uint64_t>>(pinned_at)->store(csn.value + 1);
+  while (snapshot_is_right(*segment, csn.value, true)) checks.fetch_add(1);
+  _exit(1);
+}
+
+TEST(SlotsProcesses, a_killed_reader_keeps_its_snapshot_until_it_is_reaped) {
+  constexpr Offset pinned_at = 256, checks_at = 320;
+  Grid grid(true);
+  Writer writer(grid, true);
+  for (int i = 0; i < 1000; ++i) writer.round();
+  const auto pid = fork();
+  if (pid == 0) read_until_killed(grid.segment->fd(), pinned_at, checks_at);
+
+  auto& pinned = *grid.segment->at<std::atomic<std::uint64_t>>(pinned_at);
+  auto& checks = *grid.segment->at<std::atomic<std::uint64_t>>(checks_at);
+  for (int tries = 0; pinned.load() == 0; ++tries) {
+    ASSERT_LT(tries, 1000000) << "the reader has not come";
+    writer.round();
+  }
+  for (int i = 0; i < 20000 || checks.load() < 100; ++i) {
+    ASSERT_LT(i, 10000000);
+    writer.round();
+  }
+  EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0) << "the reader has seen its snapshot change";
+  EXPECT_EQ(grid.readers.reap(), 0u);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+
+  grid.publish(1000000);
+  EXPECT_GT(grid.reclaimer.size(), 0u) << "nobody has taken the pin back yet";
+  EXPECT_TRUE(snapshot_is_right(*grid.segment, pinned.load() - 1, true));
+  EXPECT_EQ(grid.readers.reap(), 1u);
+  grid.publish(1000000);
+  EXPECT_EQ(grid.reclaimer.size(), 0u);
+  EXPECT_EQ(grid.slots.check(), grid.slots.rows());
+}
+
+}  // namespace
+}  // namespace exdb
