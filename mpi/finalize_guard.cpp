@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "finalize_guard.hpp"
+
+#include <mpi.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "exdb/assert_hook.hpp"
+
+namespace exdb::mpi {
+namespace {
+
+struct Registry {
+  std::mutex lock;
+  std::vector<EndsWithMpi*> open;
+  bool installed = false;
+};
+
+Registry& registry() {
+  static auto* one = new Registry;  // outlives every static destructor that may close a transport
+  return *one;
+}
+
+std::atomic<bool> forked{false};
+
+extern "C" int exdb_mpi_finalizes(MPI_Comm, int, void*, void*) {
+  Registry& all = registry();
+  std::lock_guard guard(all.lock);
+  for (EndsWithMpi* object : all.open) object->mpi_ends();
+  return MPI_SUCCESS;
+}
+
+void abort_job() {
+  if (mpi_usable()) MPI_Abort(MPI_COMM_WORLD, 134);
+}
+
+void install(Registry& all) {
+  if (all.installed) return;
+  all.installed = true;
+  int key = MPI_KEYVAL_INVALID;
+  MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, exdb_mpi_finalizes, &key, nullptr);
+  MPI_Comm_set_attr(MPI_COMM_SELF, key, nullptr);
+  MPI_Comm_free_keyval(&key);  // the attribute keeps it until it is deleted itself
+  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+  set_assert_hook(abort_job);
+}
+
+}  // namespace
+
+void watch(EndsWithMpi* object) {
+  Registry& all = registry();
+  std::lock_guard guard(all.lock);
+  install(all);
+  all.open.push_back(object);
+}
+
+void unwatch(EndsWithMpi* object) {
+  Registry& all = registry();
+  std::lock_guard guard(all.lock);
+  all.open.erase(std::remove(all.open.begin(), all.open.end(), object), all.open.end());
+}
+
+bool in_forked_child() { return forked.load(std::memory_order_relaxed); }
+
+bool mpi_usable() {
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  return initialized != 0 && finalized == 0 && !in_forked_child();
+}
+
+}  // namespace exdb::mpi

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The collective opening: checks, three duplications of the communicator, agreement, and the doorbell page.
+//
+// Invariants
+//   I1  A failure that any rank finds is known to all before any leaves: each rank first duplicates once, then the lowest
+//       failing rank tells its reason to everybody.
+//   I2  Every step is nonblocking with one common deadline.
+// Threads: COLLECTIVE.
+// Failure: no communicator is left behind, unless the deadline has passed (then what is half made cannot be freed).
+#pragma once
+#include <mpi.h>
+
+#include <memory>
+#include <vector>
+
+#include "calls.hpp"
+#include "doorbell.hpp"
+#include "exdb/mpi.hpp"
+
+namespace exdb::mpi {
+
+/// What every rank tells every other.
+struct NodeCard {
+  HostCard host;
+  std::uint64_t send_buffer_bytes = 0, receive_buffer_bytes = 0;
+  std::uint32_t exchange = 0;
+  std::uint32_t unused = 0;
+};
+
+struct Opened {
+  MPI_Comm control = MPI_COMM_NULL;     ///< short messages, and the closing barrier
+  MPI_Comm data = MPI_COMM_NULL;        ///< payloads of long frames, and collective_gather
+  MPI_Comm collective = MPI_COMM_NULL;  ///< collective exchanges only: one thread owns their order
+  std::uint32_t rank = 0, size = 1;
+  std::vector<NodeCard> cards;
+  std::unique_ptr<Doorbell> doorbell;
+};
+
+Result<Opened> collective_open(MPI_Comm communicator, const Options& options);
+void free_communicators(Opened& opened);
+
+}  // namespace exdb::mpi
