@@ -27,13 +27,13 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
 # Only Debian's own Python comes in parts; another one (pyenv, a module) brings all or is no use.
 missing_python_packages() {
   local python
-  if venv_works; then python=$exdb_venv/bin/python; else python=$(find_python); fi
+  if venv_works; then python=$exdb_venv/bin/python; else python=$(find_python || true); fi
   if [[ -z $python ]]; then
     printf '%s\n' python3 python3-venv python3-dev
     return
   fi
-  venv_works || "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-  has_python_header "$python" || echo python3-dev
+  if ! venv_works && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then echo python3-venv; fi
+  if ! has_python_header "$python"; then echo python3-dev; fi
 }
 
 requirement_files() {

@@ -98,6 +98,9 @@ PROBE
   fi
 }
 
+# The line that a probe has printed, among warnings of the network's drivers, with single spaces.
+probe_line() { sed -nE '/^[0-9]+ ranks, /{s/[[:space:]]+/ /g;s/ $//;p;q}' <<<"$1"; }
+
 # Runs a program of two ranks compiled with mpi_cc, and the same in Python, under mpi_exec; both
 # must see two ranks and the same library. Leaves the library's name in mpi_version.
 verify_mpi() {
@@ -112,14 +115,13 @@ world = MPI.COMM_WORLD
 if world.rank == 0:
     print(world.size, "ranks,", MPI.Get_library_version().splitlines()[0])' </dev/null 2>"$probe.err") ||
     die "mpi4py does not work under $mpi_exec: $(tail -n 5 "$probe.err")"
-  compiled=$(tr -s '[:space:]\0' ' ' <<<"$compiled")
-  python=$(tr -s '[:space:]\0' ' ' <<<"$python")
+  compiled=$(probe_line "$compiled")
+  python=$(probe_line "$python")
   [[ $compiled == "$python" ]] || die "two different MPIs: programs see '$compiled', Python sees" \
     "'$python'. Remove $exdb_venv, and set MPICC to the one MPI that both shall use."
   [[ $compiled == "2 ranks, "* ]] || die "$mpi_exec is of another MPI than $mpi_cc: with -n 2 a" \
     "program sees '$compiled'. Set MPIEXEC to the launcher of $mpi_cc."
   mpi_version=${compiled#2 ranks, }
-  mpi_version=${mpi_version% }
 }
 
 # Open MPI refuses root and more ranks than cores unless told; MPICH ignores these.

@@ -65,10 +65,17 @@ apt_install() {
   logged apt-install env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
+# Into the array `missing`. Not by mapfile < <(…), which would take a failure there for "nothing".
+list_missing() {
+  local text
+  text=$(missing_packages "$1") || die "could not find out which packages are missing"
+  mapfile -t missing < <(printf '%s' "$text")
+}
+
 # install_packages jobs|tests
 install_packages() {
   local missing extras name modules=""
-  mapfile -t missing < <(missing_packages "$1")
+  list_missing "$1"
   mapfile -t extras < <(missing_extras "$1")
   if ((${#missing[@]} == 0)) && { ((${#extras[@]} == 0)) || ! can_install; }; then
     ((${#extras[@]} == 0)) || say "not found, and done without: ${extras[*]}"
@@ -79,9 +86,10 @@ install_packages() {
     die "missing: ${missing[*]}. Debian or Ubuntu: apt-get install ${missing[*]} (as root)." \
       "On a cluster load modules, usually called${modules#;}"
   fi
-  say "system packages: installing ${missing[*]} ${extras[*]} with apt"
-  apt_install "${missing[@]}" "${extras[@]}"
+  missing+=("${extras[@]}")
+  say "system packages: installing ${missing[*]} with apt"
+  apt_install "${missing[@]}"
   hash -r
-  mapfile -t missing < <(missing_packages "$1")
+  list_missing "$1"
   ((${#missing[@]} == 0)) || die "apt installed its packages, yet still missing: ${missing[*]}"
 }
