@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "cluster/commit_window.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/bytes.hpp"
+
+namespace exdb {
+namespace {
+
+/// Upper bound of what an item takes beside its bytes: kind, sequence, length.
+constexpr std::size_t item_overhead_bytes = 1 + 10 + 10;
+
+std::int64_t rank_of(const PendingItem& item) {
+  if (item.kind != RoundItem::Kind::transaction) return std::numeric_limits<std::int64_t>::max();
+  return item.priority;
+}
+
+}  // namespace
+
+CommitWindow::CommitWindow(const ClusterWindow& bounds, std::uint32_t in_exchange_max,
+                           std::chrono::nanoseconds held_max)
+    : bounds_(bounds), in_exchange_max_(std::max(in_exchange_max, 1U)), held_max_(held_max) {}
+
+CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& item) {
+  const std::lock_guard lock(mutex_);
+  if (shut_) return Admission::shut;
+  if (!has_room()) return Admission::full;
+  if (items_.empty()) oldest_ = Clock::now();
+  items_.push_back(item);
+  item_bytes_ += item->bytes.size();
+  ++in_exchange_;
+  count_waiting();
+  return Admission::accepted;
+}
+
+std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
+  using std::chrono::nanoseconds;
+  if (empty()) return nanoseconds::max();
+  const std::lock_guard lock(mutex_);
+  if (items_.empty()) return nanoseconds::max();
+  const bool unbounded = bounds_.bsize_bytes == 0 && bounds_.length_transactions == 0;
+  const bool big = bounds_.bsize_bytes != 0 && item_bytes_ >= bounds_.bsize_bytes;
+  const bool many =
+      bounds_.length_transactions != 0 && items_.size() >= bounds_.length_transactions;
+  if (shut_ || left_over_ || unbounded || big || many || !has_room()) return nanoseconds(0);
+  constexpr std::uint64_t timeout_ms_max =
+      86'400'000;  // a day: no bound in practice, and no overflow
+  const nanoseconds held =
+      bounds_.timeout_ms == 0
+          ? held_max_
+          : std::chrono::milliseconds(std::min(bounds_.timeout_ms, timeout_ms_max));
+  return std::max(nanoseconds(0), nanoseconds(oldest_ + held - now));
+}
+
+CommitWindow::Taken CommitWindow::take() {
+  Taken taken;
+  const std::lock_guard lock(mutex_);
+  std::stable_sort(items_.begin(), items_.end(),
+                   [](const auto& a, const auto& b) { return rank_of(*a) > rank_of(*b); });
+  std::size_t count = 0, bytes = 0;
+  while (count < items_.size()) {
+    const auto more = items_[count]->bytes.size() + item_overhead_bytes;
+    if (count > 0 && bytes + more > batch_bytes_max) break;
+    bytes += more;
+    ++count;
+  }
+  taken.payload.reserve(bytes);
+  ByteWriter out(taken.payload);
+  for (std::size_t i = 0; i < count; ++i) {
+    item_bytes_ -= items_[i]->bytes.size();
+    out.put(std::uint8_t(items_[i]->kind));
+    out.put_varint(items_[i]->sequence);
+    out.put_bytes(items_[i]->bytes);
+  }
+  taken.items.assign(std::make_move_iterator(items_.begin()),
+                     std::make_move_iterator(items_.begin() + std::ptrdiff_t(count)));
+  items_.erase(items_.begin(), items_.begin() + std::ptrdiff_t(count));
+  taken.more = left_over_ = !items_.empty();
+  count_waiting();
+  return taken;
+}
+
+void CommitWindow::shut() {
+  const std::lock_guard lock(mutex_);
+  shut_ = true;
+}
+
+CommitWindow::Items CommitWindow::abandon() {
+  const std::lock_guard lock(mutex_);
+  shut_ = true;
+  item_bytes_ = 0;
+  auto items = std::exchange(items_, {});
+  count_waiting();
+  return items;
+}
+
+void CommitWindow::set_bounds(const ClusterWindow& bounds) {
+  const std::lock_guard lock(mutex_);
+  bounds_ = bounds;
+}
+
+ClusterWindow CommitWindow::bounds() const {
+  const std::lock_guard lock(mutex_);
+  return bounds_;
+}
+
+Status decode_items(NodeId origin, Bytes payload, std::vector<RoundItem>& items) {
+  ByteReader in(payload);
+  while (in.remaining() > 0) {
+    RoundItem item;
+    const auto kind = in.get<std::uint8_t>();
+    item.kind = RoundItem::Kind(kind);
+    item.origin = origin;
+    item.sequence = in.get_varint();
+    item.bytes = in.get_bytes();
+    if (!in.ok() || kind < std::uint8_t(RoundItem::Kind::transaction) ||
+        kind > std::uint8_t(RoundItem::Kind::discard))
+      return {ErrorCode::cluster_protocol, "from node " + std::to_string(origin.value) +
+                                               ": a batch with a broken item of kind " +
+                                               std::to_string(kind)};
+    items.push_back(item);
+  }
+  return {};
+}
+
+}  // namespace exdb

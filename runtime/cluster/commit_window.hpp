@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The window: local items that wait for the next batch, and the rules of when a batch leaves.
+//
+// Invariants
+//   I1  Items leave by priority, higher first, in the order of their coming within one priority.
+//   Fragments and discards
+//       leave before transactions: a fragment must never come after its own transaction.
+//   I2  Never more than in_exchange_max items are accepted and not answered.
+//   I3  After shut() no item is accepted, and what is there is due at once.
+//   I4  A window in which nobody else can put anything (I2) is due, whatever its bounds say. A
+//   window whose timeout is off
+//       is held for held_max at the longest, so that bounds nobody reaches do not turn into a
+//       timeout of the cluster.
+// Threads: all functions from any thread.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cluster/pending_item.hpp"
+
+namespace exdb {
+
+class CommitWindow {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Items = std::vector<std::shared_ptr<PendingItem>>;
+  enum class Admission { accepted, full, shut };
+
+  /// Items in the order in which they travel, encoded.
+  struct Taken {
+    Items items;
+    std::vector<std::byte> payload;
+    bool more = false;  ///< there was more than fits one batch
+  };
+
+  /// A batch takes no further item beyond this: every node holds the batches of a round in memory,
+  /// times the nodes.
+  static constexpr std::size_t batch_bytes_max = std::size_t(64) << 20;
+
+  CommitWindow(const ClusterWindow& bounds, std::uint32_t in_exchange_max,
+               std::chrono::nanoseconds held_max);
+
+  Admission add(const std::shared_ptr<PendingItem>& item);
+  [[nodiscard]] bool has_room() const { return in_exchange_.load() < in_exchange_max_; }
+  [[nodiscard]] bool empty() const { return waiting_.load(std::memory_order_acquire) == 0; }
+
+  /// How long until the batch shall leave: 0 = now, max = nothing is waiting.
+  [[nodiscard]] std::chrono::nanoseconds due_in(Clock::time_point now) const;
+  /// All that is waiting, up to batch_bytes_max.
+  Taken take();
+  /// `count` items of take() or abandon() were answered.
+  void answered(std::size_t count) { in_exchange_ -= std::uint32_t(count); }
+
+  void shut();
+  [[nodiscard]] bool is_shut() const { return shut_.load(std::memory_order_acquire); }
+  /// shut(), and gives back what never left.
+  Items abandon();
+
+  void set_bounds(const ClusterWindow& bounds);
+  [[nodiscard]] ClusterWindow bounds() const;
+
+ private:
+  void count_waiting() { waiting_.store(items_.size(), std::memory_order_release); }
+
+  mutable std::mutex mutex_;
+  ClusterWindow bounds_;
+  const std::uint32_t in_exchange_max_;
+  const std::chrono::nanoseconds held_max_;
+  Items items_;
+  std::uint64_t item_bytes_ = 0;
+  Clock::time_point oldest_;  ///< when the first of items_ came
+  bool left_over_ = false;
+  std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::uint32_t> in_exchange_{0};
+  std::atomic<bool> shut_{false};
+};
+
+/// The items of a batch's payload, in order, with views into it.
+Status decode_items(NodeId origin, Bytes payload, std::vector<RoundItem>& items);
+
+}  // namespace exdb

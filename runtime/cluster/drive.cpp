@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "cluster/node_inside.hpp"
+
+namespace exdb {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Polling goes on this long after the last event: an answer within a host takes some microseconds,
+/// so most of a busy exchange is over before anybody thinks of sleeping. On a crowded host the
+/// polls take time from who should answer.
+constexpr auto poll_after_event = 100us;
+constexpr auto poll_after_event_crowded = 20us;
+/// A waiting committer polls for longer than the listener, yielding: a nap costs it more than it
+/// costs the host.
+constexpr auto yield_after_event = 1ms;
+/// The first nap, doubling up to a cap. Where the transport can wake a sleeper (within a host, in
+/// process) the caps do not matter; across hosts they bound how late a doorbell is heard, and with
+/// it the latency of the first commit after idle: 1 ms costs 1.4 % of a core, 10 ms 0.6 % (measured
+/// over MPICH, mpi-notes section 3.1).
+constexpr auto nap_first = 50us;
+constexpr auto nap_cap_busy = 1ms;  ///< while there was traffic within busy_for
+constexpr auto nap_cap_idle = 10ms;
+constexpr auto busy_for = 1s;
+/// The listener looks this often whether the committers, who drive themselves, are still at it.
+constexpr auto park_first = 50us;
+constexpr auto park_cap = 200us;
+/// Spins for the turn before sleeping: about what waking a sleeper costs.
+constexpr int turn_spins = 2000;
+constexpr int turn_yields_crowded = 20;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// A breath between two polls, in which the drive lock is free for who else wants it.
+void breathe(bool crowded) {
+  if (crowded) {
+    sched_yield();
+    return;
+  }
+  for (int i = 0; i < 8; ++i) relax();
+}
+
+}  // namespace
+
+Node::Inside::Driven Node::Inside::drive_until(const Turn::Condition& done,
+                                               Clock::time_point deadline) {
+  if (done()) return Driven::done;
+  const Turn::Wish wish(turn);
+  const Turn::Condition over = [&] { return done() || finished(); };
+  bool slept = false;
+  auto result = Driven::expired;
+  do {
+    if (done()) {
+      result = Driven::done;
+    } else if (finished()) {
+      result = Driven::finished;
+    } else if (turn.try_take()) {
+      drive(over, deadline);
+      turn.release();
+      slept = false;
+    } else if (!spin_for_turn(over)) {
+      turn.sleep(over, deadline);
+      slept = true;
+    }
+  } while (result == Driven::expired && Clock::now() < deadline);
+  if (slept) turn.pass_on();
+  // An answer that came with the deadline counts.
+  return result == Driven::expired && done() ? Driven::done : result;
+}
+
+/// True when there is something to do: the turn is free, or the condition holds.
+bool Node::Inside::spin_for_turn(const Turn::Condition& over) {
+  const bool crowded = transport->crowded();
+  for (int i = 0; i < (crowded ? turn_yields_crowded : turn_spins); ++i) {
+    if (!turn.taken() || over()) return true;
+    if (crowded)
+      sched_yield();
+    else
+      relax();
+  }
+  return false;
+}
+
+/// REQUIRES: this thread has the turn.
+void Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline) {
+  Nanoseconds nap = nap_first;
+  while (!over()) {
+    Clock::time_point now;
+    {
+      const std::lock_guard lock(drive_lock);
+      if (step()) {
+        nap = nap_first;
+        continue;
+      }
+      now = Clock::now();
+      check_silence(now);
+    }
+    if (now >= deadline) return;
+    pause(now, deadline, nap);
+  }
+}
+
+void Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
+  const auto idle = idle_since(now);
+  const bool crowded = transport->crowded();
+  if (idle < poll_after_event || options.progress == Progress::spin) return breathe(crowded);
+  if (idle < yield_after_event) return breathe(true);
+  sleep_in_transport(std::min(nap, Nanoseconds(deadline - now)), true);
+  nap = std::min(nap * 2, nap_cap(idle));
+}
+
+Node::Inside::Nanoseconds Node::Inside::nap_cap(Nanoseconds idle) const {
+  return idle < busy_for ? Nanoseconds(nap_cap_busy) : Nanoseconds(nap_cap_idle);
+}
+
+void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
+  if (in_transport_wait.exchange(true)) {
+    std::this_thread::sleep_for(std::min(cap, Nanoseconds(nap_first)));
+    return;
+  }
+  // First the sign, then the look into the window: whoever submits does it the other way round, so
+  // one of the two sees the other.
+  napper = has_turn ? Napper::driver : Napper::listener;
+  const auto due = window.due_in(Clock::now());
+  const bool wanted = finished() || (!has_turn && turn.wished());
+  if (!wanted && due > 0ns) transport->wait(std::min(cap, due));
+  napper = Napper::none;
+  in_transport_wait = false;
+}
+
+/// Takes the turn for one step at a time, never for longer: a listener that is put to sleep by the
+/// system in a yield must not keep a committer waiting.
+void Node::Inside::listen() {
+  Nanoseconds nap = nap_first, park = park_first;
+  while (!finished()) {
+    if (turn.wished() && options.progress != Progress::spin) {
+      std::this_thread::sleep_for(park);
+      const auto idle = idle_since(Clock::now());
+      park = std::min(park * 2, idle < busy_for ? Nanoseconds(park_cap) : nap_cap(idle));
+      continue;
+    }
+    park = park_first;
+    bool any = false;
+    if (turn.try_take()) {
+      {
+        const std::lock_guard lock(drive_lock);
+        any = step();
+      }
+      turn.release();
+    }
+    if (any) nap = nap_first;
+    const bool crowded = transport->crowded();
+    const auto idle = idle_since(Clock::now());
+    if (any || options.progress == Progress::spin ||
+        idle < (crowded ? poll_after_event_crowded : poll_after_event)) {
+      breathe(crowded);
+      continue;
+    }
+    sleep_in_transport(nap, false);
+    nap = std::min(nap * 2, nap_cap(idle));
+  }
+}
+
+}  // namespace exdb

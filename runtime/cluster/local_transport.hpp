@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// All nodes of a cluster in one process: the transport of the tests, and of programs that want to
+// see a cluster without a launcher. Frames are handed over by reference. Delays, a lost node and
+// collective broadcasts can be asked for.
+//
+// Invariants
+//   I1  As transport.hpp. With delays links keep their own order and lose it among each other.
+//   I2  In collective mode the k-th broadcasts of all nodes that are not removed arrive together,
+//   when the last is made.
+// Threads: an endpoint as transport.hpp says; the network from any thread.
+// Failure: poll() of a crashed or closed endpoint says so. A muted node loses all its frames,
+// unnoticed by anybody.
+#pragma once
+#include "exdb/transport.hpp"
+
+namespace exdb {
+
+class LocalNetwork {
+ public:
+  struct Options {
+    std::uint32_t nodes = 1;
+    bool collective = false;
+    std::uint64_t seed = 0;  ///< of the delays
+    std::chrono::microseconds delay_max{0};
+    std::size_t buffer_bytes = 64 * 1024;  ///< longer frames are counted as long; nothing else
+  };
+
+  explicit LocalNetwork(const Options& options);
+  ~LocalNetwork();
+
+  /// The transport of one node; to be taken once. May outlive the network.
+  std::unique_ptr<Transport> endpoint(std::uint32_t node);
+
+  /// Nothing that `node` sends arrives from now on, and nothing arrives there: a process that was
+  /// stopped or whose cable is pulled.
+  void mute(std::uint32_t node);
+  /// As mute; besides its own poll() fails, and the others are told that it is gone.
+  void crash(std::uint32_t node);
+
+ private:
+  struct Hub;
+  class Endpoint;
+  std::shared_ptr<Hub> hub_;
+};
+
+}  // namespace exdb

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "cluster/node.hpp"
+
+#include "cluster/node_inside.hpp"
+
+namespace exdb {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Transports count in int: beyond this a frame with its header would not fit.
+constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
+/// How long a window without a timeout is held where the cluster has no timeout either.
+constexpr auto window_held_max = 30s;
+
+std::vector<std::uint32_t> qranks_of(const std::vector<ClusterNodeParams>& nodes) {
+  std::vector<std::uint32_t> qranks;
+  for (const auto& node : nodes) qranks.push_back(node.qrank);
+  return qranks;
+}
+
+std::chrono::nanoseconds held_max_of(std::chrono::milliseconds timeout) {
+  return timeout.count() > 0 ? std::chrono::nanoseconds(timeout) / 2 : window_held_max;
+}
+
+}  // namespace
+
+Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Options wanted)
+    : options(std::move(wanted)),
+      transport(std::move(moved)),
+      consumer(with),
+      self{transport->self()},
+      trace(self, (options.mode_mask & cluster_mode_debug_output) != 0),
+      window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
+      quorum(self, qranks_of(options.nodes), options.quorum),
+      notifier(options.notify),
+      protocol({self, transport->size(), options.cluster_id, transport->broadcast_is_collective()}),
+      gone(transport->size()),
+      lost(transport->size()),
+      said_stop(transport->size()) {
+  EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
+  last_progress = round_began = Clock::now();
+  note_event();
+}
+
+Status Node::Inside::failure() const {
+  const std::lock_guard lock(state_lock);
+  return failure_;
+}
+
+Status Node::Inside::refusal() const {
+  if (auto status = failure(); !status.ok()) return status;
+  if (leave_wanted || phase() == Phase::left)
+    return {ErrorCode::cluster_stopped, "this node has left the cluster: open the database again"};
+  if (phase() == Phase::ended)
+    return {ErrorCode::cluster_stopped,
+            "the cluster has stopped (all nodes called stop): open the database again"};
+  if (window.is_shut())
+    return {ErrorCode::cluster_stopped,
+            "stop() was called on this node, so nothing can be committed here any more"};
+  return {};
+}
+
+NodeInfo Node::Inside::info(std::uint32_t node) const {
+  return {options.nodes[node].addr, options.nodes[node].qrank, node};
+}
+
+std::string Node::Inside::names(const std::vector<NodeId>& nodes) const {
+  std::string text = nodes.size() == 1 ? "node " : "nodes ";
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    text += (i ? ", " : "") + std::to_string(nodes[i].value);
+  return text;
+}
+
+Node::Inside::Clock::time_point Node::Inside::deadline_after(std::chrono::milliseconds cap) const {
+  return cap.count() > 0 ? Clock::now() + cap : Clock::time_point::max();
+}
+
+Node::Node(std::unique_ptr<Transport> transport, RoundConsumer& consumer, Options options)
+    : inside_(std::make_unique<Inside>(std::move(transport), consumer, std::move(options))) {}
+
+Node::~Node() { close(false); }
+
+void Node::start(bool own_listener) {
+  auto& in = *inside_;
+  for (std::uint32_t node = 0; node < in.transport->size(); ++node)
+    if (node != in.self.value) in.notifier.tell(Notification::connect, in.info(node));
+  if (!own_listener || in.options.progress == Progress::cooperative) return;
+  const std::lock_guard lock(in.state_lock);
+  EXDB_ASSERT(!in.listener.joinable(), "a node is started once");
+  in.listener = std::thread([this] { (void)listen(); });
+}
+
+Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uint64_t sequence,
+                                                  std::vector<std::byte> bytes, int priority) {
+  auto& in = *inside_;
+  if (auto status = in.refusal(); !status.ok()) return status;
+  if (bytes.size() > item_bytes_max)
+    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(bytes.size()) +
+                                            " bytes: one exchange carries at most 1 GiB of it; "
+                                            "commit it in parts");
+  if (kind != RoundItem::Kind::discard)
+    if (auto status = in.quorum.check(); !status.ok()) return status;
+  auto item = std::make_shared<PendingItem>();
+  item->kind = kind;
+  item->sequence = sequence;
+  item->bytes = std::move(bytes);
+  item->priority = priority;
+  while (true) {
+    const auto admission = in.window.add(item);
+    if (admission == CommitWindow::Admission::accepted) break;
+    if (admission == CommitWindow::Admission::shut) {
+      if (auto status = in.refusal(); !status.ok()) return status;
+      return Status(ErrorCode::cluster_stopped, "the database is being closed");
+    }
+    (void)in.drive_until([&in] { return in.window.has_room(); }, Inside::Clock::time_point::max());
+  }
+  // A driver that naps holds the turn, so nobody else would see this item. The listener is only
+  // woken for what nobody will wait for: whoever waits drives.
+  const auto napper = in.napper.load();
+  if (napper == Inside::Napper::driver ||
+      (napper == Inside::Napper::listener && kind != RoundItem::Kind::transaction))
+    in.transport->wake();
+  return item;
+}
+
+ItemOutcome Node::wait(PendingItem& item) {
+  auto& in = *inside_;
+  (void)in.drive_until([&item] { return done(item); }, Inside::Clock::time_point::max());
+  EXDB_ASSERT(done(item), "a finished node has answered every item");
+  return std::move(item.outcome);
+}
+
+bool Node::done(const PendingItem& item) { return item.done.load(std::memory_order_acquire); }
+
+Status Node::wait_fresh() {
+  auto& in = *inside_;
+  const auto target = in.posted_.load();
+  if (in.phase() == Inside::Phase::left || in.phase() == Inside::Phase::failed || in.leave_wanted)
+    return in.refusal();
+  if (auto status = in.quorum.check(); !status.ok()) return status;
+  const auto there = [&in, target] { return in.applied_.load() >= target; };
+  if (in.drive_until(there, Inside::Clock::time_point::max()) == Inside::Driven::done) return {};
+  return in.refusal();
+}
+
+Status Node::wait_published(Csn csn) {
+  auto& in = *inside_;
+  const auto there = [&in, csn] { return in.consumer.published() >= csn; };
+  const auto driven = in.drive_until(there, in.deadline_after(in.options.timeout));
+  if (driven == Inside::Driven::done) return {};
+  if (auto status = in.failure(); !status.ok()) return status;
+  const auto here = std::to_string(in.consumer.published().value);
+  if (driven == Inside::Driven::finished)
+    return {ErrorCode::cluster_stopped,
+            "the cluster has ended at csn " + here + ", before csn " + std::to_string(csn.value)};
+  return {ErrorCode::timeout, "csn " + std::to_string(csn.value) + " was not published within " +
+                                  std::to_string(in.options.timeout.count()) +
+                                  " ms; this node is at csn " + here +
+                                  ": is it a token of this database?"};
+}
+
+Status Node::listen() {
+  auto& in = *inside_;
+  std::unique_lock lock(in.state_lock);
+  while (!in.finished()) {
+    if (in.listening) {
+      in.listening_changed.wait(lock, [&in] { return !in.listening || in.finished(); });
+      continue;
+    }
+    in.listening = true;
+    lock.unlock();
+    set_assert_context("node " + std::to_string(in.self.value));
+    in.listen();
+    lock.lock();
+    in.listening = false;
+    in.listening_changed.notify_all();
+  }
+  return in.failure_;
+}
+
+bool Node::progress() {
+  auto& in = *inside_;
+  if (in.finished() || !in.turn.try_take()) return false;
+  bool any = false;
+  {
+    const std::lock_guard lock(in.drive_lock);
+    any = in.step();
+  }
+  in.turn.release();
+  return any;
+}
+
+Status Node::stop() {
+  auto& in = *inside_;
+  if (!in.stop_wanted) {
+    const std::lock_guard lock(in.drive_lock);
+    in.trace.event(in.protocol.completed(), [] { return std::string("stop"); });
+    in.window.shut();
+    in.stop_began = Inside::Clock::now();
+    in.stop_wanted = true;
+  }
+  if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
+  ++in.stop_waiters;
+  (void)in.drive_until([&in] { return in.finished(); }, Inside::Clock::time_point::max());
+  --in.stop_waiters;
+  return in.failure();
+}
+
+void Node::leave(std::chrono::milliseconds cap) {
+  auto& in = *inside_;
+  in.window.shut();
+  in.leave_wanted = true;
+  if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
+  (void)in.drive_until([&in] { return in.finished(); }, Inside::Clock::now() + cap);
+  const std::lock_guard lock(in.drive_lock);
+  in.finish(Inside::Phase::left, {});
+}
+
+void Node::close(bool collective) {
+  auto& in = *inside_;
+  std::thread listener;
+  {
+    const std::lock_guard lock(in.drive_lock);
+    in.finish(Inside::Phase::left, {});
+  }
+  {
+    const std::lock_guard lock(in.state_lock);
+    listener.swap(in.listener);
+  }
+  if (listener.joinable()) listener.join();
+  in.notifier.close();
+  const std::lock_guard lock(in.drive_lock);
+  in.transport->close(collective);
+}
+
+void Node::set_window(const ClusterWindow& window) {
+  auto& in = *inside_;
+  in.window.set_bounds(window);
+  if (in.napper.load() != Inside::Napper::none) in.transport->wake();
+}
+
+ClusterWindow Node::window() const { return inside_->window.bounds(); }
+
+bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }
+
+Status Node::failure() const { return inside_->failure(); }
+
+NodeStatistics Node::statistics() const {
+  const auto& in = *inside_;
+  NodeStatistics result;
+  result.rounds = in.rounds;
+  result.rounds_empty = in.rounds_empty;
+  result.items_sent = in.items_sent;
+  result.items_received = in.items_received;
+  result.exchange_ns_total = in.exchange_ns.total();
+  result.exchange_ns_median = in.exchange_ns.quantile(0.5);
+  result.exchange_ns_p99 = in.exchange_ns.quantile(0.99);
+  result.apply_ns_total = in.apply_ns;
+  return result;
+}
+
+TransportStatistics Node::transport_statistics() const { return inside_->transport->statistics(); }
+
+std::mutex& Node::drive_lock() { return inside_->drive_lock; }
+
+}  // namespace exdb

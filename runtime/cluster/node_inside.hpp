@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The state of a Node, and its parts: driving (drive.cpp), rounds (rounds.cpp), listening
+// (listener.cpp). node.cpp has what the public functions decide.
+//
+// Invariants
+//   I1  phase_ changes once, from running to something else, under the drive lock.
+//   I2  posted_ is stored before the batch of that round is handed to the transport (wait_fresh
+//   rests on it). I3  Order of locks: turn (no lock) -> drive_lock_ -> the locks inside window,
+//   turn, quorum, notifier, state_lock_.
+//       Nothing that calls out of the runtime happens under any but the drive lock, and there only
+//       the consumer's.
+// Threads: members below "under the drive lock" only so; atomics and the parts with locks of their
+// own from anywhere.
+#pragma once
+#include <atomic>
+#include <optional>
+
+#include "cluster/commit_window.hpp"
+#include "cluster/log_histogram.hpp"
+#include "cluster/node.hpp"
+#include "cluster/notifier.hpp"
+#include "cluster/quorum.hpp"
+#include "cluster/trace.hpp"
+#include "cluster/turn.hpp"
+
+namespace exdb {
+
+struct Node::Inside final : FrameSink {
+  using Clock = std::chrono::steady_clock;
+  using Nanoseconds = std::chrono::nanoseconds;
+  enum class Phase { running, ended, left, failed };
+  /// Why drive_until came back.
+  enum class Driven { done, finished, expired };
+
+  Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Options wanted);
+
+  // --- driving: drive.cpp ---
+  /// Drives, or sleeps while another thread does, until `done` (which reads atomics only), the node
+  /// is finished, or `deadline`.
+  Driven drive_until(const Turn::Condition& done, Clock::time_point deadline);
+  void drive(const Turn::Condition& done, Clock::time_point deadline);
+  bool spin_for_turn(const Turn::Condition& done);
+  void pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap);
+  /// Sleeps in the transport, unless another thread does; then for a moment only.
+  void sleep_in_transport(Nanoseconds cap, bool has_turn);
+  [[nodiscard]] Nanoseconds nap_cap(Nanoseconds idle) const;
+  void listen();
+
+  // --- rounds, under the drive lock: rounds.cpp ---
+  bool step();
+  bool advance();
+  bool should_post();
+  void post();
+  void flush();
+  void take(CompletedRound& round);
+  [[nodiscard]] std::vector<NodeId> odd_ones(const CompletedRound& round) const;
+  Status apply(const CompletedRound& round);
+  void answer_mine(const std::vector<RoundItem>& items, std::vector<ItemOutcome>& outcomes);
+  void drop_members(const CompletedRound& round, const std::vector<NodeId>& odd);
+  void lose(NodeId node, const char* how);
+  void check_gone();
+  /// Warns, then fails the node, when a round has been silent for too long. Called while somebody
+  /// waits.
+  void check_silence(Clock::time_point now);
+  void check_stop(Clock::time_point now);
+  /// What the others wait for when this replica cannot go on: best effort, nothing is waited for.
+  void bid_farewell();
+  void finish(Phase phase, Status why);
+  void fail(const Status& why) { finish(Phase::failed, why); }
+  void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
+  void on_gone(std::uint32_t node) override;
+
+  // --- for all ---
+  [[nodiscard]] Phase phase() const { return phase_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool finished() const { return phase() != Phase::running; }
+  [[nodiscard]] Status failure() const;
+  /// Why nothing more is accepted here; ok while it is.
+  [[nodiscard]] Status refusal() const;
+  [[nodiscard]] NodeInfo info(std::uint32_t node) const;
+  [[nodiscard]] std::string names(const std::vector<NodeId>& nodes) const;
+  [[nodiscard]] Clock::time_point deadline_after(std::chrono::milliseconds cap) const;
+  void note_event() { last_event_.store(Clock::now().time_since_epoch().count()); }
+  [[nodiscard]] Nanoseconds idle_since(Clock::time_point now) const {
+    return now.time_since_epoch() - Clock::duration(last_event_.load());
+  }
+
+  const Options options;
+  const std::unique_ptr<Transport> transport;
+  RoundConsumer& consumer;
+  const NodeId self;
+  const Trace trace;
+  CommitWindow window;
+  Turn turn;
+  Quorum quorum;
+  Notifier notifier;
+  std::mutex drive_lock;
+
+  std::atomic<Phase> phase_{Phase::running};
+  std::atomic<std::uint64_t> posted_{0}, applied_{0};
+  std::atomic<bool> stop_wanted{false}, leave_wanted{false};
+  std::atomic<int> stop_waiters{0};
+  std::atomic<Clock::rep> last_event_{0};
+  enum class Napper { none, listener, driver };
+  std::atomic<Napper> napper{Napper::none};
+  std::atomic<bool> in_transport_wait{false};
+
+  // --- under the drive lock ---
+  RoundProtocol protocol;
+  Status poll_failure;            ///< told by a frame, in the midst of a poll
+  CommitWindow::Items in_flight;  ///< my items of the round under way, in order
+  Csn horizon;
+  std::vector<bool> gone, lost,
+      said_stop;  ///< by node: told by the transport; told to the program; in the last round
+  bool gone_news = false;
+  bool stop_said = false, ping_wanted = false;
+  Clock::time_point round_began, last_progress, stop_began;
+  bool warned_round = false, warned_stop = false;
+
+  // --- statistics ---
+  LogHistogram exchange_ns;
+  std::atomic<std::uint64_t> rounds{0}, rounds_empty{0}, items_sent{0}, items_received{0},
+      apply_ns{0};
+
+  mutable std::mutex state_lock;  ///< of failure_, listener and listeners
+  Status failure_;
+  std::condition_variable listening_changed;
+  bool listening = false;
+  std::thread listener;
+};
+
+}  // namespace exdb
