@@ -30,6 +30,9 @@ if(TARGET exdb_mpi)
       list(APPEND _mpi_rpath ${_folder})
     endif()
   endforeach()
+  # One file with the plain name: Python loads it by that, and a wheel cannot hold links.
+  set_property(TARGET exdb_mpi PROPERTY VERSION)
+  set_property(TARGET exdb_mpi PROPERTY SOVERSION)
   set_target_properties(exdb_mpi PROPERTIES EXPORT_NAME mpi
                                             INSTALL_RPATH "$ORIGIN;${_mpi_rpath};$ORIGIN/../../..")
   install(TARGETS exdb_mpi EXPORT exdbMpiTargets

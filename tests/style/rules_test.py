@@ -23,7 +23,9 @@ HEADER = "// SPDX-License-Identifier: Apache-2.0\n"
         ("runtime/schema/x.cpp", '"storage/y.hpp"'),
         ("runtime/storage/x.cpp", '"transaction/y.hpp"'),
         ("runtime/transaction/x.cpp", '"replica/y.hpp"'),
-        ("runtime/replica/x.cpp", '"cluster/y.hpp"'),
+        ("runtime/cluster/x.cpp", '"replica/y.hpp"'),
+        ("runtime/cluster/x.cpp", '"storage/y.hpp"'),
+        ("runtime/replica/x.cpp", '"database/y.hpp"'),
         ("runtime/storage/x.cpp", '"y.hpp"'),
         ("runtime/cluster/x.cpp", '"exdb/mpi.hpp"'),
         ("runtime/cluster/x.cpp", "<mpi.h>"),
@@ -49,7 +51,8 @@ def test_an_arrow_against_the_layers_is_found(path: str, include: str) -> None:
     [
         ("runtime/base/x.cpp", '"exdb/errors.hpp"'),
         ("runtime/schema/x.cpp", '"base/y.hpp"'),
-        ("runtime/cluster/x.cpp", '"replica/y.hpp"'),
+        ("runtime/replica/x.cpp", '"cluster/y.hpp"'),
+        ("runtime/database/x.cpp", '"replica/y.hpp"'),
         ("runtime/cluster/x.cpp", "<vector>"),
         ("mpi/x.cpp", "<mpi.h>"),
         ("mpi/x.cpp", '"y.hpp"'),
@@ -123,6 +126,8 @@ def test_an_unregistered_test_is_found() -> None:
     found = rules.unregistered_tests
     assert list(found({"tests/unit/storage/x_test.cpp": "", lists: "y_test.cpp"}))
     assert not list(found({"tests/unit/storage/x_test.cpp": "", lists: "x_test.cpp"}))
+    assert not list(found({"tests/unit/storage/x_test.cpp": "", lists: "x y)\n${s}_test.cpp"}))
+    assert list(found({"tests/unit/storage/x_test.cpp": "", lists: "y z)\n${s}_test.cpp"}))
     assert list(found({"tests/python/test_x.py": ""}))
     assert not list(found({"tests/python/test_x.py": "", "tests/python/CMakeLists.txt": "pytest"}))
 
