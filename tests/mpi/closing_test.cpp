@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Closing: in every order, with things on their way, many times, and with nothing left behind.
+#include <filesystem>
+#include <thread>
+
+#include "mpi_fixture.hpp"
+
+namespace exdb::testing {
+namespace {
+
+std::size_t entries(const char* folder, const std::string& with = "") {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(with) != std::string::npos) ++count;
+  }
+  return count;
+}
+
+mpi::Options with(mpi::Exchange exchange) {
+  mpi::Options options;
+  options.exchange = exchange;
+  return options;
+}
+
+TEST(MpiClosing, two_hundred_times_leaves_no_communicator_and_no_descriptor) {
+  std::size_t before = 0;
+  for (int turn = 0; turn < 200; ++turn) {
+    auto transport = open(with(turn % 2 == 0 ? mpi::Exchange::p2p : mpi::Exchange::collective));
+    NumberedSink sink(transport->size());
+    ASSERT_TRUE(transport->broadcast(numbered_frame(transport->self(), 0, 100)).ok());
+    poll_until(*transport, sink, [&] { return sink.all(transport->self(), 1); });
+    transport->close(true);
+    if (turn == 10) before = entries("/proc/self/fd");
+  }
+  EXPECT_EQ(entries("/proc/self/fd"), before);
+  EXPECT_EQ(entries("/dev/shm", "exdb"), 0U);
+}
+
+/// MPI gives out about 2,000 communicators: more openings than that show that they come back.
+TEST(MpiClosing, context_ids_come_back) {
+  for (int turn = 0; turn < 1000; ++turn) {
+    auto transport = open();
+    transport->close(true);
+  }
+}
+
+TEST(MpiClosing, what_nobody_polled_does_not_reach_the_next_transport) {
+  for (auto exchange : {mpi::Exchange::p2p, mpi::Exchange::collective, mpi::Exchange::p2p}) {
+    auto transport = open(with(exchange));
+    const std::uint32_t to = (transport->self() + 1) % transport->size();
+    for (std::uint32_t number = 0; number < 100; ++number) {
+      ASSERT_TRUE(transport->send(to, numbered_frame(99, 99, number % 10 == 0 ? 1'000'000 : 10)).ok());
+    }
+    transport->close(true);
+  }
+  auto transport = open();
+  NumberedSink sink(transport->size());
+  ASSERT_TRUE(transport->broadcast(numbered_frame(transport->self(), 0, 100)).ok());
+  poll_until(*transport, sink, [&] { return sink.all(transport->self(), 1); });
+  transport->close(true);
+}
+
+TEST(MpiClosing, an_exchange_that_only_some_began_is_ended_by_all) {
+  auto transport = open(with(mpi::Exchange::collective));
+  for (std::uint32_t number = 0; number < 3 * transport->self(); ++number) {
+    ASSERT_TRUE(transport->broadcast(numbered_frame(transport->self(), number, number * 400)).ok());
+  }
+  transport->close(true);
+  auto next = open(with(mpi::Exchange::collective));
+  NumberedSink sink(next->size());
+  ASSERT_TRUE(next->broadcast(numbered_frame(next->self(), 0, 100)).ok());
+  poll_until(*next, sink, [&] { return sink.all(next->self(), 1); });
+  next->close(true);
+}
+
+TEST(MpiClosing, transports_may_be_closed_in_another_order_than_opened) {
+  auto first = open(), second = open(), third = open();
+  second->close(true);
+  first->close(true);
+  third->close(true);
+}
+
+TEST(MpiClosing, twice_is_fine_and_use_afterwards_is_an_error) {
+  auto transport = open();
+  transport->close(true);
+  transport->close(true);
+  transport->close(false);
+  NumberedSink sink(transport->size());
+  bool any = false;
+  EXPECT_EQ(transport->poll(sink, any).code(), ErrorCode::cluster);
+  EXPECT_EQ(transport->broadcast(numbered_frame(0, 0, 8)).code(), ErrorCode::cluster);
+  transport->wait(std::chrono::minutes(10));  // comes back: there is nothing to wait for
+}
+
+TEST(MpiClosing, a_late_rank_is_waited_for) {
+  auto transport = open();
+  if (transport->self() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  transport->close(true);
+}
+
+TEST(MpiClosing, local_close_needs_nobody) {
+  for (auto exchange : {mpi::Exchange::p2p, mpi::Exchange::collective}) {
+    auto transport = open(with(exchange));
+    // One rank goes with an exchange under way and a long frame that nobody takes.
+    if (transport->self() == 0) {
+      ASSERT_TRUE(transport->broadcast(numbered_frame(0, 0, 100)).ok());
+      ASSERT_TRUE(transport->send(1, numbered_frame(0, 0, 4'000'000)).ok());
+    }
+    transport->close(false);
+  }
+  auto transport = open();
+  transport->close(true);
+}
+
+TEST(MpiClosing, a_rank_that_never_closes_does_not_hold_the_others_for_ever) {
+  mpi::Options options;
+  options.deadline = std::chrono::milliseconds(2000);
+  auto transport = open(options);
+  transport->close(transport->self() != 0);
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+}  // namespace
+}  // namespace exdb::testing
