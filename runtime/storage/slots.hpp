@@ -82,6 +82,15 @@ struct SlotPageEntry {
   std::atomic<std::uint64_t> used;
 };
 
+/// How a reader walks a chain. Tests put the writer's work into the pauses, and leave out one check
+/// at a time to show that it is needed.
+struct VersionWalk {
+  static constexpr bool checks_free = true;
+  static constexpr bool checks_life = true;
+  static constexpr bool checks_owner = true;
+  static void pause() {}
+};
+
 class SlotTable {
  public:
   static constexpr std::uint64_t page_slots = 4096;
@@ -118,9 +127,8 @@ class SlotTable {
   [[nodiscard]] std::uint64_t check() const;
 
   // --- readers: `csn` is pinned by the caller, what is returned is valid while it stays so ---
-  /// The row in `slot` at snapshot `csn`. `Validate` = false leaves out the walker's checks: for a
-  /// test that shows that they are needed.
-  template <bool Validate = true>
+  /// The row in `slot` at snapshot `csn`.
+  template <class Walk = VersionWalk>
   static std::optional<Bytes> find(const Segment& segment, const SlotTableHead* head, ClassId cls,
                                    SlotId slot, Csn csn);
   /// The first slot >= `from` that holds a row; SlotId::none() at the end.
@@ -179,7 +187,7 @@ inline const Slot* SlotTable::locate(const Segment& segment, const SlotTableHead
   return page == 0 ? nullptr : segment.at<Slot>(page) + slot.value % page_slots;
 }
 
-template <bool Validate>
+template <class Walk>
 std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead* head, ClassId cls,
                                      SlotId slot, Csn csn) {
   const auto* place = locate(segment, head, slot);
@@ -188,15 +196,20 @@ std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead
   auto at = place->newest.load(std::memory_order_acquire);
   while (at != 0) {
     const auto* here = segment.at<Version>(at);
+    Walk::pause();
     const auto born = here->csn.load(std::memory_order_acquire);
+    Walk::pause();
     const auto previous = here->previous.load(std::memory_order_acquire);
+    Walk::pause();
     const auto owner = here->owner.load(std::memory_order_acquire);
-    if constexpr (Validate) {
-      const bool same_life = born != 0 && here->csn.load(std::memory_order_acquire) == born;
-      if (!same_life || (owner & ~(Version::removed | Version::big)) != mine) {
-        at = place->newest.load(std::memory_order_acquire);
-        continue;
-      }
+    Walk::pause();
+    const bool free = Walk::checks_free && born == 0;
+    const bool other_life = Walk::checks_life && here->csn.load(std::memory_order_acquire) != born;
+    const bool other_slot =
+        Walk::checks_owner && (owner & ~(Version::removed | Version::big)) != mine;
+    if (free || other_life || other_slot) {
+      at = place->newest.load(std::memory_order_acquire);
+      continue;
     }
     if (born > csn.value) {
       at = previous;

@@ -126,11 +126,11 @@ class AllocatorModel {
 TEST_F(AllocatorTest, never_gives_out_the_same_byte_twice) {
   AllocatorModel model(*segment, allocator);
   auto& random = model.random();
-  for (int step = 0; step < 30000; ++step) {
+  for (int step = 0; step < 24000; ++step) {
     const bool grows = step % 6000 < 3000;
     if (random() % 5 < (grows ? 3u : 2u)) {
       const auto kind = random() % 20;
-      const auto bytes_max = kind == 0 ? 200 * kib : kind < 3 ? 8 * kib : 400;
+      const auto bytes_max = kind == 0 ? 60 * kib : kind < 3 ? 8 * kib : 400;
       model.allocate(8 + random() % bytes_max, random() % 2 == 0);
     } else {
       model.free_one();

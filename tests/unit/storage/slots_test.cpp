@@ -30,8 +30,10 @@ constexpr Offset table_at = 4096;
 
 /// One class and all it needs; what storage.cpp does for many.
 struct Grid {
-  explicit Grid(bool shared = false)
-      : segment(Segment::create({.shared = shared, .unit_bytes = 1 << 20, .reserve_bytes = 1 << 30})
+  explicit Grid(bool shared = false, std::size_t reserve_bytes = std::size_t{1} << 30)
+      : segment(Segment::create({.shared = shared,
+                                 .unit_bytes = std::size_t{1} << 20,
+                                 .reserve_bytes = reserve_bytes})
                     .value()) {}
 
   void publish(std::size_t budget = 1000) {
@@ -228,13 +230,13 @@ TEST(Slots, scans_find_far_rows_over_empty_pages) {
 }
 
 TEST(Slots, a_full_segment_throws_and_leaves_the_slot_as_it_was) {
-  Grid grid;
+  Grid grid(false, std::size_t{8} << 20);
   grid.csn = {1};
   grid.install({0}, row_of("kept"));
   grid.publish();
   const auto used = grid.allocator.bytes_used();
   grid.csn = {2};
-  const std::vector<std::byte> monster(std::size_t{2} << 30);
+  const std::vector<std::byte> monster(std::size_t{16} << 20);
   EXPECT_THROW(grid.install({0}, monster), Error);
   EXPECT_EQ(text_of(grid.slots.newest_row({0})), "kept");
   EXPECT_EQ(grid.allocator.bytes_used(), used);
@@ -404,7 +406,7 @@ class Writer {
 };
 
 /// Checks snapshot `csn` against what the csns up to it did; false when it differs.
-template <bool Validate = true>
+template <class Walk = VersionWalk>
 bool snapshot_is_right(const Segment& segment, std::uint64_t csn, bool big_rows) {
   const auto* head = segment.at<SlotTableHead>(head_at);
   std::uint64_t known = 0;  // a bit a slot that was checked
@@ -413,7 +415,7 @@ bool snapshot_is_right(const Segment& segment, std::uint64_t csn, bool big_rows)
     const auto change = change_of(at, big_rows);
     if ((known >> change.slot & 1) != 0) continue;
     known |= std::uint64_t{1} << change.slot;
-    const auto row = SlotTable::find<Validate>(segment, head, cls, {change.slot}, {csn});
+    const auto row = SlotTable::find<Walk>(segment, head, cls, {change.slot}, {csn});
     if (row.has_value() == change.removes) return false;
     if (change.removes) continue;
     fill_row(at, change, wanted);
@@ -427,11 +429,11 @@ bool snapshot_is_right(const Segment& segment, std::uint64_t csn, bool big_rows)
 struct Stress {
   bool big_rows = true;
   bool pins_with_care = true;
-  int rounds = 30000;
+  int rounds = 40000;
 };
 
 /// True when every snapshot that a reader pinned stayed right for as long as it was pinned.
-template <bool Validate = true>
+template <class Walk = VersionWalk>
 bool snapshots_stay_right(const Stress& stress) {
   Grid grid;
   std::atomic<bool> stop{false}, wrong{false};
@@ -451,7 +453,7 @@ bool snapshots_stay_right(const Stress& stress) {
       while (!stop.load()) {
         const auto csn = pin(place);
         for (int again = 0; again < 1 + 40 * number && !wrong.load(); ++again) {
-          if (!snapshot_is_right<Validate>(*grid.segment, csn.value, stress.big_rows))
+          if (!snapshot_is_right<Walk>(*grid.segment, csn.value, stress.big_rows))
             wrong.store(true);
         }
         grid.readers.unpin(place);
@@ -472,6 +474,67 @@ bool snapshots_stay_right(const Stress& stress) {
   return true;
 }
 
+// --- every interleaving of one walk with the writer, without threads ---
+
+/// Lets the writer run in the pauses of a walk, now and then.
+struct Interrupted : VersionWalk {
+  static void pause() {
+    if (dice() % 4 != 0) return;
+    for (auto rounds = 1 + dice() % 6; rounds > 0; --rounds) writer->round();
+  }
+  static inline Writer* writer = nullptr;
+  static inline std::mt19937_64 dice;
+};
+struct WithoutFree : Interrupted {
+  static constexpr bool checks_free = false;
+};
+struct WithoutLife : Interrupted {
+  static constexpr bool checks_life = false;
+};
+struct WithoutOwner : Interrupted {
+  static constexpr bool checks_owner = false;
+};
+struct Unchecked : VersionWalk {
+  static constexpr bool checks_free = false;
+  static constexpr bool checks_life = false;
+  static constexpr bool checks_owner = false;
+};
+
+template <class Walk>
+bool interrupted_walks_are_right(int pins) {
+  Grid grid;
+  Writer writer(grid, false);
+  Interrupted::writer = &writer;
+  Interrupted::dice.seed(1);
+  const auto place = grid.readers.claim().value();
+  bool right = true;
+  for (int i = 0; i < pins && right; ++i) {
+    writer.round();
+    const auto csn = grid.readers.pin(place);
+    for (int again = 0; again < 4 && right; ++again) {
+      right = snapshot_is_right<Walk>(*grid.segment, csn.value, false);
+    }
+    grid.readers.unpin(place);
+  }
+  return right;
+}
+
+TEST(SlotsInterleaved, a_walk_is_right_wherever_the_writer_comes_between) {
+  EXPECT_TRUE(interrupted_walks_are_right<Interrupted>(2000));
+}
+
+TEST(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_is_free) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutFree>(10000));
+}
+
+TEST(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_has_changed) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutLife>(100000));
+}
+
+TEST(SlotsInterleaved, a_walk_needs_to_see_whose_a_cell_is) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutOwner>(10000));
+}
+
 #ifdef __SANITIZE_THREAD__
 constexpr bool thread_sanitized = true;
 #else
@@ -482,7 +545,7 @@ TEST(SlotsStress, a_pinned_snapshot_never_changes) { EXPECT_TRUE(snapshots_stay_
 
 TEST(SlotsStress, without_validation_of_cells_a_snapshot_would_change) {
   if (thread_sanitized) GTEST_SKIP() << "the race is meant";
-  EXPECT_FALSE(snapshots_stay_right<false>({.big_rows = false, .rounds = 1000000}));
+  EXPECT_FALSE(snapshots_stay_right<Unchecked>({.big_rows = false, .rounds = 1000000}));
 }
 
 TEST(SlotsStress, without_the_second_look_at_published_a_snapshot_would_change) {
