@@ -51,10 +51,12 @@ missing_packages() {
   fi
 }
 
-# Good to have, never required.
+# Good to have, never required: without hwloc (found by pkg-config) a process knows its affinity mask
+# only; without shellcheck shell scripts are not checked.
 missing_extras() {
-  [[ $1 == tests ]] && ! command -v shellcheck >/dev/null && echo shellcheck
-  return 0
+  if ! has_header hwloc.h; then echo libhwloc-dev; fi
+  if ! command -v pkg-config >/dev/null; then echo pkg-config; fi
+  if [[ $1 == tests ]] && ! command -v shellcheck >/dev/null; then echo shellcheck; fi
 }
 
 can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
