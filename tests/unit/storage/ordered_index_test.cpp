@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <set>
@@ -75,7 +75,7 @@ class Ground {
   }
   void publish_at(Csn csn) {
     csn_ = csn;
-    publish();
+    publish(1'000'000);
   }
   void collect_all() {
     for (std::size_t before = reclaimer_.size() + 1; reclaimer_.size() < before;) {
@@ -368,6 +368,23 @@ TEST(OrderedIndex, fills_its_leaves_when_keys_only_ascend_or_only_descend) {
   }
 }
 
+TEST(OrderedIndex, shrinks_when_most_entries_are_removed_here_and_there) {
+  Ground ground;
+  Random random(7);
+  std::vector<std::uint64_t> keys(30'000);
+  for (auto& key : keys) ground.insert(big_endian(key = random()), 0);
+  constexpr std::size_t left = 1'500;
+  while (keys.size() > left) {
+    ground.remove(big_endian(keys.back()), 0);
+    keys.pop_back();
+  }
+  ground.publish();
+  ground.collect_all();
+  // Leaves are at least a quarter full.
+  EXPECT_LT(ground.allocator().bytes_used(), left * 24 * 4);
+  EXPECT_EQ(ground.index().check(), left);
+}
+
 TEST(OrderedIndex, is_empty_before_the_first_change_and_at_csns_before_it) {
   Ground ground;
   auto nothing = ground.at(Csn{0});
@@ -441,6 +458,12 @@ class Whirl {
       entry.first = key(random_());
       ground.insert(entry.first, entry.second);
     }
+    recycle();
+    stamp();
+    ground.publish(200);
+  }
+
+  void small_round() {
     recycle();
     stamp();
     ground.publish(200);
@@ -539,7 +562,15 @@ TEST(OrderedIndex, shows_each_reader_one_whole_snapshot_while_it_is_written) {
   EXPECT_EQ(whirl.ground.reclaimer().size(), 0u);
 }
 
-// Nothing but root records: many pins of different age, so that records go from everywhere in the
+// At this length about half of the runs crash when one of the checks in the walk is taken out. The
+// thread sanitizer is too slow for that; there the test only looks for data races.
+#if defined(__SANITIZE_THREAD__)
+constexpr int chain_rounds = 5'000;
+#else
+constexpr int chain_rounds = 500'000;
+#endif
+
+// Little but root records: many pins of different age, so that records go from everywhere in the
 // chain under walkers.
 TEST(OrderedIndex, keeps_the_chain_of_records_walkable_while_its_middle_is_collected) {
   Whirl whirl;
@@ -554,7 +585,10 @@ TEST(OrderedIndex, keeps_the_chain_of_records_walkable_while_its_middle_is_colle
         csn = whirl.ground.readers().pin(place);
       }
       while (!stop.load() && !testing::Test::HasFatalFailure()) {
-        for (const auto& pin : pins) Whirl::expect_stamp(whirl.ground.at(pin.second), pin.second);
+        for (const auto& pin : pins) {
+          for (int i = 0; i < 10; ++i) (void)whirl.ground.at(pin.second);
+          Whirl::expect_stamp(whirl.ground.at(pin.second), pin.second);
+        }
         auto& [place, csn] = pins[random() % pins.size()];
         whirl.ground.readers().unpin(place);
         csn = whirl.ground.readers().pin(place);
@@ -562,7 +596,7 @@ TEST(OrderedIndex, keeps_the_chain_of_records_walkable_while_its_middle_is_colle
       for (const auto& pin : pins) whirl.ground.readers().release(pin.first);
     });
   }
-  for (int round = 0; round < 5'000; ++round) whirl.round();
+  for (int round = 0; round < chain_rounds; ++round) whirl.small_round();
   stop.store(true);
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(whirl.ground.index().check(), Whirl::count + 1);
@@ -571,10 +605,10 @@ TEST(OrderedIndex, keeps_the_chain_of_records_walkable_while_its_middle_is_colle
 // Not a test of anything: ns per operation at 1 M keys of 8 bytes, for the reports.
 TEST(OrderedIndex, DISABLED_cost_of_an_insert_and_a_seek) {
   constexpr std::uint64_t count = 1'000'000;
-  using Clock = std::chrono::steady_clock;
-  const auto report = [](const char* what, Clock::time_point from, std::uint64_t operations) {
-    const std::chrono::duration<double, std::nano> took = Clock::now() - from;
-    std::printf("%-44s %8.0f ns\n", what, took.count() / static_cast<double>(operations));
+  // CPU time, so that a busy machine shows in the figures as little as can be.
+  const auto report = [](const char* what, std::clock_t from, std::uint64_t operations) {
+    const double took = 1e9 / CLOCKS_PER_SEC * static_cast<double>(std::clock() - from);
+    std::printf("%-44s %8.0f ns\n", what, took / static_cast<double>(operations));
   };
   Random random(6);
   std::vector<std::uint64_t> keys(count);
@@ -582,7 +616,7 @@ TEST(OrderedIndex, DISABLED_cost_of_an_insert_and_a_seek) {
   const auto key_of = [](const std::uint64_t& word) { return std::as_bytes(std::span(&word, 1)); };
   for (const std::uint64_t round : {std::uint64_t{1}, std::uint64_t{256}, count}) {
     Ground ground;
-    auto from = Clock::now();
+    auto from = std::clock();
     for (std::uint64_t i = 0; i < count; ++i) {
       ground.index().insert(key_of(keys[i]), SlotId{i}, Csn{i + 1}, ground.published());
       if ((i + 1) % round == 0) ground.publish_at(Csn{i + 1});
@@ -591,19 +625,19 @@ TEST(OrderedIndex, DISABLED_cost_of_an_insert_and_a_seek) {
     ground.publish_at(Csn{count});
     auto cursor = ground.at(Csn{count});
     std::uint64_t sum = 0;
-    from = Clock::now();
+    from = std::clock();
     for (std::uint64_t i = 0; i < count; ++i) {
       cursor.seek(key_of(keys[i * 7'919 % count]));
       sum += cursor.slot().value;
     }
     report("seek, random", from, count);
-    from = Clock::now();
+    from = std::clock();
     for (bool more = cursor.first(); more; more = cursor.next()) sum += cursor.slot().value;
     report("next", from, count);
     EXPECT_EQ(sum, count * (count - 1));
     std::printf("bytes an entry: %.1f\n",
                 static_cast<double>(ground.allocator().bytes_used()) / static_cast<double>(count));
-    from = Clock::now();
+    from = std::clock();
     for (std::uint64_t i = 0; i < count; ++i) {
       const Csn csn{count + i + 1};
       ground.index().remove(key_of(keys[i]), SlotId{i}, csn, ground.published());
