@@ -180,18 +180,18 @@ CommitResult TransactionState::wait_for(PendingItem& item, TxnId id) {
 
 /// Puts the transaction into the exchange; a result when it ended without leaving this node.
 std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem>& item, TxnId& id) {
-  if (work.empty()) {
+  if (auto duplicate = check_unique()) return finish(std::move(*duplicate));
+  auto record = make_record(false);
+  auto local_record = core->node ? make_record(true) : TransactionRecord();
+  if (record.ops.empty() && local_record.ops.empty() && !fragments_sent) {
     ++statistics.read_only;
     core->counters.read_only.fetch_add(1, std::memory_order_relaxed);
     return CommitResult{ErrorCode::ok, snapshots->replicated.csn(), {}, {}};
   }
-  if (auto duplicate = check_unique()) return finish(std::move(*duplicate));
-  auto record = make_record(false);
   if (!core->node) {
     const std::lock_guard lock(core->commit_lock);
     return finish(result_of(core->replica->commit_alone(record), {}));
   }
-  auto local_record = make_record(true);
   if (record.ops.empty() && !fragments_sent) return finish(result_of(core->replica->commit_local(local_record), {}));
   if (const auto* lost = core->replica->hopeless(record)) {
     const auto& type = core->dictionary->class_of(lost->cls);

@@ -173,6 +173,7 @@ Status Replica::assemble(const RoundItem& item, TransactionRecord& record, std::
   }
   if (item.origin == self_ && kept.empty()) return {};  // normalised and valid as it left
   record.normalise_ops();
+  record.drop_cancelled();
   record.normalise_reads();
   return item.origin == self_ ? Status() : certifier_->validate(record);
 }

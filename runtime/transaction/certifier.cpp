@@ -153,7 +153,7 @@ void Certifier::apply(const TransactionRecord& record, Csn csn) {
         storage_.remove(op.cls, SlotId{op.row}, csn);
         break;
       case WriteOp::Kind::cancel:
-        EXDB_ASSERT(false, "T1: a cancelled insert is gone after normalise_ops");
+        EXDB_ASSERT(false, "a cancelled insert is gone before certification");
         break;
     }
     log_.class_changed(op.cls, csn);

@@ -149,11 +149,14 @@ void TransactionRecord::normalise_ops() {
       merged[place->second] = op;
     }
   }
-  std::erase_if(merged, [](const WriteOp& op) { return op.kind == WriteOp::Kind::cancel; });
   std::stable_sort(merged.begin(), merged.end(), [](const WriteOp& a, const WriteOp& b) {
     return group_of(a.kind) < group_of(b.kind);
   });
   ops = std::move(merged);
+}
+
+void TransactionRecord::drop_cancelled() {
+  std::erase_if(ops, [](const WriteOp& op) { return op.kind == WriteOp::Kind::cancel; });
 }
 
 void TransactionRecord::normalise_reads() {

@@ -73,6 +73,8 @@ struct TransactionRecord {
 
   /// Brings ops into the form T1.
   void normalise_ops();
+  /// Once the fragments are there, a cancelled insert has no more to say.
+  void drop_cancelled();
   /// Brings reads into the form T2.
   void normalise_reads();
 };

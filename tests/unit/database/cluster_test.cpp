@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Databases of one cluster in one process: the same code as over MPI, over the in-process network.
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "cluster/local_transport.hpp"
+#include "database_fixture.hpp"
+
+namespace exdb {
+namespace {
+
+struct Grid {
+  std::shared_ptr<const Dictionary> schema = Dictionary::parse(test_schema).value();
+  LocalNetwork network;
+  std::vector<std::unique_ptr<Database>> db;
+
+  explicit Grid(std::uint32_t nodes, bool collective = false, const std::function<void(ClusterParams&, std::uint32_t)>& adjust = {})
+      : network({nodes, collective}) {
+    std::vector<std::future<std::unique_ptr<Database>>> opening;
+    for (std::uint32_t node = 0; node < nodes; ++node) {
+      opening.push_back(std::async(std::launch::async, [&, node] {
+        ClusterParams params;
+        params.transport = network.endpoint(node);
+        params.timeout = std::chrono::seconds(20);
+        if (adjust) adjust(params, node);
+        DatabaseOptions options;
+        options.segment_bytes = std::size_t{4} << 20;
+        return Database::open("grid", schema, options, std::move(params));
+      }));
+    }
+    for (auto& each : opening) db.push_back(each.get());
+  }
+  /// Runs `body(node, database)` for all nodes at once.
+  void everywhere(const std::function<void(std::uint32_t, Database&)>& body) {
+    std::vector<std::future<void>> running;
+    for (std::uint32_t node = 0; node < db.size(); ++node) {
+      running.push_back(std::async(std::launch::async, [&, node] { body(node, *db[node]); }));
+    }
+    for (auto& each : running) each.get();
+  }
+  void close() {
+    everywhere([](std::uint32_t, Database& each) { each.close(); });
+  }
+  const ClassDef& item() { return *schema->find_class("Item"); }
+  const IndexDef& by_id() { return *schema->find_index(item().id, "by_id"); }
+  std::optional<Object> find(Connection& con, int id) { return con.find(by_id(), std::vector<Value>{id}); }
+};
+
+class ClusterTest : public ::testing::TestWithParam<std::tuple<std::uint32_t, bool>> {
+ protected:
+  std::uint32_t nodes = std::get<0>(GetParam());
+  Grid grid{nodes, std::get<1>(GetParam())};
+};
+
+TEST_P(ClusterTest, every_node_ends_with_the_same_rows_and_no_increment_is_lost) {
+  constexpr int rows = 5, rounds = 60;
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    if (node == 0) {
+      con->start();
+      for (int id = 0; id < rows; ++id) {
+        auto object = con->create(grid.item());
+        object.set("id", id);
+      }
+      con->commit().or_throw();
+    }
+    TransactionOptions fresh;
+    fresh.fresh = true;
+    for (bool there = false; !there;) {
+      con->start(fresh);
+      there = grid.find(*con, rows - 1).has_value();
+      con->rollback();
+    }
+    for (int done = 0; done < rounds;) {
+      con->start();
+      auto row = *grid.find(*con, (done + static_cast<int>(node)) % rows);
+      row.set("price", row.get("price").as_int() + 1);
+      const auto result = con->commit();
+      ASSERT_TRUE(result || result.code == ErrorCode::conflict) << result.text;
+      done += result.committed();
+    }
+  });
+  grid.close();
+  for (auto& db : grid.db) EXPECT_EQ(db->digest(), grid.db[0]->digest());
+  EXPECT_EQ(grid.db[0]->published().value, 1 + std::uint64_t{nodes} * rounds);
+}
+
+TEST_P(ClusterTest, a_fresh_transaction_sees_what_returned_anywhere_before) {
+  std::atomic<int> last{0};
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    for (int turn = 1; turn <= 300; ++turn) {
+      if (node == 0) {
+        con->start();
+        con->create(grid.item()).set("id", turn);
+        con->commit().or_throw();
+        last.store(turn);
+      } else {
+        const int seen = last.load();
+        TransactionOptions fresh;
+        fresh.fresh = true;
+        fresh.type = TransactionType::read_only;
+        con->start(fresh);
+        ASSERT_TRUE(seen == 0 || grid.find(*con, seen)) << "commit " << seen << " returned before, and is not seen";
+        con->rollback();
+      }
+    }
+  });
+  grid.close();
+}
+
+TEST_P(ClusterTest, at_least_waits_for_the_commit_of_another_node) {
+  std::promise<Csn> token;
+  auto told = token.get_future().share();
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    if (node == 0) {
+      con->start();
+      con->create(grid.item()).set("id", 1);
+      token.set_value(con->commit().or_throw().csn);
+    }
+    TransactionOptions after;
+    after.at_least = told.get();
+    con->start(after);
+    EXPECT_TRUE(grid.find(*con, 1));
+    con->rollback();
+  });
+  grid.close();
+}
+
+TEST_P(ClusterTest, local_classes_stay_where_they_are_and_mixed_transactions_show_both_or_neither) {
+  const auto& scratch = *grid.schema->find_class("Scratch");
+  const auto& scratch_by_id = *grid.schema->find_index(scratch.id, "by_id");
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    con->start();
+    con->create(scratch).set("id", static_cast<int>(node));
+    con->create(grid.item()).set("id", static_cast<int>(node));
+    con->commit().or_throw();
+    std::atomic<bool> done{false};
+    std::thread reader([&] {
+      auto other = db.connect();
+      while (!done.load()) {
+        other->start();
+        const auto here = grid.find(*other, static_cast<int>(node))->get("price").as_int();
+        const auto there = other->find(scratch_by_id, std::vector<Value>{static_cast<int>(node)})->get("v").as_int();
+        ASSERT_EQ(here, there);
+        other->rollback();
+      }
+    });
+    for (int turn = 1; turn <= 100; ++turn) {
+      con->start();
+      grid.find(*con, static_cast<int>(node))->set("price", turn);
+      con->find(scratch_by_id, std::vector<Value>{static_cast<int>(node)})->set("v", turn);
+      con->commit().or_throw();
+    }
+    done.store(true);
+    reader.join();
+    con->start();
+    EXPECT_EQ(con->count(scratch), 1u);
+    con->create(scratch).set("id", 77);
+    EXPECT_TRUE(con->commit());  // local alone: no exchange
+  });
+  grid.close();
+  for (auto& db : grid.db) EXPECT_EQ(db->digest(), grid.db[0]->digest());
+}
+
+TEST_P(ClusterTest, a_conflict_between_nodes_names_the_row) {
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    for (int turn = 0; turn < 30; ++turn) {
+      con->start();
+      auto object = con->create(grid.item());
+      object.set("id", turn);
+      object.set("name", "node " + std::to_string(node));
+      const auto result = con->commit();
+      if (result) continue;
+      EXPECT_TRUE(result.code == ErrorCode::conflict || result.code == ErrorCode::duplicate) << result.text;
+      EXPECT_NE(result.text.find("class Item, index by_id, key (" + std::to_string(turn) + ")"), std::string::npos) << result.text;
+    }
+  });
+  grid.close();
+  for (auto& db : grid.db) EXPECT_EQ(db->published(), Csn{30});
+}
+
+INSTANTIATE_TEST_SUITE_P(Nodes, ClusterTest,
+                         ::testing::Combine(::testing::Values(1u, 2u, 3u, 5u), ::testing::Bool()));
+
+TEST(ClusterOpening, different_dictionaries_fail_on_every_node_alike) {
+  LocalNetwork network({3});
+  std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
+  for (std::uint32_t node = 0; node < 3; ++node) {
+    opening.push_back(std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
+      ClusterParams params;
+      params.transport = network.endpoint(node);
+      const auto schema = Dictionary::parse(node == 2 ? "class B { int4 id; };" : "class A { int4 id; };").value();
+      try {
+        Database::open("grid", schema, {}, std::move(params));
+      } catch (const Error& error) {
+        return {error.code(), error.what()};
+      }
+      return {ErrorCode::ok, ""};
+    }));
+  }
+  const auto first = opening[0].get();
+  EXPECT_EQ(first.first, ErrorCode::cluster_incompatible);
+  EXPECT_NE(first.second.find("nodes 0 and 2"), std::string::npos) << first.second;
+  for (std::size_t i = 1; i < 3; ++i) EXPECT_EQ(opening[i].get(), first);
+}
+
+TEST(ClusterOpening, a_wrong_node_id_on_one_node_fails_on_every_node_alike) {
+  LocalNetwork network({2});
+  std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
+  for (std::uint32_t node = 0; node < 2; ++node) {
+    opening.push_back(std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
+      ClusterParams params;
+      params.transport = network.endpoint(node);
+      params.node_id = 0;  // right on node 0, wrong on node 1
+      try {
+        Database::open("grid", Dictionary::parse("class A { int4 id; };").value(), {}, std::move(params));
+      } catch (const Error& error) {
+        return {error.code(), error.what()};
+      }
+      return {ErrorCode::ok, ""};
+    }));
+  }
+  const auto first = opening[0].get();
+  EXPECT_EQ(first.first, ErrorCode::cluster_duplicate_node) << first.second;
+  EXPECT_EQ(opening[1].get(), first);
+}
+
+TEST(ClusterModes, a_large_transaction_sends_its_rows_ahead_and_a_rolled_back_one_leaves_nothing) {
+  Grid grid(2, false, [](ClusterParams& params, std::uint32_t) { params.mode_mask = cluster_mode_early_data_send; });
+  auto con = grid.db[0]->connect();
+  const std::string filler(10'000, 'x');
+  con->start();
+  for (int id = 0; id < 200; ++id) {
+    auto object = con->create(grid.item());
+    object.set("id", id);
+    object.set("name", filler.substr(0, 900));
+    object.set("samples", Value(ValueList(1000, Value(1.0))));
+  }
+  grid.find(*con, 3)->set("price", 33);  // written again after it was sent
+  grid.find(*con, 4)->remove();
+  ASSERT_TRUE(con->commit());
+  EXPECT_GT(grid.db[1]->statistics().at("fragments_received"), 0u);
+  con->start();
+  for (int id = 1000; id < 1200; ++id) {
+    auto object = con->create(grid.item());
+    object.set("id", id);
+    object.set("samples", Value(ValueList(1000, Value(2.0))));
+  }
+  con->rollback();
+  con.reset();
+  grid.close();
+  EXPECT_EQ(grid.db[0]->digest(), grid.db[1]->digest());
+  EXPECT_EQ(grid.db[1]->statistics().at("rows"), 199u);
+}
+
+TEST(ClusterModes, a_commit_after_this_node_stopped_is_refused_and_other_nodes_go_on) {
+  Grid grid(2);
+  auto stopped = std::async(std::launch::async, [&] {
+    auto con = grid.db[0]->connect();
+    con->stop();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  auto refused = grid.db[0]->connect();
+  refused->start();
+  refused->create(grid.item()).set("id", 1);
+  const auto result = refused->commit();
+  EXPECT_EQ(result.code, ErrorCode::cluster_stopped) << result.text;
+  auto con = grid.db[1]->connect();
+  con->start();
+  con->create(grid.item()).set("id", 2);
+  EXPECT_TRUE(con->commit());
+  con->stop();
+  stopped.get();
+  EXPECT_EQ(grid.db[0]->digest(), grid.db[1]->digest());
+  grid.close();
+}
+
+}  // namespace
+}  // namespace exdb
