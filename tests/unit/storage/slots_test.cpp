@@ -520,7 +520,7 @@ bool interrupted_walks_are_right(int pins) {
 }
 
 TEST(SlotsInterleaved, a_walk_is_right_wherever_the_writer_comes_between) {
-  EXPECT_TRUE(interrupted_walks_are_right<Interrupted>(2000));
+  EXPECT_TRUE(interrupted_walks_are_right<Interrupted>(1000));
 }
 
 TEST(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_is_free) {
