@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Question: what do a point read by key and an applied update cost, beside the floor (a private flat hash map without
+//   versions) and the rival (LMDB)?
+// A point read is the time until its row is there: the next read waits for it, as a program does that looks at what it
+//   read. (All stamps read are 0, so the sum of key and stamp is the key.) Reads side by side may overlap in the processor.
+// Goal (design.md, section 11): a point read <= 1.5 x the private map's and >= 6 x faster than LMDB's; updates applied in
+//   rounds of 256 >= 8 x LMDB's. Rows of 64 bytes, one 64-bit key, keys in random order.
+// Not a goal: many threads, big values, cost of a commit.
+// Usage: storage_bench [--rows N] [--batches N] [--json FILE] [--only exdb|private|lmdb]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rivals.hpp"
+#include "schema/key.hpp"
+#include "schema/row.hpp"
+#include "storage/snapshot.hpp"
+#include "storage/storage.hpp"
+
+#ifndef EXDB_BENCH_COMMIT
+#define EXDB_BENCH_COMMIT ""
+#endif
+
+namespace exdb::bench {
+namespace {
+
+constexpr std::size_t round_rows = 256;
+constexpr std::size_t batch_reads = 1024;
+
+struct Options {
+  std::uint64_t rows = 20'000;
+  std::size_t batches = 2'000;
+  std::string json, only;
+};
+
+/// Nanoseconds an operation, over batches.
+struct Figure {
+  std::string who, what;
+  double median = 0, p99 = 0, p5 = 0;  ///< p5: what the machine gives when nobody disturbs
+};
+
+class Bench {
+ public:
+  explicit Bench(const Options& options) : options_(options) {
+    std::mt19937_64 random(7);
+    keys_.resize(std::max<std::size_t>(options.batches * batch_reads, 1 << 16));
+    for (auto& key : keys_) key = 1 + random() % options.rows;
+  }
+
+  void run() {
+    if (wanted("private")) run_private();
+    if (wanted("exdb")) run_exdb();
+    if (wanted("lmdb")) run_lmdb();
+    print();
+    if (!options_.json.empty()) write_json();
+  }
+
+ private:
+  bool wanted(std::string_view who) const { return options_.only.empty() || options_.only == who; }
+
+  /// `work(keys, stamp)`; the stamp differs from batch to batch.
+  template <class Work>
+  void measure(const char* who, const char* what, std::size_t batch, Work&& work) {
+    std::vector<double> times;
+    std::size_t at = 0;
+    const auto warm_up = options_.batches / 10;
+    for (std::size_t i = 0; i < options_.batches + warm_up; ++i) {
+      if (at + batch > keys_.size()) at = 0;
+      const auto start = std::chrono::steady_clock::now();
+      work(std::span(keys_).subspan(at, batch), i + 1);
+      const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+      if (i >= warm_up) times.push_back(took.count() / double(batch));
+      at += batch;
+    }
+    add(who, what, times);
+  }
+  void add(const char* who, const char* what, std::vector<double>& times) {
+    std::ranges::sort(times);
+    figures_.push_back({who, what, times[times.size() / 2], times[times.size() * 99 / 100],
+                        times[times.size() * 5 / 100]});
+  }
+
+  RowBytes row_of(std::uint64_t key, std::uint64_t stamp) const {
+    RowBytes row{};
+    std::memcpy(row.data() + key_offset, &key, sizeof key);
+    std::memcpy(row.data() + stamp_offset, &stamp, sizeof stamp);
+    return row;
+  }
+  static std::uint64_t stamp_in(const std::byte* row) {
+    std::uint64_t stamp;
+    std::memcpy(&stamp, row + stamp_offset, sizeof stamp);
+    return stamp;
+  }
+
+  void run_private();
+  void run_exdb();
+  void run_lmdb();
+  [[nodiscard]] const Figure* find(std::string_view who, std::string_view what) const;
+  void print() const;
+  void write_json() const;
+
+  // The layout of the class below, asserted in run_exdb().
+  static constexpr std::size_t key_offset = 0, stamp_offset = 8;
+  Options options_;
+  std::vector<std::uint64_t> keys_;
+  std::vector<Figure> figures_;
+  std::uint64_t sum_ = 0;  // of what was read, so that reads are not optimised away
+};
+
+void Bench::run_private() {
+  PrivateMap map(options_.rows);
+  for (std::uint64_t key = 1; key <= options_.rows; ++key) map.at(key) = row_of(key, 0);
+  measure("private", "point read", batch_reads, [&](auto keys, std::uint64_t) {
+    std::uint64_t last = 0;
+    for (const auto key : keys) last = stamp_in(map.at(key + last).data());
+    sum_ += last;
+  });
+  measure("private", "point reads side by side", batch_reads, [&](auto keys, std::uint64_t) {
+    for (const auto key : keys) sum_ += stamp_in(map.at(key).data());
+  });
+  measure("private", "update", round_rows, [&](auto keys, std::uint64_t stamp) {
+    for (const auto key : keys) map.at(key) = row_of(key, stamp);
+  });
+}
+
+void Bench::run_lmdb() {
+  LmdbStore store(options_.rows);
+  for (std::uint64_t key = 1; key <= options_.rows;) {
+    store.begin();
+    for (int i = 0; i < 10'000 && key <= options_.rows; ++i, ++key) store.put(key, row_of(key, 0));
+    store.commit();
+  }
+  store.begin_reading();
+  measure("lmdb", "point read", batch_reads, [&](auto keys, std::uint64_t) {
+    std::uint64_t last = 0;
+    for (const auto key : keys) last = stamp_in(store.get(key + last));
+    sum_ += last;
+  });
+  measure("lmdb", "point reads side by side", batch_reads, [&](auto keys, std::uint64_t) {
+    for (const auto key : keys) sum_ += stamp_in(store.get(key));
+  });
+  store.end_reading();
+  measure("lmdb", "update", round_rows, [&](auto keys, std::uint64_t stamp) {
+    store.begin();
+    for (const auto key : keys) store.put(key, row_of(key, stamp));
+    store.commit();
+  });
+}
+
+std::array<std::byte, 8> key_bytes(std::uint64_t key) {
+  return std::bit_cast<std::array<std::byte, 8>>(__builtin_bswap64(key ^ std::uint64_t{1} << 63));
+}
+
+void Bench::run_exdb() {
+  const auto dictionary = Dictionary::parse("declare database bench; class Row { signed<8> id; "
+                                            "unsigned<8> stamp; binary<48> rest; "
+                                            "unique hash<id> by_id; };")
+                              .value();
+  const auto& type = dictionary->classes().front();
+  const auto index = type.indexes.front();
+  if (type.record.size != row_bytes || type.locate("id").offset != key_offset ||
+      type.locate("stamp").offset != stamp_offset)
+    throw std::runtime_error("the row is laid out otherwise than this benchmark thinks");
+  const auto storage = Storage::create(dictionary, {}).value();
+  Csn csn;
+  std::vector<SlotId> slots(options_.rows + 1);
+  std::vector<double> loads;
+  for (std::uint64_t key = 1; key <= options_.rows;) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto first = key;
+    for (std::size_t i = 0; i < round_rows && key <= options_.rows; ++i, ++key) {
+      csn = csn.next();
+      slots[key] = storage->insert(type.id, row_of(key, 0), csn);
+    }
+    storage->publish();
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+    loads.push_back(took.count() / double(key - first));
+  }
+  add("exdb", "insert", loads);
+
+  auto snapshot = storage->pin().value();
+  const auto read = [&](std::uint64_t key) {
+    return stamp_in(snapshot.row(type.id, snapshot.find(index, key_bytes(key)))->data());
+  };
+  measure("exdb", "point read", batch_reads, [&](auto keys, std::uint64_t) {
+    std::uint64_t last = 0;
+    for (const auto key : keys) last = read(key + last);
+    sum_ += last;
+  });
+  measure("exdb", "point reads side by side", batch_reads, [&](auto keys, std::uint64_t) {
+    for (const auto key : keys) sum_ += read(key);
+  });
+  measure("exdb", "point read, find_many", batch_reads, [&](auto keys, std::uint64_t) {
+    std::array<std::array<std::byte, 8>, 64> bytes;
+    std::array<Bytes, 64> views;
+    std::array<SlotId, 64> found;
+    for (std::size_t at = 0; at < keys.size(); at += 64) {
+      for (std::size_t i = 0; i < 64; ++i) views[i] = bytes[i] = key_bytes(keys[at + i]);
+      snapshot.find_many(index, views, found);
+      for (const auto slot : found) sum_ += stamp_in(snapshot.row(type.id, slot)->data());
+    }
+  });
+  snapshot = {};
+  measure("exdb", "pin and unpin", batch_reads, [&](auto keys, std::uint64_t) {
+    for (std::size_t i = 0; i < keys.size(); ++i) sum_ += storage->pin().value().csn().value;
+  });
+  measure("exdb", "update", round_rows, [&](auto keys, std::uint64_t stamp) {
+    for (const auto key : keys)
+      storage->update(type.id, slots[key], row_of(key, stamp), csn = csn.next());
+    storage->publish();
+  });
+  measure("exdb", "update, fetched ahead", round_rows, [&](auto keys, std::uint64_t stamp) {
+    for (std::size_t at = 0; at < keys.size(); at += 16) {
+      for (std::size_t i = 0; i < 16; ++i) storage->fetch_slot(type.id, slots[keys[at + i]]);
+      for (std::size_t i = 0; i < 16; ++i) storage->fetch_row(type.id, slots[keys[at + i]]);
+      for (std::size_t i = 0; i < 16; ++i)
+        storage->update(type.id, slots[keys[at + i]], row_of(keys[at + i], stamp), csn = csn.next());
+    }
+    storage->publish();
+  });
+}
+
+const Figure* Bench::find(std::string_view who, std::string_view what) const {
+  for (const auto& figure : figures_)
+    if (figure.who == who && figure.what == what) return &figure;
+  return nullptr;
+}
+
+void Bench::print() const {
+  std::printf("%llu rows of %zu bytes, commit %s, g++ %s (checksum %llx)\n",
+              static_cast<unsigned long long>(options_.rows), row_bytes, EXDB_BENCH_COMMIT,
+              __VERSION__, static_cast<unsigned long long>(sum_));
+  std::printf("%-10s %-26s %10s %10s %10s %12s\n", "", "", "p5 ns", "median ns", "p99 ns",
+              "per second");
+  for (const auto& figure : figures_)
+    std::printf("%-10s %-26s %10.1f %10.1f %10.1f %12.0f\n", figure.who.c_str(),
+                figure.what.c_str(), figure.p5, figure.median, figure.p99, 1e9 / figure.median);
+  const auto ratio = [&](const char* text, const char* whose, const char* what, bool slower) {
+    const auto *ours = find("exdb", what), *theirs = find(whose, what);
+    if (ours == nullptr || theirs == nullptr) return;
+    std::printf("%-48s %.2f\n", text,
+                slower ? ours->median / theirs->median : theirs->median / ours->median);
+  };
+  ratio("point read: time / private map's (goal <= 1.5)", "private", "point read", true);
+  ratio("point read: LMDB's time / ours (goal >= 6)", "lmdb", "point read", false);
+  ratio("update: LMDB's time / ours (goal >= 8)", "lmdb", "update", false);
+  ratio("update: time / private map's", "private", "update", true);
+}
+
+void Bench::write_json() const {
+  std::ofstream out(options_.json);
+  out << "{\"bench\": \"storage\", \"commit\": \"" EXDB_BENCH_COMMIT "\", \"compiler\": \"g++ "
+      << __VERSION__ << "\", \"rows\": " << options_.rows << ", \"row_bytes\": " << row_bytes
+      << ", \"figures\": [";
+  for (std::size_t i = 0; i < figures_.size(); ++i)
+    out << (i == 0 ? "\n" : ",\n") << "  {\"who\": \"" << figures_[i].who << "\", \"what\": \""
+        << figures_[i].what << "\", \"median_ns\": " << figures_[i].median
+        << ", \"p5_ns\": " << figures_[i].p5        << ", \"p99_ns\": " << figures_[i].p99 << "}";
+  out << "\n]}\n";
+}
+
+int main_of(std::span<char*> arguments) {
+  Options options;
+  for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
+    const std::string name = arguments[i], value = arguments[i + 1];
+    if (name == "--rows") options.rows = std::max(1ULL, std::stoull(value));
+    else if (name == "--batches") options.batches = std::max(1ULL, std::stoull(value));
+    else if (name == "--json") options.json = value;
+    else if (name == "--only") options.only = value;
+    else throw std::runtime_error("unknown option " + name +
+                                  "; there are --rows, --batches, --json, --only");
+  }
+  Bench(options).run();
+  return 0;
+}
+
+}  // namespace
+}  // namespace exdb::bench
+
+int main(int argc, char** argv) {
+  try {
+    return exdb::bench::main_of({argv, static_cast<std::size_t>(argc)});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "storage_bench: %s\n", error.what());
+    return 1;
+  }
+}
