@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""exdb: a transactional data grid in your MPI job, or an embedded database in one process.
+
+Two levels of one API. The short way::
+
+    with exdb.open("grid", schema, comm=MPI.COMM_WORLD) as db: ...
+
+and the calls of the document that exdb follows: init_runtime, load_dictionary, open_database with
+ClusterParams, con.listen() in a thread, con.stop().
+
+Attributes of objects: integers, floats, bool, str, bytes as such; an enum as a member of
+``dictionary.enums[name]`` (an IntEnum; its name or number can be written too); date, time and
+datetime as objects of the module datetime, in UTC. These know microseconds; ``obj.raw("field")``
+gives the integer that is stored (days; nanoseconds), and integers, numpy.datetime64 and
+pandas.Timestamp can be written. Arrays and vectors of numbers are read-only NumPy views without a
+copy, whose memory stays as it is for as long as the array lives, also beyond the transaction;
+datetimes in them are datetime64[ns], times timedelta64[ns], dates int32 days. Arrays and vectors of
+anything else are tuples. A struct is a view: what is written to it goes to its row.
+"""
+
+from ._core import Class, Index, Object, Struct
+from .connection import Connection, Cursor, Transaction
+from .database import Database
+from .dictionary import Dictionary, load_dictionary
+from .errors import (
+    CLASS_OF_CODE,
+    ClusterError,
+    ClusterParameterError,
+    ClusterProtocolError,
+    ClusterStoppedError,
+    ClusterTimeoutError,
+    ConflictError,
+    CursorClosedError,
+    CursorEndError,
+    DatabaseError,
+    DataError,
+    DuplicateKeyError,
+    DuplicateNodeError,
+    Error,
+    IncompatibleError,
+    InconsistentReplicaError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    InvalidHandleError,
+    KeyTooLongError,
+    LauncherError,
+    NoQuorumError,
+    NotClusteredError,
+    NotFoundError,
+    NotSupportedError,
+    OperationalError,
+    OperationInterruptedError,
+    OutcomeUnknownError,
+    ProgrammingError,
+    ReadOnlyError,
+    ResourceError,
+    SchemaError,
+    SnapshotTooOldError,
+    SyncError,
+    TooLargeError,
+    TransactionAbortedError,
+    TransactionActiveError,
+    TransactionError,
+    TransactionNotActiveError,
+    UnknownFieldError,
+    Warning,
+)
+from .params import ClusterNodeParams, ClusterParams, ClusterWindow
+from .runtime import init_runtime, open, open_database
+from .types import (
+    MCO_CLUSTER_MODE_DEBUG_OUTPUT,
+    MCO_CLUSTER_MODE_EARLY_DATA_SEND,
+    MCO_CLUSTER_NOTIFY_CONNECT,
+    MCO_CLUSTER_NOTIFY_DISCONNECT,
+    MCO_DEFAULT_ISOLATION_LEVEL,
+    MCO_EXCLUSIVE,
+    MCO_READ_COMMITTED,
+    MCO_READ_ONLY,
+    MCO_READ_WRITE,
+    MCO_REPEATABLE_READ,
+    MCO_SERIALIZABLE,
+    MCO_UPDATE,
+    NodeInfo,
+    Operation,
+    Outcome,
+    TransactionId,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CLASS_OF_CODE",
+    "MCO_CLUSTER_MODE_DEBUG_OUTPUT",
+    "MCO_CLUSTER_MODE_EARLY_DATA_SEND",
+    "MCO_CLUSTER_NOTIFY_CONNECT",
+    "MCO_CLUSTER_NOTIFY_DISCONNECT",
+    "MCO_DEFAULT_ISOLATION_LEVEL",
+    "MCO_EXCLUSIVE",
+    "MCO_READ_COMMITTED",
+    "MCO_READ_ONLY",
+    "MCO_READ_WRITE",
+    "MCO_REPEATABLE_READ",
+    "MCO_SERIALIZABLE",
+    "MCO_UPDATE",
+    "Class",
+    "ClusterError",
+    "ClusterNodeParams",
+    "ClusterParameterError",
+    "ClusterParams",
+    "ClusterProtocolError",
+    "ClusterStoppedError",
+    "ClusterTimeoutError",
+    "ClusterWindow",
+    "ConflictError",
+    "Connection",
+    "Cursor",
+    "CursorClosedError",
+    "CursorEndError",
+    "DataError",
+    "Database",
+    "DatabaseError",
+    "Dictionary",
+    "DuplicateKeyError",
+    "DuplicateNodeError",
+    "Error",
+    "IncompatibleError",
+    "InconsistentReplicaError",
+    "Index",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "InvalidHandleError",
+    "KeyTooLongError",
+    "LauncherError",
+    "NoQuorumError",
+    "NodeInfo",
+    "NotClusteredError",
+    "NotFoundError",
+    "NotSupportedError",
+    "Object",
+    "Operation",
+    "OperationInterruptedError",
+    "OperationalError",
+    "Outcome",
+    "OutcomeUnknownError",
+    "ProgrammingError",
+    "ReadOnlyError",
+    "ResourceError",
+    "SchemaError",
+    "SnapshotTooOldError",
+    "Struct",
+    "SyncError",
+    "TooLargeError",
+    "Transaction",
+    "TransactionAbortedError",
+    "TransactionActiveError",
+    "TransactionError",
+    "TransactionId",
+    "TransactionNotActiveError",
+    "UnknownFieldError",
+    "Warning",
+    "init_runtime",
+    "load_dictionary",
+    "open",
+    "open_database",
+]

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""Connection, Transaction and Cursor: work with a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Union, overload
+
+from . import _core, _lifetime
+from ._core import Class, Index, Object
+from .errors import CursorClosedError, DataError, InvalidHandleError
+from .types import MCO_DEFAULT_ISOLATION_LEVEL, MCO_READ_WRITE
+
+if TYPE_CHECKING:
+    from .database import Database
+
+ClassRef = Union[str, Class]
+IndexRef = Union[str, Index]
+
+
+class Transaction:
+    """What ``startTransaction`` gives: a context manager that commits at its end, and rolls back
+    when an exception leaves it. After the commit ``csn`` is its token."""
+
+    __slots__ = ("_connection", "csn")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.csn: int | None = None
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        if kind is None:
+            if connection.in_transaction:  # the body may have ended it
+                self.csn = connection.commit()
+        elif connection.is_open and connection.in_transaction:
+            connection.rollback()
+
+
+class Cursor:
+    """A position among the rows of a class.
+
+    ``con.cursor(cls, index)`` goes in the order of the index, ``con.cursor(cls)`` in storage order,
+    and ``con.cursor()`` takes class and index from the first ``find`` or ``search``. Ends with its
+    transaction. Own inserts, changes and removals are seen as the cursor passes.
+    """
+
+    __slots__ = ("_connection", "_core", "_where")
+
+    def __init__(self, connection: Connection, cls: ClassRef | None, index: IndexRef | None):
+        self._connection = connection
+        self._where: tuple[ClassRef, IndexRef | None] | None = None
+        self._core: _core.Cursor | None = None
+        if cls is not None:
+            self._bind(cls, index)
+
+    def _bind(self, cls: ClassRef, index: IndexRef | None) -> _core.Cursor:
+        if self._core is None or not self._core.is_open or self._where != (cls, index):
+            self._core = self._connection._core.cursor(cls, index)
+            self._where = (cls, index)
+        return self._core
+
+    def _bound(self) -> _core.Cursor:
+        if self._core is None:
+            raise CursorClosedError(
+                "this cursor has no class yet: search(cls, index, op, key) first, or open it with "
+                "con.cursor(cls, index)"
+            )
+        return self._core
+
+    @overload
+    def find(self, key: Any, /) -> Object | None: ...
+    @overload
+    def find(self, cls: ClassRef, index: IndexRef, key: Any) -> Object | None: ...
+    def find(self, *args: Any, **kwargs: Any) -> Object | None:
+        """``find(cls, index, key)``: the row with this key (the first of several), or None.
+
+        A key of several parts is a tuple with all of them. ``find(key)`` on a cursor that was
+        opened over an index.
+        """
+        values = _arguments("find", ("cls", "index", "key"), 1, args, kwargs)
+        core = self._bound() if len(values) == 1 else self._bind(values[0], values[1])
+        return core.find(values[-1])
+
+    @overload
+    def search(self, op: int, key: Any, /) -> bool: ...
+    @overload
+    def search(self, cls: ClassRef, index: IndexRef, op: int, key: Any) -> bool: ...
+    def search(self, *args: Any, **kwargs: Any) -> bool:
+        """``search(cls, index, op, key)``: positions before the first match; False when there is
+        none.
+
+        ``next()`` then gives the match itself first and goes on through all that match: upward for
+        Equals, GreaterThan, GreaterOrEquals and PrefixMatch, downward from the largest for LessThan
+        and LessOrEquals. A tree takes the leading parts of its key; a hash Equals and a whole key.
+        """
+        values = _arguments("search", ("cls", "index", "op", "key"), 2, args, kwargs)
+        core = self._bound() if len(values) == 2 else self._bind(values[0], values[1])
+        op = values[-2]
+        if op not in (1, 2, 3, 4, 5, 10):
+            raise DataError(f"{op!r} is no exdb.Operation")
+        return core.search(int(op), values[-1])
+
+    def first(self) -> Object | None:
+        """Goes to the first row, whatever was searched before; None when there is none."""
+        return self._bound().first()
+
+    def last(self) -> Object | None:
+        """Goes to the last row, whatever was searched before; None when there is none."""
+        return self._bound().last()
+
+    def next(self) -> Object | None:
+        """The next row, or None at the end."""
+        return self._bound().next()
+
+    def prev(self) -> Object | None:
+        """The row before, or None at the beginning."""
+        return self._bound().prev()
+
+    def current(self) -> Object | None:
+        """The row that the last move gave, or None."""
+        return self._bound().current()
+
+    def close(self) -> None:
+        """Closing twice is fine."""
+        if self._core is not None:
+            self._core.close()
+
+    def __iter__(self) -> Iterator[Object]:
+        """The rows from here on: all of them, or those of the search."""
+        return iter(self._bound())
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _arguments(
+    name: str, names: tuple[str, ...], short: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
+    """Positional and keyword arguments of ``find`` and ``search`` in order; the last ``short`` of
+    ``names`` alone are the form of a cursor that has its class."""
+    if not kwargs and len(args) in (short, len(names)):
+        return list(args)
+    wanted = names if len(args) + len(kwargs) == len(names) else names[-short:]
+    rest = wanted[len(args) :]
+    if len(args) + len(kwargs) != len(wanted) or set(kwargs) != set(rest):
+        raise TypeError(f"{name}() takes {', '.join(names)}, or {', '.join(names[-short:])}")
+    return [*args, *(kwargs[key] for key in rest)]
+
+
+class Connection:
+    """One transaction at a time; used by one thread at a time. ``db.connect()`` makes it.
+
+    Classes are given by name or as ``dictionary.classes[name]``, indexes by name or as
+    ``dictionary.classes[cls].indexes[name]``.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_database")
+
+    def __init__(self, database: Database, core: _core.Connection) -> None:
+        self._database = database
+        self._core = core
+
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    @property
+    def is_open(self) -> bool:
+        return self._core.is_open
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._core.in_transaction
+
+    @property
+    def snapshot(self) -> int:
+        """csn of the state that the open transaction sees. Raises TransactionNotActiveError."""
+        return self._core.snapshot
+
+    def startTransaction(
+        self,
+        type: int = MCO_READ_WRITE,
+        priority: int = 0,
+        *,
+        isolation: int = MCO_DEFAULT_ISOLATION_LEVEL,
+        at_least: int | None = None,
+        fresh: bool = False,
+    ) -> Transaction:
+        """Begins a transaction; ``with con.startTransaction(): ...`` also ends it.
+
+        type: MCO_READ_ONLY; MCO_UPDATE (reads until its first write); MCO_READ_WRITE;
+            MCO_EXCLUSIVE (commits only if nothing was committed since it began).
+        priority: of this node's transactions that leave together, higher ones come first.
+        isolation: MCO_READ_COMMITTED, MCO_REPEATABLE_READ (default) or MCO_SERIALIZABLE.
+        at_least: a token that ``commit()`` gave on any node: waits until this node has it.
+        fresh: waits until this node has every commit that returned anywhere before the call. Sends
+            no message.
+
+        Not collective. Blocks for at_least, fresh and MCO_EXCLUSIVE only. Raises
+        TransactionActiveError when one is open on this connection.
+        """
+        if type not in (0, 1, 2, 3):
+            raise DataError(
+                f"transaction type {type!r} is none of MCO_READ_ONLY 0, MCO_UPDATE 1, "
+                "MCO_READ_WRITE 2, MCO_EXCLUSIVE 3"
+            )
+        if isolation not in (0, 1, 2, 4):
+            raise DataError(
+                f"isolation {isolation!r} is none of MCO_READ_COMMITTED 1, "
+                "MCO_REPEATABLE_READ 2, MCO_SERIALIZABLE 4"
+            )
+        self._core.start(type, priority, isolation, at_least, fresh)
+        return Transaction(self)
+
+    def commit(self) -> int:
+        """Ends the transaction; the csn, a token for ``at_least``.
+
+        Blocks for about one exchange, without the GIL; not collective. Raises ConflictError (run
+        the transaction again), DuplicateKeyError, NoQuorumError and others when it is certain that
+        nothing of it was or will be committed, and OutcomeUnknownError (with ``txid``) when the
+        node lost the cluster while it waited. Ctrl-C in a commit that hangs makes this node leave
+        the cluster and raises KeyboardInterrupt with ``txid``: that transaction may be committed.
+        """
+        return self._core.commit()
+
+    def commit_later(self) -> None:
+        """Sends the transaction and returns; :meth:`wait` gives its result. At most one a
+        connection is on its way. The next transaction may begin at once and may not see it yet."""
+        self._core.commit_later()
+
+    def wait(self) -> int:
+        """The result of :meth:`commit_later`, as :meth:`commit` gives it. Blocks, without the
+        GIL."""
+        return self._core.wait()
+
+    def rollback(self) -> None:
+        """Ends the transaction and forgets what it wrote. Raises TransactionNotActiveError."""
+        self._core.rollback()
+
+    def new(self, cls: ClassRef, /, **fields: Any) -> Object:
+        """A new row with the given fields; the others have their defaults (0, '', None, …).
+
+        When a value does not fit there is no new row.
+        """
+        return self._core.new(cls, fields)
+
+    def remove(self, obj: Object) -> None:
+        """Removes the row."""
+        self._core.remove(obj)
+
+    def deleteAll(self, cls: ClassRef) -> int:
+        """Removes all rows of the class that the transaction sees; how many. Without the GIL."""
+        return self._core.delete_all(cls)
+
+    def count(self, cls: ClassRef) -> int:
+        """Rows of the class that the transaction sees. Cost: a scan, without the GIL."""
+        return self._core.count(cls)
+
+    def find(self, cls: ClassRef, index: IndexRef, key: Any) -> Object | None:
+        """The row with this key (the first of several), or None. A key of several parts is a
+        tuple."""
+        return self._core.find(cls, index, key)
+
+    def find_many(self, cls: ClassRef, index: IndexRef, keys: Iterable[Any]) -> list[Object | None]:
+        """:meth:`find` for many keys at once, in their order; faster on large data."""
+        return self._core.find_many(cls, index, keys)
+
+    def cursor(self, cls: ClassRef | None = None, index: IndexRef | None = None) -> Cursor:
+        """A :class:`Cursor` of the open transaction."""
+        if cls is None and not self._core.in_transaction:
+            self._core.snapshot  # noqa: B018 - raises, as for a cursor with a class
+        return Cursor(self, cls, index)
+
+    def listen(self) -> None:
+        """Drives this node until the cluster stops, then returns. Without the GIL, so it may have a
+        thread of its own. ``exdb.open`` has such a thread inside. Raises NotClusteredError."""
+        with _lifetime.listening():
+            self._core.listen()
+
+    def stop(self) -> None:
+        """Says that this node is done, and returns when ALL nodes have said so or are gone.
+
+        Nothing can be committed at this node from then on. Blocks, without the GIL. Raises
+        NotClusteredError, ClusterTimeoutError that names the node waited for, and
+        TransactionActiveError when a transaction is open on this connection.
+        """
+        self._core.stop()
+
+    def close(self) -> None:
+        """Rolls back what is open. Closing twice is fine."""
+        self._core.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Transactions of this connection: committed, aborted, conflicts, rolled_back,
+        read_only."""
+        return self._core.statistics()
+
+    def __enter__(self) -> Connection:
+        if not self._core.is_open:
+            raise InvalidHandleError("this connection is closed")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "open" if self._core.is_open else "closed"
+        return f"<exdb.Connection to {self._database.name!r}, {state}>"

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""Database: this node's replica, alone or in a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _core, _lifetime
+from ._cluster import check_window
+from .connection import Connection
+from .dictionary import Dictionary
+from .errors import DataError, InvalidHandleError
+from .params import ClusterWindow
+from .types import Outcome, TransactionId
+
+
+class _LiveWindow(ClusterWindow):
+    """The window of an open database: setting an attribute changes it there."""
+
+    def __init__(self, database: Database, values: tuple[int, int, int]) -> None:
+        super().__init__(*values)
+        self._database = database
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_database" not in self.__dict__:
+            super().__setattr__(name, value)
+            return
+        changed = ClusterWindow(self.bsize, self.length, self.timeout)
+        setattr(changed, name, value)
+        self._database.window = changed
+        super().__setattr__(name, value)
+
+
+class Database:
+    """An open database. :func:`exdb.open` and :func:`exdb.open_database` make it.
+
+    Any thread may use it. As a context manager it closes at the end; when an exception leaves the
+    block it leaves the cluster without waiting for the others.
+    """
+
+    def __init__(self, core: _core.Database, dictionary: Dictionary, keep: object = None) -> None:
+        self._core = core
+        self._dictionary = dictionary
+        self._keep = keep  # the communicator, which must not be freed under the engine
+        self._name = core.name
+        _lifetime.register(self)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def dictionary(self) -> Dictionary:
+        return self._dictionary
+
+    @property
+    def is_open(self) -> bool:
+        return self._core.is_open
+
+    @property
+    def clustered(self) -> bool:
+        return self._core.clustered
+
+    @property
+    def node_id(self) -> int:
+        """Index of this node; with MPI its rank in the communicator; 0 without a cluster."""
+        return self._core.node_id
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes the cluster has; 1 without a cluster."""
+        return self._core.nodes
+
+    @property
+    def published(self) -> int:
+        """csn of the newest commit that this node shows."""
+        return self._core.published
+
+    def connect(self) -> Connection:
+        """A new connection. Raises ResourceError when ``db_max_connections`` are open."""
+        return Connection(self, self._core.connect())
+
+    def close(self) -> None:
+        """Ends use; closing twice is fine.
+
+        With a cluster COLLECTIVE: waits, without the GIL, until all nodes close or stop or are
+        known to be gone, at most ``timeout``; then raises ClusterTimeoutError that names who is
+        missing, and the database is closed all the same.
+        """
+        self._core.close()
+
+    def abandon(self) -> None:
+        """Leaves the cluster without waiting for the others (at most about a second). Local. What
+        is still open when the program ends is abandoned."""
+        self._core.abandon()
+
+    def digest(self) -> int:
+        """64 bits over all rows of replicated classes: equal on equal replicas.
+
+        Not collective. To compare nodes, take it on all of them while nobody commits.
+        """
+        return self._core.digest()
+
+    def statistics(self) -> dict[str, int]:
+        """Everything this node counts, by name: commits, conflicts, rounds, exchange_ns_median,
+        exchange_ns_p99, bytes_sent, frames_long, … Names that end in ``_ns`` or contain it are
+        nanoseconds, ``_bytes`` bytes."""
+        return self._core.statistics()
+
+    def outcome(self, txid: TransactionId) -> Outcome:
+        """What became of a transaction of this node that ended with OutcomeUnknownError."""
+        try:
+            origin, sequence = txid
+        except (TypeError, ValueError):
+            raise DataError(f"outcome() takes the txid of an exception, not {txid!r}") from None
+        return Outcome(self._core.outcome(origin, sequence))
+
+    @property
+    def window(self) -> ClusterWindow:
+        """How local commits are grouped; can be assigned, whole or by attribute
+        (``db.window.length = 20``), while the cluster runs. Raises NotClusteredError."""
+        return _LiveWindow(self, self._core.window())
+
+    @window.setter
+    def window(self, window: ClusterWindow) -> None:
+        self._core.set_window(*check_window(window))
+
+    def progress(self) -> bool:
+        """With ``progress='cooperative'``: takes part in the exchange now; True when something
+        happened. Never blocks."""
+        return self._core.progress()
+
+    def describe(self) -> str:
+        """For people: "MPI (MPICH 5.0.2, 4 ranks)", or "embedded"."""
+        return self._core.describe()
+
+    def __enter__(self) -> Database:
+        if not self._core.is_open:
+            raise InvalidHandleError(f"database {self._name!r} is closed")
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def __repr__(self) -> str:
+        state = "open" if self._core.is_open else "closed"
+        return f"<exdb.Database {self._name!r}, {state}>"

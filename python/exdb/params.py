@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""ClusterParams and what it is made of, argument by argument as in the document that exdb follows.
+
+The constructors only keep what they are given. All is checked by ``open_database`` and ``open``,
+where what is wrong on one rank can be told to all of them: a constructor that raised would leave
+the others waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from .types import NodeInfo
+
+NotifyCallback = Callable[[int, NodeInfo], None]
+QuorumCallback = Callable[[list[int]], bool]
+
+
+class ClusterNodeParams:
+    """One node: ``addr`` (TCP ``host:port``; not used with MPI) and ``qrank``, its weight in the
+    quorum (0: it takes part but has no vote)."""
+
+    def __init__(self, addr: str = "", qrank: int = 1) -> None:
+        self.addr = addr
+        self.qrank = qrank
+
+    def __repr__(self) -> str:
+        return f"ClusterNodeParams({self.addr!r}, qrank={self.qrank!r})"
+
+
+class ClusterWindow:
+    """How local commits are grouped into one exchange: whichever bound comes first closes the
+    window.
+
+    ``bsize``: bytes, ``length``: transactions (0 = this bound is off), ``timeout``: milliseconds.
+    With ``bsize`` and ``length`` both 0 nothing is held back: a batch leaves as soon as the
+    exchange is free, with all that is pending by then.
+    """
+
+    def __init__(self, bsize: int = 0, length: int = 0, timeout: int = 1) -> None:
+        self.bsize = bsize
+        self.length = length
+        self.timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"ClusterWindow(bsize={self.bsize}, length={self.length}, timeout={self.timeout})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClusterWindow):
+            return NotImplemented
+        mine = (self.bsize, self.length, self.timeout)
+        return mine == (other.bsize, other.length, other.timeout)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class ClusterParams:
+    """What makes a database a node of a cluster.
+
+    nodeId: index of this node in ``nodes``; with MPI the rank in the communicator, or None.
+    nwtype: ``'MPI'``. (``'TCP'`` is refused in this release.)
+    nodes: :class:`ClusterNodeParams`, one a rank; empty: all ranks, qrank 1.
+    nwparams: dict. MPI: ``comm`` (mpi4py communicator, default COMM_WORLD), ``exchange``
+        ``'auto'|'p2p'|'collective'``, ``progress`` ``'adaptive'|'spin'|'cooperative'``,
+        ``resilient`` (False). An unknown key is an error.
+    MPICluster: True goes with ``nwtype='MPI'`` only.
+    window: :class:`ClusterWindow`; can be changed later by ``db.window``.
+    conn_pool_factor: percent of ``db_max_connections`` that may be in the exchange at once; then
+        ``commit()`` waits.
+    sync_msg_objects, sync_msg_size: bounds of one state-transfer message (objects, bytes; 0 = 1
+        MiB). A plain MPI job has no state transfer, as no node joins late: they are checked,
+        carried and shown by ``db.statistics()``, and bound nothing in this release.
+    notifyCallback(code, node_info): 0 connect, 1 disconnect. Called in a thread of exdb, without
+        its locks. An exception in it is printed and does no harm.
+    quorumCallback(neighbour_ids): asked when the reachable qrank does not exceed half of the
+        configured total. True: this node may go on writing, on the caller's responsibility. Called
+        in the thread that commits.
+    clusterSendBuf, clusterRecvBuf: bytes of exdb's own buffers for each peer (0 = default). A
+        larger frame still arrives, as a second message (``frames_long`` in the statistics).
+    mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),
+        ``MCO_CLUSTER_MODE_EARLY_DATA_SEND`` (a large transaction's data travels before its commit).
+
+    Nothing is checked here; ``open_database`` and ``open`` raise ClusterParameterError, on every
+    rank alike.
+    """
+
+    def __init__(
+        self,
+        nodeId: int | None = None,
+        nwtype: str = "MPI",
+        nodes: Sequence[ClusterNodeParams] = (),
+        nwparams: Mapping[str, Any] | None = None,
+        MPICluster: bool = False,
+        window: ClusterWindow | None = None,
+        conn_pool_factor: int = 50,
+        sync_msg_objects: int = 100,
+        sync_msg_size: int = 0,
+        notifyCallback: NotifyCallback | None = None,
+        quorumCallback: QuorumCallback | None = None,
+        clusterSendBuf: int = 0,
+        clusterRecvBuf: int = 0,
+        mode_mask: int = 0,
+    ) -> None:
+        self.nodeId = nodeId
+        self.nwtype = nwtype
+        self.nodes = nodes
+        self.nwparams = nwparams
+        self.MPICluster = MPICluster
+        self.window = window
+        self.conn_pool_factor = conn_pool_factor
+        self.sync_msg_objects = sync_msg_objects
+        self.sync_msg_size = sync_msg_size
+        self.notifyCallback = notifyCallback
+        self.quorumCallback = quorumCallback
+        self.clusterSendBuf = clusterSendBuf
+        self.clusterRecvBuf = clusterRecvBuf
+        self.mode_mask = mode_mask
+
+    def __repr__(self) -> str:
+        return (
+            f"ClusterParams(nodeId={self.nodeId!r}, nwtype={self.nwtype!r}, nodes={self.nodes!r})"
+        )

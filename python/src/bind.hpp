@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// What each file of the module adds to it.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include "handles.hpp"
+
+namespace exdb::python {
+
+void bind_database(pybind11::module_& module);
+void bind_connection(pybind11::module_& module);
+void bind_cursor(pybind11::module_& module);
+
+pybind11::object open_cursor(const std::shared_ptr<ConnectionHandle>& connection,
+                             pybind11::handle cls, pybind11::handle index);
+
+}  // namespace exdb::python

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include <pybind11/stl.h>
+
+#include <future>
+#include <thread>
+
+#include "bind.hpp"
+#include "cluster.hpp"
+#include "errors.hpp"
+#include "interrupt.hpp"
+
+namespace py = pybind11;
+
+namespace exdb::python {
+
+namespace {
+
+using Handle = std::shared_ptr<DatabaseHandle>;
+
+constexpr std::chrono::milliseconds signal_slice{50};
+
+struct OpenRequest {
+  std::string name;
+  std::shared_ptr<const Dictionary> dictionary;
+  DatabaseOptions options;
+  std::optional<ClusterRequest> cluster;
+};
+
+std::unique_ptr<Database> open_now(OpenRequest& request) {
+  std::optional<ClusterParams> params;
+  if (request.cluster) {
+    auto transport = make_transport(request.cluster->transport);
+    request.cluster->params.transport = std::move(transport).value();
+    params = std::move(request.cluster->params);
+  }
+  return Database::open(request.name, request.dictionary, request.options, std::move(params));
+}
+
+// In a thread of its own, so that Ctrl-C ends the wait for ranks that never come. The thread is
+// left behind then: exdb/_lifetime.py ends the process without waiting for it.
+std::unique_ptr<Database> open_interruptibly(std::shared_ptr<OpenRequest> request) {
+  auto opened = std::make_shared<std::promise<std::unique_ptr<Database>>>();
+  auto answer = opened->get_future();
+  std::thread([request, opened]() mutable {
+    try {
+      opened->set_value(open_now(*request));
+    } catch (...) {
+      opened->set_exception(std::current_exception());
+    }
+    const py::gil_scoped_acquire gil;  // callbacks in the request are Python's
+    request.reset();
+  }).detach();
+  request.reset();
+  while (true) {
+    {
+      const py::gil_scoped_release released;
+      if (answer.wait_for(signal_slice) == std::future_status::ready) break;
+    }
+    if (PyErr_CheckSignals() != 0) {
+      PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+      PyErr_Fetch(&type, &value, &trace);
+      py::module_::import("exdb._lifetime").attr("open_was_abandoned")();
+      PyErr_Restore(type, value, trace);
+      throw py::error_already_set();
+    }
+  }
+  return answer.get();
+}
+
+Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& dictionary,
+            std::uint64_t segment_bytes, std::uint32_t max_connections, bool own_listener,
+            const std::optional<py::dict>& cluster, bool own_thread) {
+  require_unforked();
+  auto request = std::make_shared<OpenRequest>();
+  request->name = name;
+  request->dictionary = dictionary->dictionary();
+  request->options = {std::size_t(segment_bytes), max_connections, own_listener};
+  if (cluster) request->cluster = parse_cluster(*cluster);
+  std::unique_ptr<Database> database;
+  if (own_thread) {
+    database = open_interruptibly(std::move(request));
+  } else {
+    const py::gil_scoped_release released;
+    database = open_now(*request);
+  }
+  return std::make_shared<DatabaseHandle>(
+      DatabaseHandle{dictionary, shared_engine(std::move(database))});
+}
+
+std::shared_ptr<ConnectionHandle> connect(const Handle& self) {
+  Database& database = self->use();
+  return std::make_shared<ConnectionHandle>(
+      ConnectionHandle{self, shared_engine(database.connect())});
+}
+
+// Ctrl-C makes the database leave its cluster, but not once close() has begun; so the wait for the
+// others is in stop().
+void stop_first(const Handle& self) {
+  if (!self->database->clustered() || !self->database->is_open()) return;
+  std::unique_ptr<Connection> connection;
+  try {
+    connection = self->database->connect();
+  } catch (const Error&) {
+    return;  // all connections are in use
+  }
+  try {
+    blocking(self->database, [&] { connection->stop(); });
+  } catch (const Error&) {
+    // close() gives the reason again
+  }
+}
+
+void close(const Handle& self) {
+  if (forked()) return;
+  stop_first(self);
+  blocking(self->database, [&] { self->database->close(); });
+}
+
+void abandon(const Handle& self) {
+  if (forked()) return;
+  const py::gil_scoped_release released;
+  self->database->abandon();
+}
+
+std::string outcome(const Handle& self, std::uint32_t origin, std::uint64_t sequence) {
+  switch (self->use().outcome({NodeId{origin}, sequence})) {
+    case TransactionOutcome::committed: return "committed";
+    case TransactionOutcome::aborted: return "aborted";
+    case TransactionOutcome::unknown: break;
+  }
+  return "unknown";
+}
+
+std::tuple<std::uint64_t, std::uint64_t, std::uint64_t> window(const Handle& self) {
+  const ClusterWindow now = self->use().window();
+  return {now.bsize_bytes, now.length_transactions, now.timeout_ms};
+}
+
+void set_window(const Handle& self, std::uint64_t bytes, std::uint64_t length,
+                std::uint64_t timeout_ms) {
+  Database& database = self->use();
+  const py::gil_scoped_release released;
+  database.set_window({bytes, length, timeout_ms});
+}
+
+void bind_open(py::module_& module) {
+  module.def("open", open, py::arg("name"), py::arg("dictionary"), py::arg("segment_bytes"),
+             py::arg("max_connections"), py::arg("own_listener"), py::arg("cluster"),
+             py::arg("own_thread"));
+  module.def("load_mpi_library", load_mpi_library, py::arg("path"));
+  module.def("describe_mpi", describe_mpi);
+  module.def("mark_forked", mark_forked);
+  module.def("mark_ending", mark_ending);
+}
+
+}  // namespace
+
+void bind_database(py::module_& module) {
+  bind_open(module);
+  py::class_<DatabaseHandle, Handle>(module, "Database")
+      .def("connect", connect)
+      .def("close", close)
+      .def("abandon", abandon)
+      .def_property_readonly(
+          "is_open", [](const Handle& self) { return !forked() && self->database->is_open(); })
+      .def_property_readonly("name", [](const Handle& self) { return self->use().name(); })
+      .def_property_readonly("clustered",
+                             [](const Handle& self) { return self->use().clustered(); })
+      .def_property_readonly("node_id", [](const Handle& self) { return self->use().node_id(); })
+      .def_property_readonly("nodes", [](const Handle& self) { return self->use().nodes(); })
+      .def_property_readonly("published",
+                             [](const Handle& self) { return self->use().published().value; })
+      .def("digest",
+           [](const Handle& self) {
+             Database& database = self->use();
+             const py::gil_scoped_release released;
+             return database.digest();
+           })
+      .def("statistics",
+           [](const Handle& self) {
+             Database& database = self->use();
+             Statistics counted;
+             {
+               const py::gil_scoped_release released;
+               counted = database.statistics();
+             }
+             return counted;
+           })
+      .def("outcome", outcome, py::arg("origin"), py::arg("sequence"))
+      .def("window", window)
+      .def("set_window", set_window, py::arg("bytes"), py::arg("length"), py::arg("timeout_ms"))
+      .def("progress",
+           [](const Handle& self) {
+             Database& database = self->use();
+             const py::gil_scoped_release released;
+             return database.progress();
+           })
+      .def("describe", [](const Handle& self) { return self->use().describe(); });
+}
+
+}  // namespace exdb::python

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Who keeps whom alive: an object or a cursor its connection, a connection its database, a database
+// its dictionary. So they may be let go in any order.
+//
+// Invariants
+//   I1  In the child of a fork nothing of the engine is destroyed: its threads do not exist there.
+//   I2  The engine's destructors run without the GIL: they may wait for a thread that wants it.
+// Threads: the handles as the engine's own classes; the last reference is dropped under the GIL.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <utility>
+
+#include "dictionary.hpp"
+#include "exdb/database.hpp"
+#include "process.hpp"
+
+namespace exdb::python {
+
+/// Destroys without the GIL, or leaks in the child of a fork.
+struct EngineDeleter {
+  template <class T>
+  void operator()(T* engine) const {
+    if (forked()) return;
+    if (PyGILState_Check() != 0) {
+      const pybind11::gil_scoped_release released;
+      delete engine;
+    } else {
+      delete engine;
+    }
+  }
+};
+
+template <class T>
+std::shared_ptr<T> shared_engine(std::unique_ptr<T> engine) {
+  return std::shared_ptr<T>(engine.release(), EngineDeleter());
+}
+
+struct DatabaseHandle {
+  std::shared_ptr<DictionaryHandle> dictionary;
+  std::shared_ptr<Database> database;
+
+  [[nodiscard]] Database& use() const {
+    require_unforked();
+    return *database;
+  }
+};
+
+struct ConnectionHandle {
+  std::shared_ptr<DatabaseHandle> owner;
+  std::shared_ptr<Connection> connection;
+
+  [[nodiscard]] Connection& use() const {
+    require_unforked();
+    return *connection;
+  }
+  [[nodiscard]] const DictionaryHandle& dictionary() const { return *owner->dictionary; }
+  [[nodiscard]] const std::shared_ptr<Database>& database() const { return owner->database; }
+};
+
+}  // namespace exdb::python

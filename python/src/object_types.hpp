@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The memory of Object and Struct, for the files that make up these two types.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "handles.hpp"
+
+namespace exdb::python {
+
+struct ObjectBody {
+  PyObject_HEAD
+  Object row;
+  std::shared_ptr<ConnectionHandle> connection;
+  const RecordTable* table;
+};
+
+struct StructBody {
+  PyObject_HEAD
+  ObjectBody* owner;         // a reference is held
+  const RecordTable* table;
+  std::string prefix;        // empty at a fixed place; else the path to the element, with its dot
+};
+
+pybind11::object make_struct(PyObject* owner, const RecordTable& table, std::string prefix);
+
+extern PyTypeObject* object_type;
+extern PyTypeObject* struct_type;
+
+/// Why there is no such attribute: sets UnknownFieldError that names the fields there are, unless
+/// the name is one of Python's own (__array__, …), which is asked for by the dozen.
+void set_unknown_field(const RecordTable& table, PyObject* name);
+
+}  // namespace exdb::python
