@@ -16,6 +16,7 @@ readonly mpi_module_pattern=':(mpich|openmpi|mvapich2?|impi|intel-?mpi|cray-mpic
 
 choose_mpi() {
   mpi_kind=machine mpi_reason=""
+  mpi_launch_environment
   if [[ -n ${MPICC:-} ]]; then
     mpi_cc=$(command -v "$MPICC") || die "MPICC=$MPICC: there is no such program"
     mpi_reason="MPICC"
@@ -113,7 +114,8 @@ verify_mpi() {
 from mpi4py import MPI
 world = MPI.COMM_WORLD
 if world.rank == 0:
-    print(world.size, "ranks,", MPI.Get_library_version().splitlines()[0])' </dev/null 2>"$probe.err") ||
+    version = MPI.Get_library_version().split("\0")[0].splitlines()[0]
+    print(world.size, "ranks,", version)' </dev/null 2>"$probe.err") ||
     die "mpi4py does not work under $mpi_exec: $(tail -n 5 "$probe.err")"
   compiled=$(probe_line "$compiled")
   python=$(probe_line "$python")
