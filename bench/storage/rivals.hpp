@@ -2,8 +2,10 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // What the storage is measured against, each in the setting that is fastest for it.
-//   PrivateMap  the floor: one open-addressing array of key and row in private memory, no versions, no other reader
-//   LmdbStore   the well-kept library that would serve: writemap, no sync, in memory (/dev/shm), integer keys
+//   PrivateMap  the floor: one open-addressing array of key and row in private memory, no versions,
+//               no other reader
+//   LmdbStore   the well-kept library that would serve: writemap, no sync, in memory (/dev/shm),
+//               integer keys
 #pragma once
 #include <lmdb.h>
 #include <sys/mman.h>
@@ -68,7 +70,8 @@ class LmdbStore {
     directory_ = name;
     check(mdb_env_create(&env_));
     check(mdb_env_set_mapsize(env_, (std::size_t{64} << 20) + rows * 400));
-    check(mdb_env_open(env_, name, MDB_WRITEMAP | MDB_NOSYNC | MDB_NORDAHEAD | MDB_NOMETASYNC, 0600));
+    check(
+        mdb_env_open(env_, name, MDB_WRITEMAP | MDB_NOSYNC | MDB_NORDAHEAD | MDB_NOMETASYNC, 0600));
     begin();
     check(mdb_dbi_open(writing_, nullptr, MDB_INTEGERKEY, &rows_));
     commit();

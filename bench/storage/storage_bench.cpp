@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Question: what do a point read by key and an applied update cost, beside the floor (a private flat hash map without
-//   versions) and the rival (LMDB)?
-// A point read is the time until its row is there: the next read waits for it, as a program does that looks at what it
-//   read. (All stamps read are 0, so the sum of key and stamp is the key.) Reads side by side may overlap in the processor.
-// Goal (design.md, section 11): a point read <= 1.5 x the private map's and >= 6 x faster than LMDB's; updates applied in
-//   rounds of 256 >= 8 x LMDB's. Rows of 64 bytes, one 64-bit key, keys in random order.
+// Question: what do a point read by key and an applied update cost, beside the floor (a private
+//   flat hash map without versions) and the rival (LMDB)?
+// A point read is the time until its row is there: the next read waits for it, as a program does
+//   that looks at what it read. (All stamps read are 0, so the sum of key and stamp is the key.)
+//   Reads side by side may overlap in the processor.
+// Goal (design.md, section 11): a point read <= 1.5 x the private map's and >= 6 x faster than
+//   LMDB's; updates applied in rounds of 256 >= 8 x LMDB's. Rows of 64 bytes, one 64-bit key, keys
+//   in random order.
 // Not a goal: many threads, big values, cost of a commit.
 // Usage: storage_bench [--rows N] [--batches N] [--json FILE] [--only exdb|private|lmdb]
 #include <algorithm>
@@ -76,7 +78,8 @@ class Bench {
       if (at + batch > keys_.size()) at = 0;
       const auto start = std::chrono::steady_clock::now();
       work(std::span(keys_).subspan(at, batch), i + 1);
-      const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+      const std::chrono::duration<double, std::nano> took =
+          std::chrono::steady_clock::now() - start;
       if (i >= warm_up) times.push_back(took.count() / double(batch));
       at += batch;
     }
@@ -160,9 +163,10 @@ std::array<std::byte, 8> key_bytes(std::uint64_t key) {
 }
 
 void Bench::run_exdb() {
-  const auto dictionary = Dictionary::parse("declare database bench; class Row { signed<8> id; "
-                                            "unsigned<8> stamp; binary<48> rest; "
-                                            "unique hash<id> by_id; };")
+  const auto dictionary = Dictionary::parse(
+                              "declare database bench; class Row { signed<8> id; "
+                              "unsigned<8> stamp; binary<48> rest; "
+                              "unique hash<id> by_id; };")
                               .value();
   const auto& type = dictionary->classes().front();
   const auto index = type.indexes.front();
@@ -222,7 +226,8 @@ void Bench::run_exdb() {
       for (std::size_t i = 0; i < 16; ++i) storage->fetch_slot(type.id, slots[keys[at + i]]);
       for (std::size_t i = 0; i < 16; ++i) storage->fetch_row(type.id, slots[keys[at + i]]);
       for (std::size_t i = 0; i < 16; ++i)
-        storage->update(type.id, slots[keys[at + i]], row_of(keys[at + i], stamp), csn = csn.next());
+        storage->update(type.id, slots[keys[at + i]], row_of(keys[at + i], stamp),
+                        csn = csn.next());
     }
     storage->publish();
   });
@@ -263,7 +268,7 @@ void Bench::write_json() const {
   for (std::size_t i = 0; i < figures_.size(); ++i)
     out << (i == 0 ? "\n" : ",\n") << "  {\"who\": \"" << figures_[i].who << "\", \"what\": \""
         << figures_[i].what << "\", \"median_ns\": " << figures_[i].median
-        << ", \"p5_ns\": " << figures_[i].p5        << ", \"p99_ns\": " << figures_[i].p99 << "}";
+        << ", \"p5_ns\": " << figures_[i].p5 << ", \"p99_ns\": " << figures_[i].p99 << "}";
   out << "\n]}\n";
 }
 
@@ -271,12 +276,17 @@ int main_of(std::span<char*> arguments) {
   Options options;
   for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
     const std::string name = arguments[i], value = arguments[i + 1];
-    if (name == "--rows") options.rows = std::max(1ULL, std::stoull(value));
-    else if (name == "--batches") options.batches = std::max(1ULL, std::stoull(value));
-    else if (name == "--json") options.json = value;
-    else if (name == "--only") options.only = value;
-    else throw std::runtime_error("unknown option " + name +
-                                  "; there are --rows, --batches, --json, --only");
+    if (name == "--rows")
+      options.rows = std::max(1ULL, std::stoull(value));
+    else if (name == "--batches")
+      options.batches = std::max(1ULL, std::stoull(value));
+    else if (name == "--json")
+      options.json = value;
+    else if (name == "--only")
+      options.only = value;
+    else
+      throw std::runtime_error("unknown option " + name +
+                               "; there are --rows, --batches, --json, --only");
   }
   Bench(options).run();
   return 0;

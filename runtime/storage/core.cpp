@@ -64,8 +64,7 @@ StorageCore::StorageCore(std::shared_ptr<const Dictionary> dictionary_,
       classes(segment->at<SlotTableHead>(classes_at())),
       indexes(segment->at<IndexHead>(indexes_at(*dictionary))),
       keys(keys_of_all(*dictionary)),
-      readers(segment->at<std::byte>(readers_at(*dictionary)), header->places,
-              &header->published),
+      readers(segment->at<std::byte>(readers_at(*dictionary)), header->places, &header->published),
       places(readers) {}
 
 }  // namespace exdb

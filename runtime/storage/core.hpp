@@ -5,13 +5,16 @@
 // Everything is found from the header, so a process that has the segment's descriptor and the
 // dictionary has the replica.
 //
-// Layout: StorageHeader | SlotTableHead a class | IndexHead an index | ReaderPlace a reader | the
-// allocator's
+// Layout: StorageHeader | SlotTableHead a class | IndexHead an index | ReaderTable | the rest is
+//   the allocator's
 //
 // Invariants
+//
 //   I1  The layout follows from the dictionary and the header alone; `magic` is written last, when
-//   all is there. I2  A place of the reader table is held by one Snapshot, or lies in this
-//   process's cache, or is free.
+//       all is there.
+//   I2  A place of the reader table is held by one Snapshot, or lies in this process's cache, or is
+//       free.
+//
 // Threads: immutable but for the atomics, which say themselves who writes them.
 #pragma once
 #include <array>
@@ -20,7 +23,6 @@
 #include <vector>
 
 #include "base/hash.hpp"
-
 #include "storage/hash_index.hpp"
 #include "storage/index_keys.hpp"
 #include "storage/ordered_index.hpp"

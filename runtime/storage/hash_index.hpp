@@ -7,25 +7,26 @@
 //
 // Shape: extendible hashing. A directory of 2^depth words, taken by the top bits of the hash,
 // points at tables of 512 to 4,096 cells with linear probing, taken by the low bits. A full table
-// doubles, at 4,096 cells it splits in two. One table is rebuilt at a time (about 20 µs), so growth
-// never stalls, and nobody has to guess a size: a number of shards fixed by a hint was rejected
-// because a wrong hint costs either 16 stalls of a tenth of a second or memory for nothing.
+// doubles, at 4,096 cells it splits in two. One table is rebuilt at a time, 48 KiB, so growth never
+// stalls, and nobody has to guess a size: a number of shards fixed by a hint was rejected because a
+// wrong hint costs either long stalls or memory for nothing.
 //   cell: tag (24 bits of the hash) | slot + 1 (40 bits); 0 = empty, all ones = removed
-//   note: 32 more bits of the hash beside each cell, read by the writer alone, so that a rebuild
-//   never looks at a row
+//   note: 32 more bits of the hash beside each cell, for the writer: a rebuild never looks at a row
 //
 // Invariants
+//
 //   I1  Between the home cell of an entry and the entry no cell is empty.
 //   I2  An entry is never moved within a table. A rebuilt table replaces the old one, which is
-//   retired for all
-//       snapshots before the csn being installed: whoever may have loaded its offset is pinned
-//       there.
-//   I3  There is at most one entry for the same slot and the same known bits of the hash
-//   (same_entry). I4  Every table keeps an empty cell, so that every probe ends.
+//       retired for all snapshots before the csn being installed: whoever may have loaded its
+//       offset is pinned there.
+//   I3  There is at most one entry for the same slot and the same known bits (same_entry).
+//   I4  Every table keeps an empty cell, so that every probe ends.
+//
 // Threads: insert, erase and check by the writer; find, prefetch by anybody with a pin, lock-free,
-// any process. Failure: insert throws Error(no_memory) before it has changed anything. Not for
-// equal keys in many slots: probing past n equal tags is linear. Non-unique hash indexes are
-// therefore OrderedIndexes over the hash, see storage/README.md.
+//   any process.
+// Failure: insert throws Error(no_memory) with every entry as it was.
+// Not for equal keys in many slots: probing past n equal tags is linear. Non-unique hash indexes
+//   are therefore OrderedIndexes over the hash, see storage/README.md.
 #pragma once
 #include <atomic>
 
@@ -74,8 +75,7 @@ class HashIndex {
   static constexpr unsigned slot_bits = 40;
 
  private:
-  // Which bits of the hash are where: 0–11 in the note (home), 12–35 in the tag, 44–63 in the note
-  // (directory).
+  // Bits of the hash: 0-11 in the note (home), 12-35 in the tag, 44-63 in the note (directory).
   static constexpr unsigned home_bits = 12, tag_bits = 24, depth_max = 20;
   static constexpr std::uint64_t known_bits = ~(std::uint64_t{0xff} << 36);
   static constexpr std::uint64_t slot_mask = (std::uint64_t{1} << slot_bits) - 1;

@@ -2,7 +2,6 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "storage/storage.hpp"
 
-
 #include "base/assert.hpp"
 #include "base/hash.hpp"
 #include "storage/core.hpp"
@@ -127,8 +126,7 @@ void Storage::fetch_row(ClassId cls, SlotId slot) const {
   const auto& core = *inside_->core;
   const auto* place = SlotTable::locate(*core.segment, core.rows_of(cls), slot);
   if (place == nullptr) return;
-  const auto* version =
-      core.segment->at<std::byte>(place->newest.load(std::memory_order_acquire));
+  const auto* version = core.segment->at<std::byte>(place->newest.load(std::memory_order_acquire));
   __builtin_prefetch(version, 1);
   __builtin_prefetch(version + 64, 1);
 }
@@ -145,9 +143,7 @@ void Storage::remove(ClassId cls, SlotId slot, Csn csn) {
 void Storage::publish() { inside_->writing().publish(inside_->writing().applied()); }
 void Storage::publish(Csn csn) { inside_->writing().publish(csn); }
 std::uint64_t Storage::digest() const { return inside_->writing().digest(); }
-void Storage::set_index_changes(IndexChanges* sink) {
-  inside_->writing().set_index_changes(sink);
-}
+void Storage::set_index_changes(IndexChanges* sink) { inside_->writing().set_index_changes(sink); }
 
 void Storage::check() const { inside_->writing().check(); }
 

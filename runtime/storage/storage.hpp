@@ -6,16 +6,21 @@
 // processes) read snapshots without a lock.
 //
 // Invariants
+//
 //   I1  A snapshot at csn S sees, for every slot, the version with the largest csn <= S, and
-//   nothing of any csn > S. I2  The csn of a version never exceeds applied(); readers never pin a
-//   csn above published(); published() <= applied(). I3  An index lookup at S gives exactly the
-//   slots whose version at S carries the key. I4  The same calls with the same arguments give the
-//   same slots and the same digest on every replica.
+//       nothing of any csn > S.
+//   I2  The csn of a version never exceeds applied(); readers never pin a csn above published();
+//       published() <= applied().
+//   I3  An index lookup at S gives exactly the slots whose version at S carries the key.
+//   I4  The same calls with the same arguments give the same slots and the same digest on every
+//       replica.
+//
 // Threads: methods of "the writer" by one thread at a time (the caller holds the apply lock), the
-// rest by any. Processes: a reader process attaches to a shared segment and has everything but the
-// writer's methods. Failure: memory that cannot be had throws Error(no_memory) from
-// insert/update/remove; the replica then is behind the
-//   others and must not go on (its caller stops the node).
+//   rest by any.
+// Processes: a reader process attaches to a shared segment and has everything but the writer's
+//   methods.
+// Failure: memory that cannot be had throws Error(no_memory) from insert/update/remove; the replica
+//   then is behind the others and must not go on (its caller stops the node).
 #pragma once
 #include <functional>
 #include <memory>

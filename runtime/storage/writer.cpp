@@ -13,10 +13,12 @@ std::uint64_t digest_of(ClassId cls, SlotId slot, Bytes row) {
   return hash_bytes(row, hash_word(std::uint64_t{cls.value} << Version::slot_bits | slot.value));
 }
 
-/// Things reclaimed at each publish beyond what came in since the last: so garbage never outruns the reclaiming, a
-/// backlog that a pin left is worked off in small steps, and no publish takes long.
+/// Things reclaimed at each publish beyond what came in since the last: so garbage never outruns
+/// the reclaiming, a backlog that a pin left is worked off in small steps, and no publish takes
+/// long.
 constexpr std::size_t reclaim_extra = 64;
-/// Publishes between two looks for places of processes that are gone: each asks the system once a place in use.
+/// Publishes between two looks for places of processes that are gone: each asks the system once a
+/// place in use.
 constexpr std::uint64_t reap_every = 1024;
 /// Garbage::bytes of a hash_entry that was collected before and is held on for older versions.
 constexpr std::uint64_t held_on = 1;
@@ -71,7 +73,8 @@ void StorageWriter::newest_owners(IndexId index, Bytes key, std::vector<SlotId>&
 // --- changes ---
 
 void StorageWriter::begin(Csn csn) {
-  EXDB_ASSERT(csn >= applied_ && csn > published_, "csns are installed in order, before they are published");
+  EXDB_ASSERT(csn >= applied_ && csn > published_,
+              "csns are installed in order, before they are published");
   applied_ = csn;
   core_.header->applied.store(csn.value, std::memory_order_relaxed);
 }
@@ -79,9 +82,14 @@ void StorageWriter::begin(Csn csn) {
 void StorageWriter::enter_key(IndexId index, Bytes key, SlotId slot, Csn csn) {
   auto& entries = indexes_[index.value];
   switch (core_.keys_of(index).form()) {
-    case IndexForm::none: return;
-    case IndexForm::hash: entries.hash->insert(hash_bytes(key), slot, csn); break;
-    case IndexForm::ordered: entries.ordered->insert(key, slot, csn, published_); break;
+    case IndexForm::none:
+      return;
+    case IndexForm::hash:
+      entries.hash->insert(hash_bytes(key), slot, csn);
+      break;
+    case IndexForm::ordered:
+      entries.ordered->insert(key, slot, csn, published_);
+      break;
     case IndexForm::ordered_hashes:
       entries.ordered->insert(ordered_hash(hash_bytes(key)), slot, csn, published_);
       break;
@@ -89,11 +97,13 @@ void StorageWriter::enter_key(IndexId index, Bytes key, SlotId slot, Csn csn) {
   if (changes_ != nullptr) changes_->key_changed(index, key, true, csn);
 }
 
-/// `born`: csn of the version that carries the key no longer. Should older ones carry it too, collect_entry() sees them.
+/// `born`: csn of the version that carries the key no longer. Should older ones carry it too,
+/// collect_entry() sees them.
 void StorageWriter::leave_key(IndexId index, Bytes key, SlotId slot, Csn csn, Csn born) {
   auto& entries = indexes_[index.value];
   switch (core_.keys_of(index).form()) {
-    case IndexForm::none: return;
+    case IndexForm::none:
+      return;
     case IndexForm::hash:
       reclaimer_.retire({.kind = Garbage::Kind::hash_entry,
                          .owner = index.value,
@@ -103,7 +113,9 @@ void StorageWriter::leave_key(IndexId index, Bytes key, SlotId slot, Csn csn, Cs
                          .birth = born,
                          .death = csn});
       break;
-    case IndexForm::ordered: entries.ordered->remove(key, slot, csn, published_); break;
+    case IndexForm::ordered:
+      entries.ordered->remove(key, slot, csn, published_);
+      break;
     case IndexForm::ordered_hashes:
       entries.ordered->remove(ordered_hash(hash_bytes(key)), slot, csn, published_);
       break;
@@ -182,23 +194,31 @@ void StorageWriter::publish(Csn csn) {
 void StorageWriter::collect_one(void* self, const Garbage& garbage) {
   auto& writer = *static_cast<StorageWriter*>(self);
   switch (garbage.kind) {
-    case Garbage::Kind::version: writer.slots_[garbage.owner].collect(garbage); break;
-    case Garbage::Kind::block: writer.allocator_.free(garbage.offset, garbage.bytes); break;
-    case Garbage::Kind::root_record: writer.indexes_[garbage.owner].ordered->collect(garbage); break;
-    case Garbage::Kind::hash_entry: writer.collect_entry(garbage); break;
+    case Garbage::Kind::version:
+      writer.slots_[garbage.owner].collect(garbage);
+      break;
+    case Garbage::Kind::block:
+      writer.allocator_.free(garbage.offset, garbage.bytes);
+      break;
+    case Garbage::Kind::root_record:
+      writer.indexes_[garbage.owner].ordered->collect(garbage);
+      break;
+    case Garbage::Kind::hash_entry:
+      writer.collect_entry(garbage);
+      break;
   }
 }
 
-/// The entry goes unless a version of the slot that is still there carries its key. When that is the
-/// newest, the entry is in use again, and will be retired again. When it is an older one, its
+/// The entry goes unless a version of the slot that is still there carries its key. When that is
+/// the newest, the entry is in use again, and will be retired again. When it is an older one, its
 /// snapshots hold the entry on: by one record, however often the key comes and goes meanwhile.
 void StorageWriter::collect_entry(const Garbage& garbage) {
   const EntryName name{garbage.owner, garbage.key, garbage.offset};
   if (garbage.bytes == held_on) held_entries_.erase(name);
   const auto& segment = *core_.segment;
   const auto& keys = core_.keys_of(IndexId{garbage.owner});
-  const auto* place = SlotTable::locate(segment, core_.rows_of(keys.definition().class_id),
-                                        SlotId{garbage.key});
+  const auto* place =
+      SlotTable::locate(segment, core_.rows_of(keys.definition().class_id), SlotId{garbage.key});
   const auto newest = place == nullptr ? 0 : place->newest.load(std::memory_order_relaxed);
   auto oldest_seen = Csn::max();
   for (auto at = newest; at != 0;) {

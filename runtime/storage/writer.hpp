@@ -4,10 +4,15 @@
 // The writer of a storage: what Storage says of its writer's methods is said there, and done here.
 //
 // Invariants
-//   I1  Every index of the class holds the key of every newest row; a hash index also the keys that rows of snapshots
-//       carry, each entry until a hash_entry of the Reclaimer finds that no version of the slot carries the key.
-//   I2  A change is made in this order: index entries, then the version. So a reader that sees a version finds it.
-//   I3  Deaths handed to the Reclaimer are csns not published yet.
+//
+//   I1  Every index of the class holds the key of every newest row; a hash index also the keys that
+//       rows of snapshots carry, each entry until a hash_entry of the Reclaimer finds that no
+//       version of the slot carries the key.
+//   I2  A change is made in this order: index entries, then the version. So a reader that sees a
+//       version finds it.
+//   I3  Deaths handed to the Reclaimer are csns not published yet, or (of an entry held on) just
+//       published.
+//
 // Threads: one.
 #pragma once
 #include <deque>
@@ -70,7 +75,7 @@ class StorageWriter {
   Csn applied_, published_;
   std::uint64_t digest_ = 0;
   std::uint64_t publishes_ = 0;
-  std::size_t garbage_left_ = 0;      ///< what the last reclaiming left
+  std::size_t garbage_left_ = 0;  ///< what the last reclaiming left
   /// Hash entries that older versions need: held by a record of the Reclaimer each (held_entries_),
   /// which is retired after the reclaiming that made it (still_seen_).
   std::set<EntryName> held_entries_;

@@ -164,9 +164,8 @@ void expect_same(const Snapshot& snapshot, const Oracle::Reading& reading) {
   for (const auto& index : test_dictionary()->indexes()) {
     if (index.kind == IndexKind::list) continue;
     Model::Entries expected;
-    reading.each_entry(index.id, [&](Bytes key, SlotId slot) {
-      expected[KeyBytes(key)].insert(slot.value);
-    });
+    reading.each_entry(index.id,
+                       [&](Bytes key, SlotId slot) { expected[KeyBytes(key)].insert(slot.value); });
     for (const auto& [key, slots] : expected) {
       std::vector<SlotId> found;
       snapshot.find_all(index.id, key, found);

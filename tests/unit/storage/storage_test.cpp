@@ -75,8 +75,8 @@ TEST(Storage, pinned_snapshots_stay_as_they_were_through_many_rounds) {
       if (work.below(4) == 0) pinned.push_back({storage->pin().value(), newest});
       if (pinned.size() > 5 || (work.below(10) == 0 && !pinned.empty())) {
         const auto at = static_cast<std::ptrdiff_t>(work.below(pinned.size()));
-        ASSERT_NO_FATAL_FAILURE(expect_same(pinned[std::size_t(at)].snapshot,
-                                            pinned[std::size_t(at)].model, newest));
+        ASSERT_NO_FATAL_FAILURE(
+            expect_same(pinned[std::size_t(at)].snapshot, pinned[std::size_t(at)].model, newest));
         pinned.erase(pinned.begin() + at);
       }
       if (round % 20 == 0) {
@@ -162,9 +162,8 @@ TEST(Storage, index_changes_are_told_once_each_and_only_when_a_key_changes) {
   } sink;
   const auto storage = make_storage();
   const auto of = [&](std::string_view name) {
-    return static_cast<std::size_t>(std::ranges::count_if(sink.told, [&](const std::string& text) {
-      return text.substr(0, name.size()) == name;
-    }));
+    return static_cast<std::size_t>(std::ranges::count_if(
+        sink.told, [&](const std::string& text) { return text.substr(0, name.size()) == name; }));
   };
   storage->insert(items, item(1, "one"), Csn{1});
   EXPECT_TRUE(sink.told.empty());

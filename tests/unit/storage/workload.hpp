@@ -131,8 +131,8 @@ inline void apply(Storage& storage, const Operation& operation) {
   }
 }
 
-/// Makes changes that are allowed in the model, in few keys and slots, so that keys come back, slots
-/// are used again, and several changes of one commit hit one row.
+/// Makes changes that are allowed in the model, in few keys and slots, so that keys come back,
+/// slots are used again, and several changes of one commit hit one row.
 class Workload {
  public:
   Workload(std::uint64_t seed, Model& model) : random_(seed), model_(model) {}
@@ -152,7 +152,8 @@ class Workload {
         operation.kind = Operation::Kind::remove;
       } else {
         operation.kind = insert ? Operation::Kind::insert : Operation::Kind::update;
-        operation.row = row_for(operation.cls, insert ? Bytes() : Bytes(rows.at(operation.slot.value)));
+        operation.row =
+            row_for(operation.cls, insert ? Bytes() : Bytes(rows.at(operation.slot.value)));
         if (!model_.fits(operation.cls, operation.slot, operation.row)) continue;
       }
       model_.apply(operation);
@@ -176,7 +177,8 @@ class Workload {
     if (type.name == "Item") {
       if (change(20)) row.set("id", std::int64_t(below(200)) - 100);
       if (change(20)) row.set("grp", below(4));
-      if (change(20)) row.set("name", "name " + std::string(below(40), 'x') + std::to_string(below(9)));
+      if (change(20))
+        row.set("name", "name " + std::string(below(40), 'x') + std::to_string(below(9)));
       if (change(20)) row.set("weight", below(2) == 0 ? -0.0 : double(below(10)) - 5);
       if (change(20)) row.set("rank", below(3) == 0 ? Value() : Value(std::int64_t(below(5)) - 2));
       if (change(60)) row.set("data", Value(ByteString(below(300), std::byte(below(256)))));
@@ -250,11 +252,13 @@ inline void expect_same_index(const Snapshot& snapshot, const Model& model, Inde
     if (const auto it = entries.find(KeyBytes(keys[i])); it != entries.end())
       for (const auto slot : it->second) expected.push_back({slot});
     const auto name = model.dictionary().index_of(index).name;
-    ASSERT_EQ(found, expected) << name << " " << describe_key(model.dictionary().index_of(index), keys[i]);
+    ASSERT_EQ(found, expected) << name << " "
+                               << describe_key(model.dictionary().index_of(index), keys[i]);
     ASSERT_EQ(snapshot.find(index, keys[i]), expected.empty() ? SlotId::none() : expected.front());
     ASSERT_EQ(many[i], expected.empty() ? SlotId::none() : expected.front());
   }
-  if (model.dictionary().index_of(index).ordered()) expect_same_tree(snapshot.range(index), entries);
+  if (model.dictionary().index_of(index).ordered())
+    expect_same_tree(snapshot.range(index), entries);
 }
 
 /// Everything that can be read of the snapshot is as in `model`; keys that are in `newest` only are
@@ -265,8 +269,7 @@ inline void expect_same(const Snapshot& snapshot, const Model& model, const Mode
   }
   for (const auto& index : model.dictionary().indexes()) {
     if (index.kind == IndexKind::list) continue;
-    ASSERT_NO_FATAL_FAILURE(
-        expect_same_index(snapshot, model, index.id, newest.entries(index.id)));
+    ASSERT_NO_FATAL_FAILURE(expect_same_index(snapshot, model, index.id, newest.entries(index.id)));
   }
 }
 
