@@ -33,6 +33,8 @@ enum Tag : int {
   tag_long = 2,    ///< {length}: the frame follows on the data communicator
   tag_end = 3,     ///< {exchanges begun}: the last message of this peer
 };
+/// With tag_end: the sender has removed the receiver, and will not take part in a collective close with it.
+constexpr std::uint64_t end_without_you = ~std::uint64_t{0};
 
 /// A frame that has arrived: in a slot of a ring, or in memory of its own.
 struct Arrival {

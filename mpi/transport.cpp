@@ -153,6 +153,8 @@ void MpiTransport::remove(std::uint32_t node) {
   removed_[node] = true;
   ++removed_count_;
   collective_ = false;
+  // A node that left may be closing collectively right now: it must not wait for this one.
+  if (node != opened_.rank && usable()) (void)remember(outbox_->send_end(node, end_without_you));
 }
 
 Status MpiTransport::move_and_take(Inbox::Sweep& sweep, bool first, std::optional<Arrival>& arrival) {
@@ -237,6 +239,13 @@ bool MpiTransport::all_ended(std::uint64_t& exchanges) const {
   return true;
 }
 
+bool MpiTransport::left_out() const {
+  for (std::uint32_t node = 0; node < opened_.size; ++node) {
+    if (inbox_->ended(node) == end_without_you) return true;
+  }
+  return false;
+}
+
 Status MpiTransport::drain_turn() {
   Inbox::Sweep sweep;
   for (bool first = true;; first = false) {
@@ -255,7 +264,7 @@ bool MpiTransport::drain(const Deadline& deadline) {
     if (node != opened_.rank && !outbox_->send_end(node, exchanges)) return false;
   }
   for (unsigned turns = 0;; pause(turns)) {
-    if (deadline.passed() || !drain_turn()) return false;
+    if (deadline.passed() || !drain_turn() || left_out()) return false;
     if (!all_ended(exchanges)) continue;
     // A rank that has begun more exchanges than others: they join in, with nothing to say.
     if (exchange_->promised() < exchanges && !exchange_->broadcast(nullptr)) return false;

@@ -77,6 +77,7 @@ class MpiTransport final : public Transport, private EndsWithMpi {
   bool drain(const Deadline& deadline);
   Status drain_turn();
   [[nodiscard]] bool all_ended(std::uint64_t& exchanges) const;
+  [[nodiscard]] bool left_out() const;
   void let_go(std::chrono::milliseconds patience);
 };
 

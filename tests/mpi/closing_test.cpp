@@ -38,9 +38,10 @@ TEST(MpiClosing, two_hundred_times_leaves_no_communicator_and_no_descriptor) {
   EXPECT_EQ(entries("/dev/shm", "exdb"), 0U);
 }
 
-/// MPI gives out about 2,000 communicators: more openings than that show that they come back.
+/// MPI gives out about 2,000 communicators: more openings, of three each, show that they come back.
 TEST(MpiClosing, context_ids_come_back) {
-  for (int turn = 0; turn < 1000; ++turn) {
+  if (world_size() > 2) GTEST_SKIP() << "the same for any number of ranks, and slow for many";
+  for (int turn = 0; turn < 750; ++turn) {
     auto transport = open();
     transport->close(true);
   }
