@@ -139,6 +139,14 @@ void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std:
   writable().set_raw(field, type, elements);
 }
 
+void Object::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
+  writable().store_scalar(place, value, size);
+}
+void Object::store_bytes(const FieldPlace& place, Bytes value) { writable().store_bytes(place, value); }
+void Object::store_elements(const FieldPlace& place, Bytes elements, std::size_t count) {
+  writable().store_elements(place, elements, count);
+}
+
 void Object::remove() {
   const auto& of = type();
   state_->require_active();

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exdb/row.hpp"
 #include "exdb/schema.hpp"
 #include "exdb/transaction.hpp"
 #include "exdb/value.hpp"
@@ -22,7 +23,6 @@
 namespace exdb {
 
 class Connection;
-class RowView;
 class RowBuilder;
 struct DatabaseCore;
 struct TransactionState;
@@ -71,6 +71,9 @@ class Object {
   friend class Cursor;
   friend struct TransactionState;
   RowBuilder& writable();
+  void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
+  void store_bytes(const FieldPlace& place, Bytes value);
+  void store_elements(const FieldPlace& place, Bytes elements, std::size_t count);
   TransactionState* state_ = nullptr;
   std::uint64_t generation_ = 0;  ///< of the transaction
   ClassId class_;
@@ -111,6 +114,24 @@ class Cursor {
   std::optional<Object> object(std::optional<RowId> row) const;
   std::unique_ptr<Inside> inside_;
 };
+
+template <class T>
+T Object::get(const Field<T>& field) const {
+  return row().get(field);
+}
+
+template <class T>
+void Object::set(const Field<T>& field, std::type_identity_t<T> value) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    store_scalar(field.place(), &value, sizeof value);
+  } else if constexpr (std::is_same_v<T, std::string_view>) {
+    store_bytes(field.place(), std::as_bytes(std::span(value)));
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    store_bytes(field.place(), value);
+  } else {
+    store_elements(field.place(), std::as_bytes(value), value.size());
+  }
+}
 
 struct ConnectionStatistics {
   std::uint64_t committed = 0, aborted = 0, conflicts = 0, rolled_back = 0, read_only = 0;

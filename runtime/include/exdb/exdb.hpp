@@ -7,6 +7,7 @@
 #include "exdb/connection.hpp"
 #include "exdb/database.hpp"
 #include "exdb/errors.hpp"
+#include "exdb/row.hpp"
 #include "exdb/schema.hpp"
 #include "exdb/transaction.hpp"
 #include "exdb/types.hpp"

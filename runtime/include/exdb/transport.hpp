@@ -81,7 +81,7 @@ class Transport {
   [[nodiscard]] virtual TransportStatistics statistics() const = 0;
 
   /// Ends use. `collective`: every node calls it (waits for what is on its way, frees communicators); otherwise only local
-  /// things are let go, and nothing is waited for longer than a second. Idempotent.
+  /// things are let go, and nothing is waited for longer than a second. Idempotent; send, broadcast and poll fail afterwards.
   virtual void close(bool collective) = 0;
 };
 

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Question: what does a commit of one row cost beside the bare MPI exchange that it needs, and how many commits a second come
+//   out when many are under way at once?
+// Goal: a median within 3 × the bare exchange of the same bytes between the same ranks (2 ranks, both committing in a closed
+//   loop); 300,000 commits/s with the window. Non-goal: conflicts (each rank writes rows of its own), several hosts.
+// Use: mpiexec -n 2 commit_bench [--commits n] [--depth n] [--json file]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <sched.h>
+
+#include "exdb/exdb.hpp"
+#include "exdb/mpi.hpp"
+
+namespace {
+
+using namespace exdb;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* schema_text = "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
+                                    " unique hash<id> by_id; };";
+
+struct Options {
+  int commits = 20'000;
+  int depth = 256;  ///< commits under way at once on each rank
+  int rows = 4096;  ///< of each rank
+  std::string json;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    if (name == "--commits") {
+      options.commits = std::atoi(argv[i + 1]);
+    } else if (name == "--depth") {
+      options.depth = std::atoi(argv[i + 1]);
+    } else if (name == "--json") {
+      options.json = argv[i + 1];
+    } else {
+      std::fprintf(stderr, "commit_bench: unknown option %s; known: --commits n, --depth n, --json file\n", argv[i]);
+      std::exit(2);
+    }
+  }
+  return options;
+}
+
+struct Figure {
+  double median_us = 0, p99_us = 0;
+};
+
+Figure summary(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[times.size() * 99 / 100]};
+}
+
+double microseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+/// The floor: every rank sends `bytes` to every other and has theirs, with persistent requests, polled.
+Figure bare_exchange(int rank, int ranks, std::size_t bytes, int rounds, bool crowded) {
+  MPI_Comm comm;
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+  std::vector<std::byte> out(bytes), in(bytes * ranks);
+  std::vector<MPI_Request> requests;
+  for (int peer = 0; peer < ranks; ++peer) {
+    if (peer == rank) continue;
+    requests.emplace_back();
+    MPI_Recv_init(in.data() + bytes * peer, static_cast<int>(bytes), MPI_BYTE, peer, 0, comm, &requests.back());
+    requests.emplace_back();
+    MPI_Send_init(out.data(), static_cast<int>(bytes), MPI_BYTE, peer, 0, comm, &requests.back());
+  }
+  std::vector<double> times;
+  for (int round = 0; round < rounds + rounds / 10; ++round) {
+    const auto start = Clock::now();
+    if (!requests.empty()) MPI_Startall(static_cast<int>(requests.size()), requests.data());
+    for (int done = requests.empty(); !done;) {
+      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+      if (!done && crowded) sched_yield();
+    }
+    if (round >= rounds / 10) times.push_back(microseconds_since(start));
+  }
+  for (auto& request : requests) MPI_Request_free(&request);
+  MPI_Comm_free(&comm);
+  return summary(std::move(times));
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, int rank, Database& db, const Dictionary& schema)
+      : options_(options), rank_(rank), db_(db), type_(schema.classes()[0]), by_id_(schema.indexes()[0]),
+        id_(type_.field<std::int64_t>("id")), a_(type_.field<std::int64_t>("a")) {}
+
+  void fill() {
+    auto con = db_.connect();
+    con->start();
+    for (int i = 0; i < options_.rows; ++i) con->create(type_).set("id", key(i));
+    con->commit().or_throw();
+  }
+
+  /// One connection, one row a commit, each waited for.
+  Figure closed_loop(int commits) {
+    auto con = db_.connect();
+    std::vector<double> times;
+    for (int i = 0; i < commits + commits / 10; ++i) {
+      change(*con, i);
+      const auto start = Clock::now();
+      con->commit().or_throw();
+      if (i >= commits / 10) times.push_back(microseconds_since(start));
+    }
+    return summary(std::move(times));
+  }
+
+  /// Commits a second of this rank with `depth` under way.
+  double windowed(int commits, int depth) {
+    std::vector<std::unique_ptr<Connection>> connections;
+    for (int i = 0; i < depth; ++i) connections.push_back(db_.connect());
+    const auto start = Clock::now();
+    int done = 0;
+    for (int turn = 0; done < commits; ++turn) {
+      for (int i = 0; i < depth; ++i) {
+        if (turn > 0) connections[i]->wait().or_throw();
+        change(*connections[i], i);
+        connections[i]->commit_later();
+        ++done;
+      }
+    }
+    for (auto& con : connections) con->wait().or_throw();
+    return done / (microseconds_since(start) / 1e6);
+  }
+
+ private:
+  [[nodiscard]] std::int64_t key(int i) const { return std::int64_t{rank_} * 1'000'000 + i; }
+  void change(Connection& con, int i) {
+    con.start();
+    const Value wanted[] = {key(i % options_.rows)};
+    con.find(by_id_, wanted)->set("a", std::int64_t{i});
+  }
+
+  const Options& options_;
+  const int rank_;
+  Database& db_;
+  const ClassDef& type_;
+  const IndexDef& by_id_;
+  Field<std::int64_t> id_, a_;
+};
+
+int run(const Options& options) {
+  int rank = 0, ranks = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  cpu_set_t cpus;
+  sched_getaffinity(0, sizeof(cpus), &cpus);
+  const bool crowded = ranks > CPU_COUNT(&cpus);
+
+  const auto schema = Dictionary::parse(schema_text).value();
+  DatabaseOptions database;
+  database.max_connections = static_cast<std::uint32_t>(options.depth) + 8;
+  ClusterParams cluster;
+  cluster.conn_pool_factor = 100;
+  cluster.transport = mpi::transport(MPI_COMM_WORLD).value();
+  auto db = Database::open("bench", schema, database, std::move(cluster));
+  Bench bench(options, rank, *db, *schema);
+  bench.fill();
+  MPI_Barrier(MPI_COMM_WORLD);
+
+  const auto before = db->statistics();
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto commit = bench.closed_loop(options.commits);
+  const auto after = db->statistics();
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double frames = static_cast<double>(after.at("frames_sent") - before.at("frames_sent"));
+  const double bytes = static_cast<double>(after.at("bytes_sent") - before.at("bytes_sent"));
+  const auto frame_bytes = static_cast<std::size_t>(frames > 0 ? bytes / frames : 64);
+  const double mine = bench.windowed(options.commits * 10, options.depth);
+  double all = 0;
+  MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  std::uint64_t least = 0, most = 0;
+  MPI_Barrier(MPI_COMM_WORLD);
+  db->close();
+  const auto bare = bare_exchange(rank, ranks, frame_bytes, options.commits, crowded);
+  const auto at_end = db->digest();
+  MPI_Allreduce(&at_end, &least, 1, MPI_UINT64_T, MPI_MIN, MPI_COMM_WORLD);
+  MPI_Allreduce(&at_end, &most, 1, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+  if (least != most) {
+    std::fprintf(stderr, "commit_bench: the replicas differ\n");
+    return 1;
+  }
+  if (rank == 0) {
+    std::printf("%d ranks on %d processors%s, %zu bytes a frame, rank 0's figures\n", ranks, CPU_COUNT(&cpus),
+                crowded ? " (crowded)" : "", frame_bytes);
+    std::printf("%-44s %10s %10s\n", "", "median us", "p99 us");
+    std::printf("%-44s %10.2f %10.2f\n", "bare exchange, persistent point to point", bare.median_us, bare.p99_us);
+    std::printf("%-44s %10.2f %10.2f\n", "commit of one row, closed loop", commit.median_us, commit.p99_us);
+    std::printf("%-44s %10.2f\n", "ratio of medians (goal at 2 ranks: 3)", commit.median_us / bare.median_us);
+    std::printf("%-44s %10.0f\n", "commits/s of all ranks, closed loop", ranks * 1e6 / commit.median_us);
+    std::printf("%-44s %10.0f  (%d under way a rank)\n", "commits/s of all ranks, windowed", all, options.depth);
+    if (!options.json.empty()) {
+      std::ofstream(options.json) << "{\"benchmark\": \"commit\", \"ranks\": " << ranks << ", \"processors\": " << CPU_COUNT(&cpus)
+                                  << ", \"frame_bytes\": " << frame_bytes << ", \"bare_median_us\": " << bare.median_us
+                                  << ", \"bare_p99_us\": " << bare.p99_us << ", \"commit_median_us\": " << commit.median_us
+                                  << ", \"commit_p99_us\": " << commit.p99_us << ", \"windowed_commits_per_s\": " << all
+                                  << ", \"depth\": " << options.depth << "}\n";
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto options = parse(argc, argv);
+  mpi::Environment environment;
+  return run(options);
+}
