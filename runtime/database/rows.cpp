@@ -143,9 +143,7 @@ void Object::store_scalar(const FieldPlace& place, const void* value, std::size_
   writable().store_scalar(place, value, size);
 }
 void Object::store_bytes(const FieldPlace& place, Bytes value) { writable().store_bytes(place, value); }
-void Object::store_elements(const FieldPlace& place, Bytes elements, std::size_t count) {
-  writable().store_elements(place, elements, count);
-}
+void Object::store_elements(const FieldPlace& place, Bytes elements) { writable().store_elements(place, elements); }
 
 void Object::remove() {
   const auto& of = type();

@@ -73,7 +73,7 @@ class Object {
   RowBuilder& writable();
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
-  void store_elements(const FieldPlace& place, Bytes elements, std::size_t count);
+  void store_elements(const FieldPlace& place, Bytes elements);
   TransactionState* state_ = nullptr;
   std::uint64_t generation_ = 0;  ///< of the transaction
   ClassId class_;
@@ -129,7 +129,7 @@ void Object::set(const Field<T>& field, std::type_identity_t<T> value) {
   } else if constexpr (std::is_same_v<T, Bytes>) {
     store_bytes(field.place(), value);
   } else {
-    store_elements(field.place(), std::as_bytes(value), value.size());
+    store_elements(field.place(), std::as_bytes(value));
   }
 }
 
