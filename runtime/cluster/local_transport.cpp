@@ -90,7 +90,8 @@ void LocalNetwork::Hub::deliver_complete_exchanges() {
       if (!frames[node] && removed_at[node] > exchanges_done) return;
     for (std::uint32_t from = 0; from < options.nodes; ++from)
       for (std::uint32_t to = 0; to < options.nodes; ++to)
-        if (frames[from] && from != to) deliver(from, to, frames[from]);
+        if (frames[from] && from != to && removed_at[to] > exchanges_done)
+          deliver(from, to, frames[from]);
     exchanges.pop_front();
     ++exchanges_done;
   }
