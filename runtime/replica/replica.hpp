@@ -83,8 +83,17 @@ class Replica final : public RoundConsumer {
 
  private:
   Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self);
-  ItemOutcome apply_transaction(const RoundItem& item, bool mine, Status& broken);
-  Status assemble(const RoundItem& item, TransactionRecord& record, std::vector<std::vector<std::byte>>& kept);
+  struct Arrived {
+    std::size_t item = 0;  ///< of the round
+    TransactionRecord record;
+    std::vector<std::vector<std::byte>> fragments;  ///< the record's ops may be views into these
+  };
+  Status assemble(const RoundItem& item, Arrived& arrived);
+  Status unpack(std::span<const RoundItem> items);
+  void fetch(std::size_t first);
+  ItemOutcome settle(const TransactionRecord& record, bool mine);
+  bool settle_local(std::uint64_t sequence, ErrorCode code);
+  void publish(bool local_too);
   void remember(std::uint64_t sequence, ErrorCode code);
   bool apply_prepared_local(std::uint64_t sequence);
 
@@ -111,6 +120,8 @@ class Replica final : public RoundConsumer {
   std::optional<Prepared> prepared_;
 
   std::map<TxnId, std::vector<std::vector<std::byte>>> fragments_;
+  std::vector<Arrived> arrived_;  ///< of the round being applied
+  static constexpr std::size_t fetch_ahead = 16;
 
   mutable std::mutex open_mutex_;
   std::multiset<Csn> open_;

@@ -137,6 +137,7 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
 }
 
 void TransactionRecord::normalise_ops() {
+  if (ops.size() < 2) return;
   std::unordered_map<RowName, std::size_t, RowNameHash> last;
   last.reserve(ops.size());
   std::vector<WriteOp> merged;
