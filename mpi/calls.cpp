@@ -16,8 +16,8 @@ Status status_of(int code, const char* doing) {
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(code, text, &length);
-  return Status(ErrorCode::cluster,
-                std::string(doing) + " failed: " + std::string(text, static_cast<std::size_t>(length)));
+  return Status(ErrorCode::cluster, std::string(doing) + " failed: " +
+                                        std::string(text, static_cast<std::size_t>(length)));
 }
 
 void pause(unsigned& turns) {
@@ -35,9 +35,10 @@ Status finish(MPI_Request& request, const Deadline& deadline, const char* doing)
     if (Status s = status_of(MPI_Test(&request, &done, MPI_STATUS_IGNORE), doing); !s) return s;
     if (done != 0) return {};
     if (deadline.passed()) {
-      return Status(ErrorCode::timeout,
-                    std::string(doing) + " did not end within " + std::to_string(deadline.span().count()) +
-                        " ms: some rank of the communicator has not come to the same call, or is dead");
+      return Status(
+          ErrorCode::timeout,
+          std::string(doing) + " did not end within " + std::to_string(deadline.span().count()) +
+              " ms: some rank of the communicator has not come to the same call, or is dead");
     }
     pause(turns);
   }
@@ -45,7 +46,8 @@ Status finish(MPI_Request& request, const Deadline& deadline, const char* doing)
 
 void keep_for_ever(std::shared_ptr<void> object) {
   static std::mutex lock;
-  static auto* kept = new std::vector<std::shared_ptr<void>>;  // never destroyed: MPI may outlive our statics
+  static auto* kept =
+      new std::vector<std::shared_ptr<void>>;  // never destroyed: MPI may outlive our statics
   std::lock_guard guard(lock);
   kept->push_back(std::move(object));
 }
@@ -61,10 +63,12 @@ struct BlockGather {
 };
 
 /// Bytes of each rank in one pass, so that a pass as a whole can be counted by an int.
-std::size_t pass_bytes(std::size_t ranks) { return std::max<std::size_t>(1, chunk_bytes_max / ranks); }
+std::size_t pass_bytes(std::size_t ranks) {
+  return std::max<std::size_t>(1, chunk_bytes_max / ranks);
+}
 
-Status gather_pass(MPI_Comm communicator, BlockGather& work, int rank, std::size_t from, std::size_t each,
-                   const Deadline& deadline) {
+Status gather_pass(MPI_Comm communicator, BlockGather& work, int rank, std::size_t from,
+                   std::size_t each, const Deadline& deadline) {
   constexpr const char* doing = "gathering the nodes' descriptions";
   int total = 0;
   for (std::size_t i = 0; i < work.lengths.size(); ++i) {
@@ -77,9 +81,9 @@ Status gather_pass(MPI_Comm communicator, BlockGather& work, int rank, std::size
   MPI_Request request = MPI_REQUEST_NULL;
   const std::size_t start = std::min(from, work.mine.size());
   if (Status s = status_of(
-          MPI_Iallgatherv(work.mine.data() + start, work.counts[static_cast<std::size_t>(rank)], MPI_BYTE,
-                          work.pass.data(), work.counts.data(), work.offsets.data(), MPI_BYTE,
-                          communicator, &request),
+          MPI_Iallgatherv(work.mine.data() + start, work.counts[static_cast<std::size_t>(rank)],
+                          MPI_BYTE, work.pass.data(), work.counts.data(), work.offsets.data(),
+                          MPI_BYTE, communicator, &request),
           doing);
       !s) {
     return s;
@@ -94,9 +98,8 @@ Status gather_pass(MPI_Comm communicator, BlockGather& work, int rank, std::size
 
 }  // namespace
 
-Result<std::vector<std::vector<std::byte>>> collective_gather_blocks(MPI_Comm communicator,
-                                                                     std::span<const std::byte> mine,
-                                                                     const Deadline& deadline) {
+Result<std::vector<std::vector<std::byte>>> collective_gather_blocks(
+    MPI_Comm communicator, std::span<const std::byte> mine, const Deadline& deadline) {
   auto lengths = collective_gather_records<std::uint64_t>(communicator, mine.size(), deadline,
                                                           "gathering the nodes' descriptions");
   if (!lengths) return lengths.status();

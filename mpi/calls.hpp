@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The one idiom in which MPI is called here: nonblocking, tested with a deadline, every return code turned into a Status.
+// The one idiom in which MPI is called here: nonblocking, tested with a deadline, every return code
+// turned into a Status.
 //
 // Invariants
-//   I1  No thread blocks inside MPI: MPICH spins there (4 ranks on 2 cores: 8 ms a collective; testing and yielding 25 µs).
-//   I2  Memory that a request may still touch is never freed: what cannot be completed is kept until the process ends.
+//   I1  No thread blocks inside MPI: MPICH spins there (4 ranks on 2 cores: 8 ms a collective;
+//   testing and yielding 25 µs). I2  Memory that a request may still touch is never freed: what
+//   cannot be completed is kept until the process ends.
 // Threads: any, one at a time for the same request.
 // Failure: `cluster` with MPI's text when a call fails, `timeout` when the deadline passes.
 #pragma once
@@ -52,9 +54,8 @@ void pause(unsigned& turns);
 void keep_for_ever(std::shared_ptr<void> object);
 
 /// Everybody's block, by rank. COLLECTIVE.
-Result<std::vector<std::vector<std::byte>>> collective_gather_blocks(MPI_Comm communicator,
-                                                                     std::span<const std::byte> mine,
-                                                                     const Deadline& deadline);
+Result<std::vector<std::vector<std::byte>>> collective_gather_blocks(
+    MPI_Comm communicator, std::span<const std::byte> mine, const Deadline& deadline);
 
 /// Everybody's record of one plain type, by rank. COLLECTIVE.
 template <class T>
@@ -68,8 +69,8 @@ Result<std::vector<T>> collective_gather_records(MPI_Comm communicator, const T&
   if (Status s = status_of(MPI_Comm_size(communicator, &size), doing); !s) return s;
   auto work = std::make_shared<Work>(Work{mine, std::vector<T>(static_cast<std::size_t>(size))});
   MPI_Request request = MPI_REQUEST_NULL;
-  Status status = status_of(MPI_Iallgather(&work->mine, sizeof(T), MPI_BYTE, work->all.data(), sizeof(T),
-                                           MPI_BYTE, communicator, &request),
+  Status status = status_of(MPI_Iallgather(&work->mine, sizeof(T), MPI_BYTE, work->all.data(),
+                                           sizeof(T), MPI_BYTE, communicator, &request),
                             doing);
   if (status) status = finish(request, deadline, doing);
   if (!status) {

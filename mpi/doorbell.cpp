@@ -41,9 +41,11 @@ std::uint64_t pretended_host(std::uint32_t rank, std::uint32_t ranks) {
   return hosts == 0 ? 0 : 1 + std::uint64_t{rank} * hosts / ranks;
 }
 
-long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value, const timespec* cap) {
+long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
+           const timespec* cap) {
   // Not FUTEX_PRIVATE: the waker is another process.
-  return syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), operation, value, cap, nullptr, 0);
+  return syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), operation, value, cap, nullptr,
+                 0);
 }
 
 }  // namespace
@@ -73,7 +75,8 @@ HostCard Doorbell::offer(std::uint32_t rank, std::uint32_t ranks) {
   card.nonce = nonce_;
   descriptor_ = memfd_create("exdb-doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (descriptor_ < 0) return card;
-  // fallocate: an error here instead of SIGBUS at first touch in a small container; the seal: nobody shrinks it later.
+  // fallocate: an error here instead of SIGBUS at first touch in a small container; the seal:
+  // nobody shrinks it later.
   if (ftruncate(descriptor_, static_cast<off_t>(page_bytes_)) != 0 ||
       posix_fallocate(descriptor_, 0, static_cast<off_t>(page_bytes_)) != 0 ||
       fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
@@ -124,8 +127,8 @@ void Doorbell::confirm(const std::vector<HostCard>& cards, const std::vector<std
                        std::uint32_t rank) {
   reachable_.assign(cards.size(), false);
   for (std::size_t other = 0; other < cards.size(); ++other) {
-    reachable_[other] = page_ != nullptr && other != rank && mapped[other] != 0 && mapped[rank] != 0 &&
-                        cards[other].same_host(cards[rank]);
+    reachable_[other] = page_ != nullptr && other != rank && mapped[other] != 0 &&
+                        mapped[rank] != 0 && cards[other].same_host(cards[rank]);
   }
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = -1;

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The doorbell page: one line of memory for each rank, shared by the ranks of one host, in which a sleeping rank says so
-// and by which it is woken. MPI has nothing to wait on: without it an idle node naps and polls.
+// The doorbell page: one line of memory for each rank, shared by the ranks of one host, in which a
+// sleeping rank says so and by which it is woken. MPI has nothing to wait on: without it an idle
+// node naps and polls.
 //
-// Protocol of a wake-up. Sleeper: sleepers += 1; look at MPI once more; futex-wait on `word` as it was before. Sender: hand the
-// message to MPI; fence; if sleepers != 0: word += 1, futex-wake. One of the two sees the other's store.
+// Protocol of a wake-up. Sleeper: sleepers += 1; look at MPI once more; futex-wait on `word` as it
+// was before. Sender: hand the message to MPI; fence; if sleepers != 0: word += 1, futex-wake. One
+// of the two sees the other's store.
 //
-// The page is a memfd of the lowest rank on the host; the others open it through /proc/<pid>/fd and believe it only when
-// its first line has the nonce that travelled by MPI. Nothing has a name in a file system, so nothing is left behind.
-// Which ranks share a host is told by boot id and pid namespace, exchanged with the other facts of opening:
-// MPI_Comm_split_type would tell too, but blocks without a deadline and takes a context id, and it does not promise that
-// /proc/<pid> of the other means the same process here.
+// The page is a memfd of the lowest rank on the host; the others open it through /proc/<pid>/fd and
+// believe it only when its first line has the nonce that travelled by MPI. Nothing has a name in a
+// file system, so nothing is left behind. Which ranks share a host is told by boot id and pid
+// namespace, exchanged with the other facts of opening: MPI_Comm_split_type would tell too, but
+// blocks without a deadline and takes a context id, and it does not promise that /proc/<pid> of the
+// other means the same process here.
 //
 // Invariants
 //   I1  Only ranks whose page was mapped and verified by both sides are rung.
@@ -30,16 +33,16 @@ namespace exdb::mpi {
 struct HostCard {
   std::uint64_t boot[2] = {0, 0};
   std::uint64_t pid_namespace = 0;
-  std::uint64_t pretended = 0;    ///< forced grouping, for tests of several hosts on one machine
+  std::uint64_t pretended = 0;  ///< forced grouping, for tests of several hosts on one machine
   std::uint64_t nonce = 0;
-  std::uint64_t unit_set = 0;     ///< Topology::set_hash
+  std::uint64_t unit_set = 0;  ///< Topology::set_hash
   std::uint32_t units = 1;
   std::int32_t pid = 0;
-  std::int32_t page = -1;         ///< descriptor of the offered page in process `pid`; -1 = none
+  std::int32_t page = -1;  ///< descriptor of the offered page in process `pid`; -1 = none
   std::uint32_t unused = 0;
   [[nodiscard]] bool same_host(const HostCard& other) const {
-    return boot[0] == other.boot[0] && boot[1] == other.boot[1] && pid_namespace == other.pid_namespace &&
-           pretended == other.pretended;
+    return boot[0] == other.boot[0] && boot[1] == other.boot[1] &&
+           pid_namespace == other.pid_namespace && pretended == other.pretended;
   }
 };
 
@@ -50,20 +53,23 @@ class Doorbell {
   Doorbell(const Doorbell&) = delete;
   Doorbell& operator=(const Doorbell&) = delete;
 
-  /// Makes a page for `ranks` lines and describes this process. The environment variable EXDB_PRETENDED_HOSTS=k splits the
-  /// ranks into k hosts.
+  /// Makes a page for `ranks` lines and describes this process. The environment variable
+  /// EXDB_PRETENDED_HOSTS=k splits the ranks into k hosts.
   HostCard offer(std::uint32_t rank, std::uint32_t ranks);
   /// Maps the page of the lowest rank on this host. True when it was verified.
   bool map(const std::vector<HostCard>& cards, std::uint32_t rank);
-  /// `mapped[r]`: rank r said true. Closes the descriptor: from here on the mapping is all that is left.
-  void confirm(const std::vector<HostCard>& cards, const std::vector<std::uint8_t>& mapped, std::uint32_t rank);
+  /// `mapped[r]`: rank r said true. Closes the descriptor: from here on the mapping is all that is
+  /// left.
+  void confirm(const std::vector<HostCard>& cards, const std::vector<std::uint8_t>& mapped,
+               std::uint32_t rank);
 
   /// After a message for `rank` was handed to MPI.
   void ring(std::uint32_t rank) {
     if (rank < reachable_.size() && reachable_[rank]) ring_reachable(rank);
   }
   void wake();
-  /// `look()` is asked once more after the others can see that this rank sleeps; true = do not sleep.
+  /// `look()` is asked once more after the others can see that this rank sleeps; true = do not
+  /// sleep.
   template <class Look>
   void sleep(std::chrono::nanoseconds cap, Look look) {
     Line& line = *own_;

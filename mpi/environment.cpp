@@ -14,7 +14,8 @@ Environment::Environment() : exceptions_(std::uncaught_exceptions()) {
   if (initialized != 0) return;
   int provided = MPI_THREAD_SINGLE;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
-    throw Error(ErrorCode::launcher, "MPI_Init_thread failed: start the program with the mpiexec of its MPI");
+    throw Error(ErrorCode::launcher,
+                "MPI_Init_thread failed: start the program with the mpiexec of its MPI");
   }
   owner_ = true;
 }

@@ -13,8 +13,8 @@ constexpr std::uint64_t nothing = ~std::uint64_t{0};
 constexpr std::size_t length_bytes = sizeof(std::uint64_t);
 }  // namespace
 
-CollectiveExchange::CollectiveExchange(MPI_Comm communicator, std::uint32_t self, std::uint32_t size,
-                                       std::size_t inline_bytes)
+CollectiveExchange::CollectiveExchange(MPI_Comm communicator, std::uint32_t self,
+                                       std::uint32_t size, std::size_t inline_bytes)
     : communicator_(communicator),
       self_(self),
       size_(size),
@@ -52,15 +52,18 @@ Status CollectiveExchange::begin() {
     std::memcpy(my_cell_.data() + length_bytes, mine_->data(), mine_->size());
   }
   gathering_long_ = false;
-  return status_of(MPI_Iallgather(my_cell_.data(), static_cast<int>(cell_bytes_), MPI_BYTE, cells_.data(),
-                                  static_cast<int>(cell_bytes_), MPI_BYTE, communicator_, &request_),
-                   "MPI_Iallgather");
+  return status_of(
+      MPI_Iallgather(my_cell_.data(), static_cast<int>(cell_bytes_), MPI_BYTE, cells_.data(),
+                     static_cast<int>(cell_bytes_), MPI_BYTE, communicator_, &request_),
+      "MPI_Iallgather");
 }
 
 Status CollectiveExchange::step() {
   while (under_way()) {
     int done = 0;
-    if (Status s = status_of(MPI_Test(&request_, &done, MPI_STATUS_IGNORE), "the collective exchange"); !s) {
+    if (Status s =
+            status_of(MPI_Test(&request_, &done, MPI_STATUS_IGNORE), "the collective exchange");
+        !s) {
       return s;
     }
     if (done == 0) return {};
@@ -95,15 +98,16 @@ Status CollectiveExchange::begin_pass() {
     for (std::uint32_t rank = 0; rank < size_; ++rank) {
       const std::uint64_t length = is_long(length_of(rank)) ? length_of(rank) : 0;
       if (pass_from_ == 0 && rank != self_) long_[rank].reserve(length);
-      counts_[rank] =
-          static_cast<int>(length > pass_from_ ? std::min<std::uint64_t>(pass_each_, length - pass_from_) : 0);
+      counts_[rank] = static_cast<int>(
+          length > pass_from_ ? std::min<std::uint64_t>(pass_each_, length - pass_from_) : 0);
       offsets_[rank] = total;
       total += counts_[rank];
     }
     pass_.resize(static_cast<std::size_t>(total));
   } catch (const std::exception&) {
-    return Status(ErrorCode::no_memory, "no memory for the long frames of one exchange, the longest of " +
-                                            std::to_string(longest_) + " bytes");
+    return Status(ErrorCode::no_memory,
+                  "no memory for the long frames of one exchange, the longest of " +
+                      std::to_string(longest_) + " bytes");
   }
   const std::byte* from = counts_[self_] != 0 ? mine_->data() + pass_from_ : nullptr;
   return status_of(MPI_Iallgatherv(from, counts_[self_], MPI_BYTE, pass_.data(), counts_.data(),

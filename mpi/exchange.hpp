@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Broadcasts as a collective exchange: the k-th broadcasts of all ranks travel together in one MPI_Iallgather of fixed cells,
-// {length, the frame if it is short}; when any frame is longer than a cell, all long ones follow by MPI_Iallgatherv.
+// Broadcasts as a collective exchange: the k-th broadcasts of all ranks travel together in one
+// MPI_Iallgather of fixed cells, {length, the frame if it is short}; when any frame is longer than
+// a cell, all long ones follow by MPI_Iallgatherv.
 //
 // Invariants
-//   I1  Every rank makes the same sequence of collective calls: what follows the cells depends on the cells alone.
-//   I2  One exchange at a time; the next begins when all frames of the one before were taken.
+//   I1  Every rank makes the same sequence of collective calls: what follows the cells depends on
+//   the cells alone. I2  One exchange at a time; the next begins when all frames of the one before
+//   were taken.
 // Threads: one at a time (the transport's lock).
-// Failure: a Status of a failed MPI call. An exchange that a dead rank does not join never ends and cannot be cancelled.
+// Failure: a Status of a failed MPI call. An exchange that a dead rank does not join never ends and
+// cannot be cancelled.
 #pragma once
 #include <mpi.h>
 
@@ -24,7 +27,8 @@ namespace exdb::mpi {
 
 class CollectiveExchange {
  public:
-  CollectiveExchange(MPI_Comm communicator, std::uint32_t self, std::uint32_t size, std::size_t inline_bytes);
+  CollectiveExchange(MPI_Comm communicator, std::uint32_t self, std::uint32_t size,
+                     std::size_t inline_bytes);
   CollectiveExchange(const CollectiveExchange&) = delete;
   CollectiveExchange& operator=(const CollectiveExchange&) = delete;
 

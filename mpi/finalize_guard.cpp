@@ -39,7 +39,8 @@ extern "C" int exdb_mpi_finalizes(MPI_Comm, int, void*, void*) {
 
 void abort_job() {
   if (!mpi_usable()) return;
-  // hydra throws away what it has not read yet from a rank that aborts; without the nap the reason is lost (seen).
+  // hydra throws away what it has not read yet from a rank that aborts; without the nap the reason
+  // is lost (seen).
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   MPI_Abort(MPI_COMM_WORLD, 134);
 }

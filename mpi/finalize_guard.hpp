@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What must happen when MPI ends while a transport is still open: the program forgot to close, or an exception took it to
-// its end. MPICH switches its locks off at the start of MPI_Finalize, so a thread that still polls then crashes it (measured:
-// 14 of 15 runs). An attribute of MPI_COMM_SELF is deleted by MPI_Finalize before anything else; its callback comes here.
+// What must happen when MPI ends while a transport is still open: the program forgot to close, or
+// an exception took it to its end. MPICH switches its locks off at the start of MPI_Finalize, so a
+// thread that still polls then crashes it (measured: 14 of 15 runs). An attribute of MPI_COMM_SELF
+// is deleted by MPI_Finalize before anything else; its callback comes here.
 //
 // Invariants
 //   I1  After mpi_ends() has returned on a transport, that transport makes no MPI call any more.
-//   I2  A failed assertion of exdb ends the whole job (MPI_Abort), as the other ranks would wait for this one for ever.
+//   I2  A failed assertion of exdb ends the whole job (MPI_Abort), as the other ranks would wait
+//   for this one for ever.
 // Threads: watch, unwatch: any. mpi_ends is called by the thread that is in MPI_Finalize.
 // Failure: none.
 #pragma once
@@ -27,7 +29,8 @@ class EndsWithMpi {
 void watch(EndsWithMpi* object);
 void unwatch(EndsWithMpi* object);
 
-/// Between MPI_Init and MPI_Finalize, and in the process that called MPI_Init rather than a fork of it.
+/// Between MPI_Init and MPI_Finalize, and in the process that called MPI_Init rather than a fork of
+/// it.
 bool mpi_usable();
 /// This process is a fork: MPI is not ours to call. Cheap.
 bool in_forked_child();

@@ -41,7 +41,8 @@ std::string library_name() {
 
 std::string library_path() {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&MPI_Init), &info) == 0 || info.dli_fname == nullptr) return {};
+  if (dladdr(reinterpret_cast<const void*>(&MPI_Init), &info) == 0 || info.dli_fname == nullptr)
+    return {};
   return info.dli_fname;
 }
 
@@ -71,8 +72,10 @@ std::vector<std::string> libraries_loaded() {
 }
 
 Launcher launcher() {
-  // Of Slurm only the step's own count: SLURM_NTASKS is also set in a batch script, which rightly runs alone.
-  for (const char* variable : {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+  // Of Slurm only the step's own count: SLURM_NTASKS is also set in a batch script, which rightly
+  // runs alone.
+  for (const char* variable :
+       {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     const char* text = std::getenv(variable);
     const unsigned long processes = text != nullptr ? std::strtoul(text, nullptr, 10) : 0;
     if (processes != 0) return {static_cast<std::uint32_t>(processes), variable};
@@ -83,11 +86,14 @@ Launcher launcher() {
 Status check_family() {
   const std::string version = library_version();
   const bool open_mpi = version.find("Open MPI") != std::string::npos;
-  if (open_mpi == (std::string(compiled_for()) == "Open MPI") || std::string(compiled_for()) == "MPI ABI") return {};
-  return Status(ErrorCode::launcher,
-                std::string("exdb was compiled for ") + compiled_for() + ", but the MPI in this process is " +
-                    library_name() + " (" + library_path() +
-                    "): build exdb with the MPICC of the MPI that runs the program, or load that MPI first");
+  if (open_mpi == (std::string(compiled_for()) == "Open MPI") ||
+      std::string(compiled_for()) == "MPI ABI")
+    return {};
+  return Status(
+      ErrorCode::launcher,
+      std::string("exdb was compiled for ") + compiled_for() + ", but the MPI in this process is " +
+          library_name() + " (" + library_path() +
+          "): build exdb with the MPICC of the MPI that runs the program, or load that MPI first");
 }
 
 }  // namespace exdb::mpi

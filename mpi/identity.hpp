@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Which MPI this library was compiled for, which one it is bound to in this process, and who launched it. Mixing two MPIs
-// in a process is silent until it crashes or gives worlds of size one; these facts make it visible.
+// Which MPI this library was compiled for, which one it is bound to in this process, and who
+// launched it. Mixing two MPIs in a process is silent until it crashes or gives worlds of size one;
+// these facts make it visible.
 //
 // Invariants
 //   I1  Everything here may be called before MPI_Init and after MPI_Finalize.

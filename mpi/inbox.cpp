@@ -20,7 +20,8 @@ std::uint64_t number_in(const std::vector<std::byte>& memory) {
 }
 }  // namespace
 
-Inbox::Inbox(MPI_Comm control, MPI_Comm data, std::uint32_t self, std::uint32_t size, std::size_t slot_bytes)
+Inbox::Inbox(MPI_Comm control, MPI_Comm data, std::uint32_t self, std::uint32_t size,
+             std::size_t slot_bytes)
     : control_(control), data_(data), self_(self), slot_bytes_(slot_bytes), peers_(size) {}
 
 Status Inbox::start() {
@@ -40,8 +41,8 @@ Status Inbox::add_ring(int source, int slots) {
   ring.slots.resize(static_cast<std::size_t>(slots));
   for (Slot& slot : ring.slots) {
     slot.memory.resize(slot_bytes_);
-    Status s = status_of(MPI_Recv_init(slot.memory.data(), static_cast<int>(slot_bytes_), MPI_BYTE, source,
-                                       MPI_ANY_TAG, control_, &slot.request),
+    Status s = status_of(MPI_Recv_init(slot.memory.data(), static_cast<int>(slot_bytes_), MPI_BYTE,
+                                       source, MPI_ANY_TAG, control_, &slot.request),
                          "MPI_Recv_init");
     if (s) s = status_of(MPI_Start(&slot.request), "MPI_Start");
     if (!s) return s;
@@ -70,7 +71,7 @@ Status Inbox::restart_head(Ring& ring) {
   return status_of(MPI_Start(&slot.request), "MPI_Start");
 }
 
-Status Inbox::next(Sweep& sweep, std::optional<Arrival>& arrival) {
+Status Inbox::next(Sweep& sweep, bool exchanging, std::optional<Arrival>& arrival) {
   const int turn = peers_.size() - 1 > peers_with_own_ring ? sweep_of_any : 1;
   if (transfers_ != 0) {
     if (Status s = next_waiting(arrival); !s || arrival) return s;
@@ -80,7 +81,7 @@ Status Inbox::next(Sweep& sweep, std::optional<Arrival>& arrival) {
     if (sweep.taken < turn) {
       if (Status s = test_head(rings_[sweep.ring], there); !s) return s;
     }
-    if (!there) {
+    if (!there || (exchanging && rings_[sweep.ring].status.MPI_TAG >= tag_inline_after)) {
       ++sweep.ring;
       sweep.taken = 0;
       continue;
@@ -100,15 +101,18 @@ Status Inbox::accept(std::size_t index, std::optional<Arrival>& arrival) {
   const auto length = static_cast<std::size_t>(count);
   switch (ring.status.MPI_TAG) {
     case tag_inline:
+    case tag_inline_after:
       if (peers_[from].waiting.empty()) {
         ring.there = false;
         ring.delivering = true;
         arrival = Arrival{from, std::span(memory.data(), length), {}, static_cast<int>(index)};
         return {};
       }
-      add_waiting(from, Waiting{std::vector<std::byte>(memory.begin(), memory.begin() + count), {}});
+      add_waiting(from,
+                  Waiting{std::vector<std::byte>(memory.begin(), memory.begin() + count), {}});
       break;
     case tag_long:
+    case tag_long_after:
       if (Status s = begin_long(from, number_in(memory)); !s) return s;
       break;
     case tag_end:
@@ -133,8 +137,8 @@ Status Inbox::begin_long(std::uint32_t from, std::uint64_t length) {
   for (std::size_t at = 0; at < length; at += chunk_bytes_max) {
     const auto bytes = static_cast<int>(std::min<std::size_t>(chunk_bytes_max, length - at));
     MPI_Request request = MPI_REQUEST_NULL;
-    if (Status s = status_of(MPI_Irecv(waiting.bytes.data() + at, bytes, MPI_BYTE, static_cast<int>(from),
-                                       tag_long, data_, &request),
+    if (Status s = status_of(MPI_Irecv(waiting.bytes.data() + at, bytes, MPI_BYTE,
+                                       static_cast<int>(from), tag_long, data_, &request),
                              "MPI_Irecv");
         !s) {
       return s;
@@ -158,7 +162,8 @@ Status Inbox::next_waiting(std::optional<Arrival>& arrival) {
     auto& chunks = waiting.front().chunks;
     while (!chunks.empty()) {
       int done = 0;
-      if (Status s = status_of(MPI_Test(&chunks.back(), &done, MPI_STATUS_IGNORE), "receiving a long frame");
+      if (Status s = status_of(MPI_Test(&chunks.back(), &done, MPI_STATUS_IGNORE),
+                               "receiving a long frame");
           !s) {
         return s;
       }
@@ -199,8 +204,10 @@ bool Inbox::cancel() {
     if (request == MPI_REQUEST_NULL) return;
     MPI_Cancel(&request);
     int done = 0;
-    // A receive that already takes a message in cannot be cancelled; some tests are given to it, no more.
-    for (int turn = 0; turn < 1000 && done == 0; ++turn) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    // A receive that already takes a message in cannot be cancelled; some tests are given to it, no
+    // more.
+    for (int turn = 0; turn < 1000 && done == 0; ++turn)
+      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
     if (done == 0) clean = false;
   };
   for (Peer& peer : peers_) {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Point-to-point receiving: persistent receives kept ready on the control communicator, and the payloads of long frames on
-// the data communicator.
+// Point-to-point receiving: persistent receives kept ready on the control communicator, and the
+// payloads of long frames on the data communicator.
 //
-// Up to peers_with_own_ring peers each has a ring of receives of its own; above that one ring takes from any source, so that
-// memory does not grow with the ranks. Measured, 64 bytes all-to-all, MPICH 5.0.2 ch4:ucx, 2 cores: a ring a peer 0.42 µs
-// at 2 ranks, 8.1 at 4; any source 0.48 and 9.4.
+// Up to peers_with_own_ring peers each has a ring of receives of its own; above that one ring takes
+// from any source, so that memory does not grow with the ranks. Measured, 64 bytes all-to-all,
+// MPICH 5.0.2 ch4:ucx, 2 cores: a ring a peer 0.42 µs at 2 ranks, 8.1 at 4; any source 0.48
+// and 9.4.
 //
 // Invariants
-//   I1  Frames of one peer come out in the order in which it sent them: a ring is emptied head first, and what arrives after
+//   I1  Frames of one peer come out in the order in which it sent them: a ring is emptied head
+//   first, and what arrives after
 //       the header of a long frame waits behind it.
-//   I2  A slot is given back to MPI only after its frame was delivered (release).
+//   I2  A broadcast sent point-to-point after collective ones comes out after them.
+//   I3  A slot is given back to MPI only after its frame was delivered (release).
 // Threads: one at a time (the transport's lock).
 // Failure: a Status of a failed MPI call, or no_memory for a long frame; the transport then ends.
 #pragma once
@@ -32,8 +35,13 @@ enum Tag : int {
   tag_inline = 1,  ///< the frame itself
   tag_long = 2,    ///< {length}: the frame follows on the data communicator
   tag_end = 3,     ///< {exchanges begun}: the last message of this peer
+  // A broadcast of a node that has ended collective exchanging. The receiver may still be testing
+  // the last exchange, whose frames come before this one.
+  tag_inline_after = 4,
+  tag_long_after = 5,
 };
-/// With tag_end: the sender has removed the receiver, and will not take part in a collective close with it.
+/// With tag_end: the sender has removed the receiver, and will not take part in a collective close
+/// with it.
 constexpr std::uint64_t end_without_you = ~std::uint64_t{0};
 
 /// A frame that has arrived: in a slot of a ring, or in memory of its own.
@@ -48,17 +56,21 @@ class Inbox {
  public:
   static constexpr std::uint32_t peers_with_own_ring = 16;
 
-  Inbox(MPI_Comm control, MPI_Comm data, std::uint32_t self, std::uint32_t size, std::size_t slot_bytes);
+  Inbox(MPI_Comm control, MPI_Comm data, std::uint32_t self, std::uint32_t size,
+        std::size_t slot_bytes);
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
   Status start();
 
-  /// A position in one sweep over the rings: every ring is asked once, so that no peer keeps the others waiting.
+  /// A position in one sweep over the rings: every ring is asked once, so that no peer keeps the
+  /// others waiting.
   struct Sweep {
     std::size_t ring = 0;
     int taken = 0;
   };
-  Status next(Sweep& sweep, std::optional<Arrival>& arrival);
+  /// `exchanging`: a collective exchange is not yet delivered; frames that come after it are held
+  /// back.
+  Status next(Sweep& sweep, bool exchanging, std::optional<Arrival>& arrival);
   void release(const Arrival& arrival);
 
   /// True when a message lies in a ring (a look for a thread about to sleep).
@@ -81,7 +93,7 @@ class Inbox {
   struct Ring {
     std::vector<Slot> slots;
     std::size_t head = 0;
-    bool there = false;      ///< the head has completed, as `status` says
+    bool there = false;  ///< the head has completed, as `status` says
     bool delivering = false;
     MPI_Status status{};
   };

@@ -23,12 +23,14 @@ void copy(char (&to)[n], const std::string& text) {
 }
 
 int failed(const Status& status, char* error, std::size_t error_bytes) {
-  if (error != nullptr && error_bytes != 0) std::snprintf(error, error_bytes, "%s", status.text().c_str());
+  if (error != nullptr && error_bytes != 0)
+    std::snprintf(error, error_bytes, "%s", status.text().c_str());
   return static_cast<int>(status.code());
 }
 
 Status version_mismatch() {
-  return {ErrorCode::launcher, "libexdb_mpi.so and its caller are of different versions: install them together"};
+  return {ErrorCode::launcher,
+          "libexdb_mpi.so and its caller are of different versions: install them together"};
 }
 
 void describe_running_mpi(exdb_mpi_description& description) {
@@ -97,7 +99,8 @@ extern "C" int exdb_mpi_describe(exdb_mpi_description* description) {
 
 extern "C" int exdb_mpi_transport(std::int32_t fortran_handle, std::uint32_t expected_size,
                                   std::uint32_t expected_rank, const exdb_mpi_options* options,
-                                  exdb::Transport** transport, char* error, std::size_t error_bytes) {
+                                  exdb::Transport** transport, char* error,
+                                  std::size_t error_bytes) {
   if (options == nullptr || transport == nullptr || options->struct_bytes != sizeof *options) {
     return failed(version_mismatch(), error, error_bytes);
   }

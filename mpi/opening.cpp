@@ -22,24 +22,30 @@ Status check_communicator(MPI_Comm communicator) {
   MPI_Finalized(&finalized);
   if (initialized == 0) {
     return Status(ErrorCode::launcher,
-                  "MPI is not initialised: call MPI_Init_thread(MPI_THREAD_MULTIPLE), or import mpi4py.MPI, first");
+                  "MPI is not initialised: call MPI_Init_thread(MPI_THREAD_MULTIPLE), or import "
+                  "mpi4py.MPI, first");
   }
-  if (finalized != 0) return Status(ErrorCode::launcher, "MPI is finalized already: open the database before MPI_Finalize");
+  if (finalized != 0)
+    return Status(ErrorCode::launcher,
+                  "MPI is finalized already: open the database before MPI_Finalize");
   if (in_forked_child()) {
-    return Status(ErrorCode::launcher, "this process is a fork of an MPI process: start workers by spawn, not fork");
+    return Status(ErrorCode::launcher,
+                  "this process is a fork of an MPI process: start workers by spawn, not fork");
   }
   if (Status s = check_family(); !s) return s;
   if (communicator == MPI_COMM_NULL) {
-    return Status(ErrorCode::cluster_invalid_parameter, "the communicator is MPI_COMM_NULL: give one that this rank is in");
+    return Status(ErrorCode::cluster_invalid_parameter,
+                  "the communicator is MPI_COMM_NULL: give one that this rank is in");
   }
   if (MPI_Comm_test_inter(communicator, &inter) != MPI_SUCCESS) {
-    return Status(ErrorCode::launcher,
-                  "the communicator's handle means nothing to " + library_name() + " (" + library_path() +
-                      "): exdb and the program use different MPIs");
+    return Status(ErrorCode::launcher, "the communicator's handle means nothing to " +
+                                           library_name() + " (" + library_path() +
+                                           "): exdb and the program use different MPIs");
   }
   if (inter != 0) {
-    return Status(ErrorCode::cluster_invalid_parameter,
-                  "an intercommunicator cannot hold a cluster: merge it first (MPI_Intercomm_merge)");
+    return Status(
+        ErrorCode::cluster_invalid_parameter,
+        "an intercommunicator cannot hold a cluster: merge it first (MPI_Intercomm_merge)");
   }
   return {};
 }
@@ -49,14 +55,16 @@ Status check_threads(Progress progress) {
   MPI_Query_thread(&level);
   if (level >= MPI_THREAD_MULTIPLE) return {};
   if (progress != Progress::cooperative) {
-    return Status(ErrorCode::launcher,
-                  "MPI was initialised below MPI_THREAD_MULTIPLE, so exdb's listener must not call it: use "
-                  "MPI_Init_thread(MPI_THREAD_MULTIPLE), or progress='cooperative'");
+    return Status(
+        ErrorCode::launcher,
+        "MPI was initialised below MPI_THREAD_MULTIPLE, so exdb's listener must not call it: use "
+        "MPI_Init_thread(MPI_THREAD_MULTIPLE), or progress='cooperative'");
   }
   MPI_Is_thread_main(&is_main);
   if (level < MPI_THREAD_SERIALIZED && is_main == 0) {
     return Status(ErrorCode::launcher,
-                  "MPI was initialised for its main thread only: open and use the database in that thread, or use "
+                  "MPI was initialised for its main thread only: open and use the database in that "
+                  "thread, or use "
                   "MPI_Init_thread(MPI_THREAD_MULTIPLE)");
   }
   return {};
@@ -68,22 +76,26 @@ Status check_launcher() {
   const Launcher by = launcher();
   if (size != 1 || by.processes <= 1) return {};
   return Status(ErrorCode::launcher,
-                "MPI_COMM_WORLD has one rank, but " + by.variable + " says that " + std::to_string(by.processes) +
+                "MPI_COMM_WORLD has one rank, but " + by.variable + " says that " +
+                    std::to_string(by.processes) +
                     " processes were started: the launcher is not the one of " + library_name() +
                     "; start with its own mpiexec (Slurm: srun --mpi=pmi2 or --mpi=pmix)");
 }
 
 Status check_buffer(const char* name, std::uint64_t bytes) {
   if (bytes <= buffer_bytes_max) return {};
-  return Status(ErrorCode::cluster_invalid_parameter, std::string(name) + " is " + std::to_string(bytes) +
-                                                          " bytes; the most is " + std::to_string(buffer_bytes_max));
+  return Status(ErrorCode::cluster_invalid_parameter,
+                std::string(name) + " is " + std::to_string(bytes) + " bytes; the most is " +
+                    std::to_string(buffer_bytes_max));
 }
 
-Status check_expected(const char* what, std::uint32_t here, const std::optional<std::uint32_t>& expected) {
+Status check_expected(const char* what, std::uint32_t here,
+                      const std::optional<std::uint32_t>& expected) {
   if (!expected || *expected == here) return {};
-  return Status(ErrorCode::launcher, std::string("the communicator has ") + what + " " + std::to_string(here) +
-                                         " in exdb's MPI and " + std::to_string(*expected) +
-                                         " in the program's: they use different MPIs or different communicators");
+  return Status(ErrorCode::launcher,
+                std::string("the communicator has ") + what + " " + std::to_string(here) +
+                    " in exdb's MPI and " + std::to_string(*expected) +
+                    " in the program's: they use different MPIs or different communicators");
 }
 
 Status check_local(const Options& options, std::uint32_t rank, std::uint32_t size) {
@@ -100,8 +112,11 @@ Status collective_duplicate(MPI_Comm from, MPI_Comm& to, const Deadline& deadlin
   // The new handle is written when the request completes, so it must outlive a deadline.
   auto made = std::make_shared<MPI_Comm>(MPI_COMM_NULL);
   MPI_Request request = MPI_REQUEST_NULL;
-  if (Status s = status_of(MPI_Comm_idup(from, made.get(), &request), "MPI_Comm_idup"); !s) return s;
-  if (Status s = finish(request, deadline, "duplicating the communicator (opening is collective: every rank must)"); !s) {
+  if (Status s = status_of(MPI_Comm_idup(from, made.get(), &request), "MPI_Comm_idup"); !s)
+    return s;
+  if (Status s = finish(request, deadline,
+                        "duplicating the communicator (opening is collective: every rank must)");
+      !s) {
     keep_for_ever(made);
     return s;
   }
@@ -110,8 +125,8 @@ Status collective_duplicate(MPI_Comm from, MPI_Comm& to, const Deadline& deadlin
 }
 
 /// The failure of the lowest rank that has one, on every rank.
-Status collective_agree(MPI_Comm communicator, std::uint32_t rank, std::uint32_t size, const Status& mine,
-                        const Deadline& deadline) {
+Status collective_agree(MPI_Comm communicator, std::uint32_t rank, std::uint32_t size,
+                        const Status& mine, const Deadline& deadline) {
   struct Reason {
     std::uint32_t candidate, failing;
     std::int32_t code;
@@ -123,15 +138,15 @@ Status collective_agree(MPI_Comm communicator, std::uint32_t rank, std::uint32_t
   reason->code = static_cast<std::int32_t>(mine.code());
   std::snprintf(reason->text, sizeof reason->text, "%s", mine.text().c_str());
   MPI_Request request = MPI_REQUEST_NULL;
-  Status status = status_of(
-      MPI_Iallreduce(&reason->candidate, &reason->failing, 1, MPI_UINT32_T, MPI_MIN, communicator, &request),
-      "MPI_Iallreduce");
+  Status status = status_of(MPI_Iallreduce(&reason->candidate, &reason->failing, 1, MPI_UINT32_T,
+                                           MPI_MIN, communicator, &request),
+                            "MPI_Iallreduce");
   if (status) status = finish(request, deadline, "agreeing on the opening");
   if (status && reason->failing < size) {
     const std::uint32_t failing = reason->failing;
     status = status_of(
-        MPI_Ibcast(&reason->code, static_cast<int>(sizeof(Reason) - offsetof(Reason, code)), MPI_BYTE,
-                   static_cast<int>(failing), communicator, &request),
+        MPI_Ibcast(&reason->code, static_cast<int>(sizeof(Reason) - offsetof(Reason, code)),
+                   MPI_BYTE, static_cast<int>(failing), communicator, &request),
         "MPI_Ibcast");
     if (status) status = finish(request, deadline, "agreeing on the opening");
     if (status) {
@@ -150,9 +165,10 @@ std::uint64_t buffer_of(std::uint64_t asked) {
 Status check_equal_modes(const std::vector<NodeCard>& cards) {
   for (std::size_t rank = 1; rank < cards.size(); ++rank) {
     if (cards[rank].exchange != cards[0].exchange) {
-      return Status(ErrorCode::cluster_incompatible, "rank " + std::to_string(rank) +
-                                                         " opened with another exchange mode than rank 0: give "
-                                                         "'exchange' the same value on every rank");
+      return Status(ErrorCode::cluster_incompatible,
+                    "rank " + std::to_string(rank) +
+                        " opened with another exchange mode than rank 0: give "
+                        "'exchange' the same value on every rank");
     }
   }
   return {};
@@ -165,13 +181,15 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
   mine.send_buffer_bytes = buffer_of(options.send_buffer_bytes);
   mine.receive_buffer_bytes = buffer_of(options.receive_buffer_bytes);
   mine.exchange = static_cast<std::uint32_t>(options.exchange);
-  auto cards = collective_gather_records(opened.control, mine, deadline, "exchanging the ranks' parameters");
+  auto cards =
+      collective_gather_records(opened.control, mine, deadline, "exchanging the ranks' parameters");
   if (!cards) return cards.status();
   opened.cards = *std::move(cards);
   std::vector<HostCard> hosts;
   for (const NodeCard& card : opened.cards) hosts.push_back(card.host);
   const std::uint8_t mapped = opened.doorbell->map(hosts, opened.rank) ? 1 : 0;
-  auto all = collective_gather_records(opened.control, mapped, deadline, "sharing the doorbell page");
+  auto all =
+      collective_gather_records(opened.control, mapped, deadline, "sharing the doorbell page");
   if (!all) return all.status();
   opened.doorbell->confirm(hosts, *all, opened.rank);
   return check_equal_modes(opened.cards);

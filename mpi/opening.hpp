@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The collective opening: checks, three duplications of the communicator, agreement, and the doorbell page.
+// The collective opening: checks, three duplications of the communicator, agreement, and the
+// doorbell page.
 //
 // Invariants
-//   I1  A failure that any rank finds is known to all before any leaves: each rank first duplicates once, then the lowest
+//   I1  A failure that any rank finds is known to all before any leaves: each rank first duplicates
+//   once, then the lowest
 //       failing rank tells its reason to everybody.
 //   I2  Every step is nonblocking with one common deadline.
 // Threads: COLLECTIVE.
-// Failure: no communicator is left behind, unless the deadline has passed (then what is half made cannot be freed).
+// Failure: no communicator is left behind, unless the deadline has passed (then what is half made
+// cannot be freed).
 #pragma once
 #include <mpi.h>
 

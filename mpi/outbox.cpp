@@ -9,11 +9,11 @@
 
 namespace exdb::mpi {
 
-Status Outbox::hand_over(MPI_Comm communicator, int tag, std::uint32_t to, const void* data, std::size_t bytes,
-                         Frame frame, std::unique_ptr<std::uint64_t> number) {
+Status Outbox::hand_over(MPI_Comm communicator, int tag, std::uint32_t to, const void* data,
+                         std::size_t bytes, Frame frame, std::unique_ptr<std::uint64_t> number) {
   MPI_Request request = MPI_REQUEST_NULL;
-  Status status = status_of(MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, static_cast<int>(to), tag,
-                                      communicator, &request),
+  Status status = status_of(MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, static_cast<int>(to),
+                                      tag, communicator, &request),
                             "MPI_Isend");
   int done = 0;
   // A short message is nearly always gone already; then there is nothing to remember.
@@ -22,15 +22,17 @@ Status Outbox::hand_over(MPI_Comm communicator, int tag, std::uint32_t to, const
   return status;
 }
 
-Status Outbox::send(std::uint32_t to, const Frame& frame) {
+Status Outbox::send(std::uint32_t to, const Frame& frame, bool after_collective) {
   if (fits(to, frame->size())) {
-    Status status = hand_over(control_, tag_inline, to, frame->data(), frame->size(), frame, nullptr);
+    Status status = hand_over(control_, after_collective ? tag_inline_after : tag_inline, to,
+                              frame->data(), frame->size(), frame, nullptr);
     doorbell_.ring(to);
     return status;
   }
   auto length = std::make_unique<std::uint64_t>(frame->size());
   const void* header = length.get();
-  Status status = hand_over(control_, tag_long, to, header, sizeof(std::uint64_t), nullptr, std::move(length));
+  Status status = hand_over(control_, after_collective ? tag_long_after : tag_long, to, header,
+                            sizeof(std::uint64_t), nullptr, std::move(length));
   for (std::size_t at = 0; status && at < frame->size(); at += chunk_bytes_max) {
     status = hand_over(data_, tag_long, to, frame->data() + at,
                        std::min(chunk_bytes_max, frame->size() - at), frame, nullptr);
@@ -42,7 +44,8 @@ Status Outbox::send(std::uint32_t to, const Frame& frame) {
 Status Outbox::send_end(std::uint32_t to, std::uint64_t exchanges) {
   auto number = std::make_unique<std::uint64_t>(exchanges);
   const void* data = number.get();
-  Status status = hand_over(control_, tag_end, to, data, sizeof(std::uint64_t), nullptr, std::move(number));
+  Status status =
+      hand_over(control_, tag_end, to, data, sizeof(std::uint64_t), nullptr, std::move(number));
   doorbell_.ring(to);
   return status;
 }
@@ -50,7 +53,9 @@ Status Outbox::send_end(std::uint32_t to, std::uint64_t exchanges) {
 Status Outbox::step() {
   for (std::size_t i = 0; i < sending_.size();) {
     int done = 0;
-    if (Status s = status_of(MPI_Test(&sending_[i].request, &done, MPI_STATUS_IGNORE), "sending"); !s) return s;
+    if (Status s = status_of(MPI_Test(&sending_[i].request, &done, MPI_STATUS_IGNORE), "sending");
+        !s)
+      return s;
     // A rendezvous moves only while both sides poll, and a sleeping receiver does not know of it.
     doorbell_.ring(sending_[i].to);
     if (done == 0) {

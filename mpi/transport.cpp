@@ -9,13 +9,15 @@
 namespace exdb::mpi {
 namespace {
 
-/// 'auto' exchanges by collective calls above this. Measured with 64 bytes, MPICH 5.0.2 ch4:ucx, 2 cores, medians in µs, p2p
-/// against Iallgather: 2 ranks 0.42 / 0.77, 3 ranks 4.6 / 12.3, 4 ranks 8.1 / 18.4, 8 ranks 242 / 642 (the last
-/// three share 2 cores). p2p wins wherever we could measure; its cost grows with the ranks (about 0.2 µs a message and
-/// side), the collective's with their logarithm, so the lines should cross between 32 and 128. Not measured there.
+/// 'auto' exchanges by collective calls above this. Measured with 64 bytes, MPICH 5.0.2 ch4:ucx, 2
+/// cores, medians in µs, p2p against Iallgather: 2 ranks 0.42 / 0.77, 3 ranks 4.6 / 12.3, 4
+/// ranks 8.1 / 18.4, 8 ranks 242 / 642 (the last three share 2 cores). p2p wins wherever we could
+/// measure; its cost grows with the ranks (about 0.2 µs a message and side), the collective's with
+/// their logarithm, so the lines should cross between 32 and 128. Not measured there.
 constexpr std::uint32_t collective_above_nodes = 64;
 
-/// Frames up to this ride in the cells of the collective exchange. All cells travel every time, so they are short.
+/// Frames up to this ride in the cells of the collective exchange. All cells travel every time, so
+/// they are short.
 constexpr std::size_t cell_inline_bytes = 512;
 
 /// While something is under way inside MPI nobody rings for it: polling moves it.
@@ -24,7 +26,8 @@ constexpr std::chrono::nanoseconds nap_while_moving{50'000};
 std::vector<std::size_t> inline_bytes_by_peer(const Opened& opened) {
   std::vector<std::size_t> bytes;
   for (const NodeCard& card : opened.cards) {
-    bytes.push_back(std::min(card.receive_buffer_bytes, opened.cards[opened.rank].send_buffer_bytes));
+    bytes.push_back(
+        std::min(card.receive_buffer_bytes, opened.cards[opened.rank].send_buffer_bytes));
   }
   return bytes;
 }
@@ -39,10 +42,12 @@ std::size_t collective_inline_bytes(const Opened& opened) {
 
 bool too_many_for_the_units(const Opened& opened) {
   const HostCard& mine = opened.cards[opened.rank].host;
-  const auto sharing = std::count_if(opened.cards.begin(), opened.cards.end(), [&](const NodeCard& card) {
-    // Pretended hosts share the machine all the same.
-    return card.host.boot[0] == mine.boot[0] && card.host.boot[1] == mine.boot[1] && card.host.unit_set == mine.unit_set;
-  });
+  const auto sharing =
+      std::count_if(opened.cards.begin(), opened.cards.end(), [&](const NodeCard& card) {
+        // Pretended hosts share the machine all the same.
+        return card.host.boot[0] == mine.boot[0] && card.host.boot[1] == mine.boot[1] &&
+               card.host.unit_set == mine.unit_set;
+      });
   return static_cast<std::uint64_t>(sharing) > mine.units;
 }
 
@@ -52,14 +57,15 @@ MpiTransport::MpiTransport(Opened opened, const Options& options)
     : opened_(std::move(opened)),
       deadline_(options.deadline),
       crowded_(too_many_for_the_units(opened_)),
-      collective_(opened_.size > 1 &&
-                  (options.exchange == Exchange::collective ||
-                   (options.exchange == Exchange::automatic && opened_.size > collective_above_nodes))),
+      collective_(opened_.size > 1 && (options.exchange == Exchange::collective ||
+                                       (options.exchange == Exchange::automatic &&
+                                        opened_.size > collective_above_nodes))),
       removed_(opened_.size),
       doorbell_(std::move(opened_.doorbell)),
       inbox_(std::make_shared<Inbox>(opened_.control, opened_.data, opened_.rank, opened_.size,
                                      opened_.cards[opened_.rank].receive_buffer_bytes)),
-      outbox_(std::make_shared<Outbox>(opened_.control, opened_.data, inline_bytes_by_peer(opened_), *doorbell_)),
+      outbox_(std::make_shared<Outbox>(opened_.control, opened_.data, inline_bytes_by_peer(opened_),
+                                       *doorbell_)),
       exchange_(std::make_shared<CollectiveExchange>(opened_.collective, opened_.rank, opened_.size,
                                                      collective_inline_bytes(opened_))) {}
 
@@ -75,28 +81,32 @@ Status MpiTransport::start() {
 }
 
 std::string MpiTransport::describe() const {
-  return "MPI (" + library_name() + ", " + std::to_string(opened_.size) + (opened_.size == 1 ? " rank, " : " ranks, ") +
-         (collective_ ? "collective)" : "p2p)");
+  return "MPI (" + library_name() + ", " + std::to_string(opened_.size) +
+         (opened_.size == 1 ? " rank, " : " ranks, ") + (collective_ ? "collective)" : "p2p)");
 }
 
 Status MpiTransport::usable() const {
   if (mpi_ended_) {
-    return Status(ErrorCode::cluster, "MPI_Finalize was called while the database was open: close it before");
+    return Status(ErrorCode::cluster,
+                  "MPI_Finalize was called while the database was open: close it before");
   }
   if (closed_) return Status(ErrorCode::cluster, "the MPI transport is closed");
-  if (in_forked_child()) return Status(ErrorCode::cluster, "this process is a fork of an MPI process: it cannot use the database");
+  if (in_forked_child())
+    return Status(ErrorCode::cluster,
+                  "this process is a fork of an MPI process: it cannot use the database");
   return failure_;
 }
 
 Status MpiTransport::remember(Status status) {
   if (!status && failure_) {
-    failure_ = Status(status.code(), "node " + std::to_string(opened_.rank) + ", MPI transport: " + status.text());
+    failure_ = Status(status.code(),
+                      "node " + std::to_string(opened_.rank) + ", MPI transport: " + status.text());
   }
   return status ? status : failure_;
 }
 
-Result<std::vector<std::vector<std::byte>>> MpiTransport::collective_gather(std::span<const std::byte> mine,
-                                                                            std::chrono::milliseconds deadline) {
+Result<std::vector<std::vector<std::byte>>> MpiTransport::collective_gather(
+    std::span<const std::byte> mine, std::chrono::milliseconds deadline) {
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
   auto blocks = collective_gather_blocks(opened_.data, mine, Deadline(deadline));
@@ -110,18 +120,20 @@ void MpiTransport::count_sent(std::uint64_t copies, std::size_t bytes, bool is_l
   if (is_long) counters_.frames_long.fetch_add(copies, std::memory_order_relaxed);
 }
 
-Status MpiTransport::send_point_to_point(std::uint32_t to, const Frame& frame) {
+Status MpiTransport::send_point_to_point(std::uint32_t to, const Frame& frame,
+                                         bool after_collective) {
   count_sent(1, frame->size(), !outbox_->fits(to, frame->size()));
-  return remember(outbox_->send(to, frame));
+  return remember(outbox_->send(to, frame, after_collective));
 }
 
 Status MpiTransport::send(std::uint32_t to, Frame frame) {
   if (to >= opened_.size || to == opened_.rank) {
-    return Status(ErrorCode::cluster_invalid_parameter, "there is no other node " + std::to_string(to));
+    return Status(ErrorCode::cluster_invalid_parameter,
+                  "there is no other node " + std::to_string(to));
   }
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
-  return send_point_to_point(to, frame);
+  return send_point_to_point(to, frame, false);
 }
 
 Status MpiTransport::broadcast(Frame frame) {
@@ -138,7 +150,7 @@ Status MpiTransport::broadcast(Frame frame) {
   for (std::uint32_t step = 1; step < opened_.size; ++step) {
     const std::uint32_t to = (opened_.rank + step) % opened_.size;
     if (removed_[to]) continue;
-    if (Status s = send_point_to_point(to, frame); !s) return s;
+    if (Status s = send_point_to_point(to, frame, exchange_->promised() != 0); !s) return s;
   }
   return {};
 }
@@ -157,7 +169,8 @@ void MpiTransport::remove(std::uint32_t node) {
   if (node != opened_.rank && usable()) (void)remember(outbox_->send_end(node, end_without_you));
 }
 
-Status MpiTransport::move_and_take(Inbox::Sweep& sweep, bool first, std::optional<Arrival>& arrival) {
+Status MpiTransport::move_and_take(Inbox::Sweep& sweep, bool first,
+                                   std::optional<Arrival>& arrival) {
   if (first) {
     if (!outbox_->empty()) {
       if (Status s = outbox_->step(); !s) return s;
@@ -169,7 +182,7 @@ Status MpiTransport::move_and_take(Inbox::Sweep& sweep, bool first, std::optiona
     }
   }
   if (Status s = exchange_->next(arrival); !s || arrival) return s;
-  return inbox_->next(sweep, arrival);
+  return inbox_->next(sweep, !exchange_->idle(), arrival);
 }
 
 Status MpiTransport::poll(FrameSink& sink, bool& any) {
@@ -206,7 +219,8 @@ void MpiTransport::wait(std::chrono::nanoseconds cap) {
   {
     std::lock_guard guard(lock_);
     if (!usable()) return;
-    if (!outbox_->empty() || exchange_->under_way() || inbox_->transferring()) cap = std::min(cap, nap_while_moving);
+    if (!outbox_->empty() || exchange_->under_way() || inbox_->transferring())
+      cap = std::min(cap, nap_while_moving);
   }
   doorbell_->sleep(cap, [this] {
     std::lock_guard guard(lock_);
@@ -256,8 +270,9 @@ Status MpiTransport::drain_turn() {
   }
 }
 
-/// Everything that was sent must be received before a communicator is freed: MPI uses its number again, and a late message
-/// would then be taken for one of the next database. True when all is quiet on every rank.
+/// Everything that was sent must be received before a communicator is freed: MPI uses its number
+/// again, and a late message would then be taken for one of the next database. True when all is
+/// quiet on every rank.
 bool MpiTransport::drain(const Deadline& deadline) {
   std::uint64_t exchanges = exchange_->promised();
   for (std::uint32_t node = 0; node < opened_.size; ++node) {
@@ -271,13 +286,16 @@ bool MpiTransport::drain(const Deadline& deadline) {
     if (outbox_->empty() && exchange_->idle() && exchange_->promised() == exchanges) break;
   }
   MPI_Request barrier = MPI_REQUEST_NULL;
-  return status_of(MPI_Ibarrier(opened_.control, &barrier), "MPI_Ibarrier") && finish(barrier, deadline, "closing");
+  return status_of(MPI_Ibarrier(opened_.control, &barrier), "MPI_Ibarrier") &&
+         finish(barrier, deadline, "closing");
 }
 
-/// What MPI still holds of our memory after `patience` is kept for ever; the communicators are, too.
+/// What MPI still holds of our memory after `patience` is kept for ever; the communicators are,
+/// too.
 void MpiTransport::let_go(std::chrono::milliseconds patience) {
   const Deadline deadline(patience);
-  for (unsigned turns = 0; !outbox_->empty() && outbox_->step() && !deadline.passed();) pause(turns);
+  for (unsigned turns = 0; !outbox_->empty() && outbox_->step() && !deadline.passed();)
+    pause(turns);
   if (!inbox_->cancel()) keep_for_ever(inbox_);
   if (!outbox_->empty()) keep_for_ever(outbox_);
   if (exchange_->under_way()) keep_for_ever(exchange_);
@@ -288,7 +306,8 @@ void MpiTransport::close(bool collective) {
   wake();
   std::lock_guard guard(lock_);
   if (closed_) return;
-  // With a node removed, or after a failure, not every rank comes here, and freeing a communicator is collective.
+  // With a node removed, or after a failure, not every rank comes here, and freeing a communicator
+  // is collective.
   if (!mpi_usable()) {
     keep_for_ever(inbox_);
     keep_for_ever(outbox_);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The Transport over MPI: puts inbox, outbox, collective exchange and doorbell together under one lock.
+// The Transport over MPI: puts inbox, outbox, collective exchange and doorbell together under one
+// lock.
 //
 // Invariants
-//   I1  Every MPI call after opening happens under `lock_` and after the gate was seen open: so once mpi_ends() or close()
+//   I1  Every MPI call after opening happens under `lock_` and after the gate was seen open: so
+//   once mpi_ends() or close()
 //       has returned, there is none.
-//   I2  The lock is held for some calls of MPI_Test, never while a frame is delivered and never while sleeping.
-//   I3  After remove() broadcasts are point-to-point: a collective call that includes a rank that has gone never completes.
+//   I2  The lock is held for some calls of MPI_Test, never while a frame is delivered and never
+//   while sleeping. I3  After remove() broadcasts are point-to-point: a collective call that
+//   includes a rank that has gone never completes.
 // Threads: as exdb::Transport.
 // Failure: the first failed MPI call is remembered and returned by every later call.
 #pragma once
@@ -32,8 +35,8 @@ class MpiTransport final : public Transport, private EndsWithMpi {
   [[nodiscard]] std::uint32_t self() const override { return opened_.rank; }
   [[nodiscard]] std::uint32_t size() const override { return opened_.size; }
   [[nodiscard]] std::string describe() const override;
-  Result<std::vector<std::vector<std::byte>>> collective_gather(std::span<const std::byte> mine,
-                                                                std::chrono::milliseconds deadline) override;
+  Result<std::vector<std::vector<std::byte>>> collective_gather(
+      std::span<const std::byte> mine, std::chrono::milliseconds deadline) override;
   Status send(std::uint32_t to, Frame frame) override;
   Status broadcast(Frame frame) override;
   [[nodiscard]] bool broadcast_is_collective() const override { return collective_.load(); }
@@ -70,7 +73,7 @@ class MpiTransport final : public Transport, private EndsWithMpi {
   void mpi_ends() override;
   [[nodiscard]] Status usable() const;
   Status remember(Status status);
-  Status send_point_to_point(std::uint32_t to, const Frame& frame);
+  Status send_point_to_point(std::uint32_t to, const Frame& frame, bool after_collective);
   void count_sent(std::uint64_t copies, std::size_t bytes, bool is_long);
   Status move_and_take(Inbox::Sweep& sweep, bool first, std::optional<Arrival>& arrival);
   void ring_all();

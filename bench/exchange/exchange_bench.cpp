@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Question: what does one exchange of everybody's 64 bytes cost, bare MPI against the Transport that the rounds ride on, and how
+// Question: what does one exchange of everybody's 64 bytes cost, bare MPI against the Transport
+// that the rounds ride on, and how
 //   long does it take to wake a node that sleeps?
-// Goal: the Transport's median within 1.5 × bare MPI's in the same run. Non-goal: bandwidth; many hosts.
-// Use: mpiexec -n 2 exchange_bench [--rounds n] [--bytes n] [--json file]
+// Goal: the Transport's median within 1.5 × bare MPI's in the same run. Non-goal: bandwidth; many
+// hosts. Use: mpiexec -n 2 exchange_bench [--rounds n] [--bytes n] [--json file]
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -67,17 +68,19 @@ void bare_point_to_point(Run& run, MPI_Comm communicator) {
   constexpr std::size_t slots = 2;
   const auto ranks = static_cast<std::size_t>(run.size);
   std::vector<std::byte> out(run.bytes), in(run.bytes * ranks * slots);
-  std::vector<MPI_Request> receives(ranks * slots, MPI_REQUEST_NULL), sends(ranks, MPI_REQUEST_NULL);
+  std::vector<MPI_Request> receives(ranks * slots, MPI_REQUEST_NULL),
+      sends(ranks, MPI_REQUEST_NULL);
   for (int peer = 0; peer < run.size; ++peer) {
     if (peer == run.rank) continue;
     const auto at = static_cast<std::size_t>(peer);
     for (std::size_t slot = 0; slot < slots; ++slot) {
       auto& receive = receives[slot * ranks + at];
-      MPI_Recv_init(in.data() + run.bytes * (slot * ranks + at), static_cast<int>(run.bytes), MPI_BYTE, peer, 0,
-                    communicator, &receive);
+      MPI_Recv_init(in.data() + run.bytes * (slot * ranks + at), static_cast<int>(run.bytes),
+                    MPI_BYTE, peer, 0, communicator, &receive);
       MPI_Start(&receive);
     }
-    MPI_Send_init(out.data(), static_cast<int>(run.bytes), MPI_BYTE, peer, 0, communicator, &sends[at]);
+    MPI_Send_init(out.data(), static_cast<int>(run.bytes), MPI_BYTE, peer, 0, communicator,
+                  &sends[at]);
   }
   std::size_t slot = 0;
   measure(run, "bare MPI, persistent p2p", [&] {
@@ -159,7 +162,8 @@ void sleep_until_a_frame(Transport& transport, Counting& sink) {
   }
 }
 
-/// Rank 0 sends to rank 1, which sleeps, and polls for its answer: one wake-up and two messages. Other ranks sleep.
+/// Rank 0 sends to rank 1, which sleeps, and polls for its answer: one wake-up and two messages.
+/// Other ranks sleep.
 void doorbell(Run& run) {
   if (run.size < 2) return;
   auto transport = open(mpi::Exchange::p2p);
@@ -180,7 +184,8 @@ void doorbell(Run& run) {
     times.push_back(microseconds_since(start));
   }
   if (run.rank == 0) {
-    for (std::uint32_t other = 2; other < transport->size(); ++other) transport->send(other, frame).or_throw();
+    for (std::uint32_t other = 2; other < transport->size(); ++other)
+      transport->send(other, frame).or_throw();
     record(run, "send to a sleeping node and answer", std::move(times));
   } else if (run.rank > 1) {
     sleep_until_a_frame(*transport, sink);
@@ -196,7 +201,8 @@ double cpu_seconds() {
 }
 
 /// Percent of a core that a node costs which has nothing to do, by the cap of its sleeps.
-double idle_percent(Transport& transport, std::chrono::microseconds cap, std::chrono::milliseconds span) {
+double idle_percent(Transport& transport, std::chrono::microseconds cap,
+                    std::chrono::milliseconds span) {
   Counting sink;
   const double before = cpu_seconds();
   const auto start = Clock::now();
@@ -226,14 +232,17 @@ void print(const Run& run, const std::string& mpi, double idle_200us, double idl
   std::printf("%s, %zu bytes, %zu rounds%s\n", mpi.c_str(), run.bytes, run.rounds,
               run.crowded ? ", more ranks than processing units" : "");
   std::printf("%-38s %12s %12s\n", "", "median us", "p99 us");
-  for (const auto& one : run.measured) std::printf("%-38s %12.2f %12.2f\n", one.name.c_str(), one.median_us, one.p99_us);
-  std::printf("idle node: %.2f %% of a core with naps of 200 us, %.2f %% with 1 ms\n", idle_200us, idle_1ms);
+  for (const auto& one : run.measured)
+    std::printf("%-38s %12.2f %12.2f\n", one.name.c_str(), one.median_us, one.p99_us);
+  std::printf("idle node: %.2f %% of a core with naps of 200 us, %.2f %% with 1 ms\n", idle_200us,
+              idle_1ms);
   if (run.json.empty()) return;
   std::ofstream file(run.json);
-  file << "{\"benchmark\": \"exchange\", \"mpi\": \"" << mpi << "\", \"compiler\": \"" << __VERSION__
-       << "\", \"ranks\": " << run.size << ", \"bytes\": " << run.bytes << ", \"rounds\": " << run.rounds
-       << ", \"crowded\": " << (run.crowded ? "true" : "false") << ", \"idle_percent_200us\": " << idle_200us
-       << ", \"idle_percent_1ms\": " << idle_1ms << ", \"results\": [";
+  file << "{\"benchmark\": \"exchange\", \"mpi\": \"" << mpi << "\", \"compiler\": \""
+       << __VERSION__ << "\", \"ranks\": " << run.size << ", \"bytes\": " << run.bytes
+       << ", \"rounds\": " << run.rounds << ", \"crowded\": " << (run.crowded ? "true" : "false")
+       << ", \"idle_percent_200us\": " << idle_200us << ", \"idle_percent_1ms\": " << idle_1ms
+       << ", \"results\": [";
   const char* comma = "";
   for (const auto& one : run.measured) {
     file << comma << "\n  {\"name\": \"" << one.name << "\", \"median_us\": " << one.median_us

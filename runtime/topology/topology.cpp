@@ -41,7 +41,8 @@ std::uint64_t hash_of(const std::vector<std::uint32_t>& units) {
   return hash;
 }
 
-/// A container limited to two CPUs on a large machine still sees all of them in its mask. 0 = no quota.
+/// A container limited to two CPUs on a large machine still sees all of them in its mask. 0 = no
+/// quota.
 std::uint32_t quota_units() {
   std::ifstream file("/sys/fs/cgroup/cpu.max");
   std::string quota;
@@ -82,7 +83,8 @@ Topology look() {
   ask_hwloc(found);
 #endif
   found.bound = found.allowed_pus < found.machine_pus;
-  if (const std::uint32_t quota = quota_units()) found.allowed_pus = std::min(found.allowed_pus, quota);
+  if (const std::uint32_t quota = quota_units())
+    found.allowed_pus = std::min(found.allowed_pus, quota);
   return found;
 }
 
@@ -99,7 +101,8 @@ const Topology& topology() {
 
 std::string describe(const Topology& found) {
   std::string text = std::to_string(found.allowed_pus) + " of " +
-                     counted(found.machine_pus, "processing unit") + (found.bound ? " (bound)" : "");
+                     counted(found.machine_pus, "processing unit") +
+                     (found.bound ? " (bound)" : "");
   if (found.cores != 0) text += ", " + counted(found.cores, "core");
   if (found.numa_nodes != 0) text += ", " + counted(found.numa_nodes, "NUMA node");
   return text;

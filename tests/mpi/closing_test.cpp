@@ -7,7 +7,7 @@
 
 #include "mpi_fixture.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 namespace {
 
 std::size_t entries(const char* folder, const std::string& with = "") {
@@ -52,7 +52,8 @@ TEST(MpiClosing, what_nobody_polled_does_not_reach_the_next_transport) {
     auto transport = open(with(exchange));
     const std::uint32_t to = (transport->self() + 1) % transport->size();
     for (std::uint32_t number = 0; number < 100; ++number) {
-      ASSERT_TRUE(transport->send(to, numbered_frame(99, 99, number % 10 == 0 ? 1'000'000 : 10)).ok());
+      ASSERT_TRUE(
+          transport->send(to, numbered_frame(99, 99, number % 10 == 0 ? 1'000'000 : 10)).ok());
     }
     transport->close(true);
   }
@@ -124,4 +125,4 @@ TEST(MpiClosing, a_rank_that_never_closes_does_not_hold_the_others_for_ever) {
 }
 
 }  // namespace
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

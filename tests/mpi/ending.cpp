@@ -65,7 +65,8 @@ void finalize_while_a_thread_polls() {
     }
     refused = true;
   });
-  for (int number = 0; number < 100; ++number) require(transport->broadcast(frame(100)).ok(), "broadcast");
+  for (int number = 0; number < 100; ++number)
+    require(transport->broadcast(frame(100)).ok(), "broadcast");
   MPI_Barrier(MPI_COMM_WORLD);
   MPI_Finalize();  // no call of MPI after this, in any thread
   listener.join();
@@ -75,7 +76,8 @@ void finalize_while_a_thread_polls() {
 void exit_without_close() {
   auto transport = open();
   require(transport->broadcast(frame(10'000'000)).ok(), "broadcast");
-  transport.release();  // as a program does that calls exit() in the middle: neither closed nor destroyed
+  transport.release();  // as a program does that calls exit() in the middle: neither closed nor
+                        // destroyed
   MPI_Finalize();
 }
 
@@ -96,21 +98,26 @@ void one_rank_closes_locally() {
   MPI_Finalize();
 }
 
-/// Rank 0 comes when the others have given up: it must not hang either, and MPI must be able to end.
+/// Rank 0 comes when the others have given up: it must not hang either, and MPI must be able to
+/// end.
 void finalize_after_late_rank() {
   mpi::Options options;
   options.deadline = std::chrono::milliseconds(500);
   if (rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   auto made = mpi::transport(MPI_COMM_WORLD, options);
-  require(!made.ok() && made.status().code() == ErrorCode::timeout, "a missing rank gives a timeout");
-  require(rank() == 0 || made.status().text().find("collective") != std::string::npos, made.status().text());
+  require(!made.ok() && made.status().code() == ErrorCode::timeout,
+          "a missing rank gives a timeout");
+  require(rank() == 0 || made.status().text().find("collective") != std::string::npos,
+          made.status().text());
   MPI_Finalize();
 }
 
 void single_thread() {
   auto made = mpi::transport(MPI_COMM_WORLD);
-  require(!made.ok() && made.status().code() == ErrorCode::launcher, "a low thread level is refused");
-  require(made.status().text().find("MPI_THREAD_MULTIPLE") != std::string::npos, made.status().text());
+  require(!made.ok() && made.status().code() == ErrorCode::launcher,
+          "a low thread level is refused");
+  require(made.status().text().find("MPI_THREAD_MULTIPLE") != std::string::npos,
+          made.status().text());
   require(made.status().text().find("cooperative") != std::string::npos, made.status().text());
   MPI_Finalize();
 }

@@ -7,7 +7,7 @@
 #include "exdb/mpi_loader.hpp"
 #include "mpi_fixture.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 namespace {
 
 exdb_mpi_options default_options() {
@@ -37,15 +37,17 @@ TEST(MpiLoader, describes_the_mpi_in_this_process) {
   EXPECT_EQ(description.thread_level, description.thread_level_needed);
   EXPECT_EQ(description.libraries_loaded, 1) << description.libraries;
   EXPECT_EQ(description.world_size, static_cast<std::uint32_t>(world_size()));
-  EXPECT_NE(std::string(description.library_path).find("libmpi"), std::string::npos) << description.library_path;
+  EXPECT_NE(std::string(description.library_path).find("libmpi"), std::string::npos)
+      << description.library_path;
 }
 
 TEST(MpiLoader, opens_by_a_fortran_handle) {
   const auto options = default_options();
   Transport* made = nullptr;
   char error[500] = "";
-  ASSERT_EQ(exdb_mpi_transport(MPI_Comm_c2f(MPI_COMM_WORLD), static_cast<std::uint32_t>(world_size()),
-                               static_cast<std::uint32_t>(world_rank()), &options, &made, error, sizeof error),
+  ASSERT_EQ(exdb_mpi_transport(
+                MPI_Comm_c2f(MPI_COMM_WORLD), static_cast<std::uint32_t>(world_size()),
+                static_cast<std::uint32_t>(world_rank()), &options, &made, error, sizeof error),
             0)
       << error;
   std::unique_ptr<Transport> transport(made);
@@ -57,19 +59,22 @@ TEST(MpiLoader, tells_failures_by_number_and_text) {
   auto options = default_options();
   Transport* made = nullptr;
   char error[500] = "";
-  EXPECT_EQ(exdb_mpi_transport(MPI_Comm_c2f(MPI_COMM_WORLD), 77, 0, &options, &made, error, sizeof error),
-            static_cast<int>(ErrorCode::launcher));
+  EXPECT_EQ(
+      exdb_mpi_transport(MPI_Comm_c2f(MPI_COMM_WORLD), 77, 0, &options, &made, error, sizeof error),
+      static_cast<int>(ErrorCode::launcher));
   EXPECT_NE(std::string(error).find("77"), std::string::npos) << error;
   options.failure_code = static_cast<int>(ErrorCode::schema);
   options.failure_text = "no such class";
-  EXPECT_EQ(exdb_mpi_transport(MPI_Comm_c2f(MPI_COMM_WORLD), static_cast<std::uint32_t>(world_size()),
-                               static_cast<std::uint32_t>(world_rank()), &options, &made, error, sizeof error),
+  EXPECT_EQ(exdb_mpi_transport(
+                MPI_Comm_c2f(MPI_COMM_WORLD), static_cast<std::uint32_t>(world_size()),
+                static_cast<std::uint32_t>(world_rank()), &options, &made, error, sizeof error),
             static_cast<int>(ErrorCode::schema));
   EXPECT_NE(std::string(error).find("no such class"), std::string::npos) << error;
   options.struct_bytes = 1;
-  EXPECT_EQ(exdb_mpi_transport(0, 0, 0, &options, &made, error, sizeof error), static_cast<int>(ErrorCode::launcher));
+  EXPECT_EQ(exdb_mpi_transport(0, 0, 0, &options, &made, error, sizeof error),
+            static_cast<int>(ErrorCode::launcher));
   EXPECT_EQ(made, nullptr);
 }
 
 }  // namespace
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

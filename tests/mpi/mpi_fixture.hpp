@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What the MPI tests share: opening, frames whose content says where they come from, and a sink that checks them.
+// What the MPI tests share: opening, frames whose content says where they come from, and a sink
+// that checks them.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -12,7 +13,7 @@
 
 #include "exdb/mpi.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 
 inline int world_rank() {
   int rank = 0;
@@ -30,7 +31,8 @@ inline Frame numbered_frame(std::uint32_t from, std::uint32_t number, std::size_
   auto frame = std::make_shared<std::vector<std::byte>>(std::max<std::size_t>(bytes, 8));
   std::memcpy(frame->data(), &from, 4);
   std::memcpy(frame->data() + 4, &number, 4);
-  for (std::size_t i = 8; i < frame->size(); ++i) (*frame)[i] = static_cast<std::byte>(from * 31 + number * 7 + i);
+  for (std::size_t i = 8; i < frame->size(); ++i)
+    (*frame)[i] = static_cast<std::byte>(from * 31 + number * 7 + i);
   return frame;
 }
 
@@ -51,11 +53,14 @@ class NumberedSink : public FrameSink {
     next_[from] = number + 1;
     bytes_ += frame.size();
   }
-  void on_gone(std::uint32_t) override { FAIL() << "a plain MPI job never tells that a rank has gone"; }
+  void on_gone(std::uint32_t) override {
+    FAIL() << "a plain MPI job never tells that a rank has gone";
+  }
   [[nodiscard]] std::uint32_t received(std::uint32_t from) const { return next_[from]; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   /// True when `count` frames have come from every node but `self` and those `left_out`.
-  [[nodiscard]] bool all(std::uint32_t self, std::uint32_t count, std::int64_t left_out = -1) const {
+  [[nodiscard]] bool all(std::uint32_t self, std::uint32_t count,
+                         std::int64_t left_out = -1) const {
     for (std::uint32_t node = 0; node < next_.size(); ++node) {
       if (node != self && node != left_out && next_[node] < count) return false;
     }
@@ -67,7 +72,8 @@ class NumberedSink : public FrameSink {
   std::uint64_t bytes_ = 0;
 };
 
-inline std::unique_ptr<Transport> open(const mpi::Options& options = {}, MPI_Comm communicator = MPI_COMM_WORLD) {
+inline std::unique_ptr<Transport> open(const mpi::Options& options = {},
+                                       MPI_Comm communicator = MPI_COMM_WORLD) {
   auto made = mpi::transport(communicator, options);
   EXPECT_TRUE(made.ok()) << made.status().text();
   return made ? std::move(made).value() : nullptr;
@@ -84,4 +90,4 @@ void poll_until(Transport& transport, FrameSink& sink, Done done) {
   }
 }
 
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// GoogleTest under MPI: all ranks run the same tests in the same order. A failure on one rank ends the job, as the others
-// may wait for it; rank 0 never reports a test as passed that failed elsewhere; a test that takes too long is named.
+// GoogleTest under MPI: all ranks run the same tests in the same order. A failure on one rank ends
+// the job, as the others may wait for it; rank 0 never reports a test as passed that failed
+// elsewhere; a test that takes too long is named.
 #include <gtest/gtest.h>
 #include <mpi.h>
 #include <unistd.h>
@@ -35,17 +36,20 @@ extern "C" void took_too_long(int) {
 
 class AgreeingListener : public testing::EmptyTestEventListener {
   void OnTestStart(const testing::TestInfo& test) override {
-    std::snprintf(watchdog_text, sizeof watchdog_text, "rank %d: %s.%s took longer than %u s\n", rank_of_world(),
-                  test.test_suite_name(), test.name(), watchdog_seconds());
+    std::snprintf(watchdog_text, sizeof watchdog_text, "rank %d: %s.%s took longer than %u s\n",
+                  rank_of_world(), test.test_suite_name(), test.name(), watchdog_seconds());
     alarm(watchdog_seconds());
   }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_of_world(), result.file_name() ? result.file_name() : "?",
-                 result.line_number(), result.message());
+    std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_of_world(),
+                 result.file_name() ? result.file_name() : "?", result.line_number(),
+                 result.message());
     std::fflush(stderr);
     // The rest of this test is not run here: the others would wait.
-    if (result.fatally_failed()) MPI_Abort(MPI_COMM_WORLD, 1);
+    if (!result.fatally_failed()) return;
+    usleep(200'000);
+    MPI_Abort(MPI_COMM_WORLD, 1);
   }
   // Called before the printer's own OnTestEnd: End events go to listeners in reverse order.
   void OnTestEnd(const testing::TestInfo& test) override {
@@ -55,8 +59,10 @@ class AgreeingListener : public testing::EmptyTestEventListener {
     alarm(0);
     if (failed < 0) return;
     if (rank_of_world() == 0) {
-      std::fprintf(stderr, "%s.%s failed on rank %d\n", test.test_suite_name(), test.name(), failed);
+      std::fprintf(stderr, "%s.%s failed on rank %d\n", test.test_suite_name(), test.name(),
+                   failed);
       std::fflush(stderr);
+      usleep(200'000);  // the launcher drops what it has not read yet from a rank that aborts
       MPI_Abort(MPI_COMM_WORLD, 1);
     }
     MPI_Barrier(MPI_COMM_WORLD);  // never passed: rank 0 ends the job

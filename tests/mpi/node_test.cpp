@@ -5,7 +5,7 @@
 #include "mpi_fixture.hpp"
 #include "node_cluster.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 namespace {
 
 class MpiNode : public ::testing::TestWithParam<mpi::Exchange> {
@@ -21,7 +21,8 @@ class MpiNode : public ::testing::TestWithParam<mpi::Exchange> {
 
   ItemOutcome commit(const std::string& text) {
     const auto bytes = as_bytes(std::string_view(text));
-    auto item = node->submit(RoundItem::Kind::transaction, ++sequence, {bytes.begin(), bytes.end()}, 0);
+    auto item =
+        node->submit(RoundItem::Kind::transaction, ++sequence, {bytes.begin(), bytes.end()}, 0);
     if (!item) return {item.status().code(), {}, item.status().text()};
     return node->wait(**item);
   }
@@ -40,8 +41,11 @@ class MpiNode : public ::testing::TestWithParam<mpi::Exchange> {
   std::uint64_t sequence = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(, MpiNode, ::testing::Values(mpi::Exchange::p2p, mpi::Exchange::collective),
-                         [](const auto& one) { return one.param == mpi::Exchange::p2p ? "p2p" : "collective"; });
+INSTANTIATE_TEST_SUITE_P(, MpiNode,
+                         ::testing::Values(mpi::Exchange::p2p, mpi::Exchange::collective),
+                         [](const auto& one) {
+                           return one.param == mpi::Exchange::p2p ? "p2p" : "collective";
+                         });
 
 TEST_P(MpiNode, commits_of_all_ranks_come_in_one_order) {
   node->start(true);
@@ -112,8 +116,10 @@ TEST_P(MpiNode, the_others_go_on_after_one_has_left) {
   } else {
     for (int number = 0; number < 10; ++number) {
       const auto outcome = commit(std::to_string(world_rank()) + ":" + std::to_string(number));
-      // Exactly half of the configured qrank is no quorum: with two nodes the one that stays stops writing.
-      ASSERT_TRUE(outcome.code == ErrorCode::ok || outcome.code == ErrorCode::cluster_no_quorum) << outcome.text;
+      // Exactly half of the configured qrank is no quorum: with two nodes the one that stays stops
+      // writing.
+      ASSERT_TRUE(outcome.code == ErrorCode::ok || outcome.code == ErrorCode::cluster_no_quorum)
+          << outcome.text;
     }
     ASSERT_TRUE(node->stop().ok());
     node->close(true);
@@ -124,4 +130,4 @@ TEST_P(MpiNode, the_others_go_on_after_one_has_left) {
 }
 
 }  // namespace
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

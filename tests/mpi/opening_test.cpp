@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Opening: every rank gets a transport or all get the same reason, and the program's own MPI traffic never notices.
+// Opening: every rank gets a transport or all get the same reason, and the program's own MPI
+// traffic never notices.
 #include "mpi_fixture.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 namespace {
 
 /// The status of the opening, which must be the same everywhere.
@@ -21,10 +22,13 @@ Status open_failing(const mpi::Options& options, MPI_Comm communicator = MPI_COM
 TEST(MpiOpening, a_failure_of_one_rank_is_the_failure_of_all) {
   mpi::Options options;
   const int failing = world_size() - 1;
-  if (world_rank() == failing) options.local_failure = Status(ErrorCode::cluster_duplicate_node, "two of them");
+  if (world_rank() == failing)
+    options.local_failure = Status(ErrorCode::cluster_duplicate_node, "two of them");
   const Status status = open_failing(options);
   EXPECT_EQ(status.code(), ErrorCode::cluster_duplicate_node);
-  EXPECT_NE(status.text().find("rank " + std::to_string(failing) + ": two of them"), std::string::npos) << status.text();
+  EXPECT_NE(status.text().find("rank " + std::to_string(failing) + ": two of them"),
+            std::string::npos)
+      << status.text();
 }
 
 TEST(MpiOpening, a_handle_that_means_something_else_is_found_out) {
@@ -108,7 +112,8 @@ TEST(MpiOpening, two_transports_over_one_communicator_do_not_mix) {
 }
 
 TEST(MpiOpening, the_programs_own_messages_are_never_touched) {
-  const int left = (world_rank() + world_size() - 1) % world_size(), right = (world_rank() + 1) % world_size();
+  const int left = (world_rank() + world_size() - 1) % world_size(),
+            right = (world_rank() + 1) % world_size();
   int from_left = -1, sum = 0;
   const int mine = world_rank(), one = 1;
   MPI_Request receive = MPI_REQUEST_NULL, all = MPI_REQUEST_NULL;
@@ -120,7 +125,8 @@ TEST(MpiOpening, the_programs_own_messages_are_never_touched) {
     auto transport = open(options);
     NumberedSink sink(transport->size());
     for (std::uint32_t round = 0; round < 50; ++round) {
-      ASSERT_TRUE(transport->broadcast(numbered_frame(transport->self(), round, round * 1000)).ok());
+      ASSERT_TRUE(
+          transport->broadcast(numbered_frame(transport->self(), round, round * 1000)).ok());
       poll_until(*transport, sink, [&] { return sink.all(transport->self(), round + 1); });
     }
     transport->close(true);
@@ -137,4 +143,4 @@ TEST(MpiOpening, the_programs_own_messages_are_never_touched) {
 }
 
 }  // namespace
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

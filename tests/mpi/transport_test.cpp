@@ -8,7 +8,7 @@
 
 #include "mpi_fixture.hpp"
 
-namespace exdb::testing {
+namespace exdb::mpi_testing {
 namespace {
 
 struct Case {
@@ -25,7 +25,9 @@ class MpiTransport : public ::testing::TestWithParam<Case> {
     wanted.send_buffer_bytes = wanted.receive_buffer_bytes = GetParam().buffer_bytes;
     return wanted;
   }
-  bool collective() const { return GetParam().exchange == mpi::Exchange::collective && world_size() > 1; }
+  bool collective() const {
+    return GetParam().exchange == mpi::Exchange::collective && world_size() > 1;
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(, MpiTransport,
@@ -33,7 +35,8 @@ INSTANTIATE_TEST_SUITE_P(, MpiTransport,
                                            Case{"p2p_small_buffers", mpi::Exchange::p2p, 64},
                                            Case{"p2p_one_byte_buffers", mpi::Exchange::p2p, 1},
                                            Case{"collective", mpi::Exchange::collective, 0},
-                                           Case{"collective_small_buffers", mpi::Exchange::collective, 64}),
+                                           Case{"collective_small_buffers",
+                                                mpi::Exchange::collective, 64}),
                          [](const auto& one) { return one.param.name; });
 
 void broadcast_rounds(Transport& transport, NumberedSink& sink, std::uint32_t rounds,
@@ -101,7 +104,9 @@ TEST_P(MpiTransport, frames_of_several_megabytes_arrive) {
 TEST_P(MpiTransport, an_empty_frame_is_a_frame) {
   struct Counting : FrameSink {
     std::uint32_t empty = 0;
-    void on_frame(std::uint32_t, std::span<const std::byte> frame) override { empty += frame.empty() ? 1 : 0; }
+    void on_frame(std::uint32_t, std::span<const std::byte> frame) override {
+      empty += frame.empty() ? 1 : 0;
+    }
     void on_gone(std::uint32_t) override {}
   } sink;
   auto transport = open(options());
@@ -122,7 +127,8 @@ TEST_P(MpiTransport, many_broadcasts_may_be_made_before_any_poll) {
 
 TEST_P(MpiTransport, gathers_blocks_of_different_lengths) {
   auto transport = open(options());
-  const std::vector<std::byte> mine(transport->self() * 100'000, static_cast<std::byte>(transport->self()));
+  const std::vector<std::byte> mine(transport->self() * 100'000,
+                                    static_cast<std::byte>(transport->self()));
   auto all = transport->collective_gather(mine, std::chrono::seconds(60));
   ASSERT_TRUE(all.ok()) << all.status().text();
   ASSERT_EQ(all->size(), transport->size());
@@ -134,8 +140,10 @@ TEST_P(MpiTransport, gathers_blocks_of_different_lengths) {
 
 TEST_P(MpiTransport, refuses_frames_for_itself_and_for_nobody) {
   auto transport = open(options());
-  EXPECT_EQ(transport->send(transport->self(), numbered_frame(0, 0, 8)).code(), ErrorCode::cluster_invalid_parameter);
-  EXPECT_EQ(transport->send(transport->size(), numbered_frame(0, 0, 8)).code(), ErrorCode::cluster_invalid_parameter);
+  EXPECT_EQ(transport->send(transport->self(), numbered_frame(0, 0, 8)).code(),
+            ErrorCode::cluster_invalid_parameter);
+  EXPECT_EQ(transport->send(transport->size(), numbered_frame(0, 0, 8)).code(),
+            ErrorCode::cluster_invalid_parameter);
   transport->close(true);
 }
 
@@ -157,7 +165,8 @@ TEST_P(MpiTransport, goes_on_after_a_node_was_removed) {
 }
 
 TEST_P(MpiTransport, a_sink_may_send_while_it_is_called) {
-  // Counts only: where broadcasts are collective an answer may overtake the broadcast of the same node.
+  // Counts only: where broadcasts are collective an answer may overtake the broadcast of the same
+  // node.
   struct Answering : FrameSink {
     explicit Answering(Transport& over) : transport(over) {}
     Transport& transport;
@@ -188,7 +197,9 @@ TEST_P(MpiTransport, a_thread_may_sleep_beside_the_one_that_polls) {
   });
   NumberedSink sink(transport->size());
   for (std::uint32_t round = 0; round < 200; ++round) {
-    EXPECT_TRUE(transport->broadcast(numbered_frame(transport->self(), round, round % 3 == 0 ? 30'000 : 20)).ok());
+    EXPECT_TRUE(
+        transport->broadcast(numbered_frame(transport->self(), round, round % 3 == 0 ? 30'000 : 20))
+            .ok());
     while (!sink.all(transport->self(), round + 1)) {
       bool any = false;
       EXPECT_TRUE(transport->poll(sink, any).ok());
@@ -221,7 +232,8 @@ TEST(MpiDoorbell, a_frame_ends_the_sleep_of_its_receiver) {
     const std::uint32_t sender = number % transport->size();
     if (transport->self() == sender) {
       std::this_thread::sleep_for(std::chrono::milliseconds(number % 5));
-      ASSERT_TRUE(transport->broadcast(numbered_frame(sender, number / transport->size(), 100)).ok());
+      ASSERT_TRUE(
+          transport->broadcast(numbered_frame(sender, number / transport->size(), 100)).ok());
     } else {
       while (sink.received(sender) <= number / transport->size()) {
         transport->wait(longer_than_the_test);
@@ -262,4 +274,4 @@ TEST(MpiDoorbell, wake_ends_a_sleep_also_when_it_came_first) {
 }
 
 }  // namespace
-}  // namespace exdb::testing
+}  // namespace exdb::mpi_testing

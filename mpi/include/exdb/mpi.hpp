@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The door of the MPI transport: a communicator of the program becomes a Transport whose nodes are its ranks.
+// The door of the MPI transport: a communicator of the program becomes a Transport whose nodes are
+// its ranks.
 //
 // Invariants
-//   I1  The program's communicator is used for three duplications and nothing else: its own messages, tags and
+//   I1  The program's communicator is used for three duplications and nothing else: its own
+//   messages, tags and
 //       collectives are never touched, and it may be freed afterwards.
 //   I2  transport() gives a Transport on every rank or the same failure on every rank.
 //   I3  Nothing here calls MPI_Init or MPI_Finalize but Environment.
-// Threads: transport() is COLLECTIVE over the communicator, in the same order as its other collectives.
-// Failure: below MPI_THREAD_MULTIPLE (unless cooperative), on an intercommunicator, with a wrong launcher: a Status
-//   `launcher` that says what to do. A rank that never comes: a Status `timeout` after the deadline, not a hang.
+// Threads: transport() is COLLECTIVE over the communicator, in the same order as its other
+// collectives. Failure: below MPI_THREAD_MULTIPLE (unless cooperative), on an intercommunicator,
+// with a wrong launcher: a Status
+//   `launcher` that says what to do. A rank that never comes: a Status `timeout` after the
+//   deadline, not a hang.
 #pragma once
 #include <mpi.h>
 
@@ -26,8 +30,10 @@ enum class Exchange : int {
 
 struct Options {
   Exchange exchange = Exchange::automatic;
-  std::uint64_t send_buffer_bytes = 0;     ///< a frame up to this goes as one message; 0 = 16 KiB (clusterSendBuf)
-  std::uint64_t receive_buffer_bytes = 0;  ///< of each receive kept ready; 0 = 16 KiB (clusterRecvBuf)
+  std::uint64_t send_buffer_bytes =
+      0;  ///< a frame up to this goes as one message; 0 = 16 KiB (clusterSendBuf)
+  std::uint64_t receive_buffer_bytes =
+      0;  ///< of each receive kept ready; 0 = 16 KiB (clusterRecvBuf)
   Progress progress = Progress::adaptive;
   /// For opening and for a collective close; 0 = wait for ever.
   std::chrono::milliseconds deadline{60'000};
@@ -40,8 +46,9 @@ struct Options {
 /// COLLECTIVE, blocks until every rank of `communicator` has called it or the deadline passes.
 Result<std::unique_ptr<Transport>> transport(MPI_Comm communicator, const Options& options = {});
 
-/// For C++ programs without an MPI_Init of their own: initialises MPI (MPI_THREAD_MULTIPLE) if nobody has, and finalizes
-/// it at the end if it was the one. Leaving its scope by an exception aborts the job, as the other ranks would wait.
+/// For C++ programs without an MPI_Init of their own: initialises MPI (MPI_THREAD_MULTIPLE) if
+/// nobody has, and finalizes it at the end if it was the one. Leaving its scope by an exception
+/// aborts the job, as the other ranks would wait.
 class Environment {
  public:
   Environment();  ///< throws Error(launcher) when MPI cannot be initialised

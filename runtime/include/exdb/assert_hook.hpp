@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What a transport has to know of EXDB_ASSERT: a failed assertion ends this process, and whoever ties processes together
-// (an MPI job) must end the others, which would wait for ever.
+// What a transport has to know of EXDB_ASSERT: a failed assertion ends this process, and whoever
+// ties processes together (an MPI job) must end the others, which would wait for ever.
 //
 // Invariants
 //   I1  The hook runs once at most, in the thread whose assertion failed, before abort().
