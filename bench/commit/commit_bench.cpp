@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Question: what does a commit of one row cost beside the bare MPI exchange that it needs, and how many commits a second come
+// Question: what does a commit of one row cost beside the bare MPI exchange that it needs, and how
+// many commits a second come
 //   out when many are under way at once?
-// Goal: a median within 3 × the bare exchange of the same bytes between the same ranks (2 ranks, both committing in a closed
-//   loop); 300,000 commits/s with the window. Non-goal: conflicts (each rank writes rows of its own), several hosts.
+// Goal: a median within 3 × the bare exchange of the same bytes between the same ranks (2 ranks,
+// both committing in a closed
+//   loop); 300,000 commits/s with the window. Non-goal: conflicts (each rank writes rows of its
+//   own), several hosts.
 // Use: mpiexec -n 2 commit_bench [--commits n] [--depth n] [--json file]
 #include <algorithm>
 #include <chrono>
@@ -24,8 +27,9 @@ namespace {
 using namespace exdb;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* schema_text = "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
-                                    " unique hash<id> by_id; };";
+constexpr const char* schema_text =
+    "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
+    " unique hash<id> by_id; };";
 
 struct Options {
   int commits = 20'000;
@@ -45,7 +49,9 @@ Options parse(int argc, char** argv) {
     } else if (name == "--json") {
       options.json = argv[i + 1];
     } else {
-      std::fprintf(stderr, "commit_bench: unknown option %s; known: --commits n, --depth n, --json file\n", argv[i]);
+      std::fprintf(stderr,
+                   "commit_bench: unknown option %s; known: --commits n, --depth n, --json file\n",
+                   argv[i]);
       std::exit(2);
     }
   }
@@ -65,7 +71,8 @@ double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
 
-/// The floor: every rank sends `bytes` to every other and has theirs, with persistent requests, polled.
+/// The floor: every rank sends `bytes` to every other and has theirs, with persistent requests,
+/// polled.
 Figure bare_exchange(int rank, int ranks, std::size_t bytes, int rounds, bool crowded) {
   MPI_Comm comm;
   MPI_Comm_dup(MPI_COMM_WORLD, &comm);
@@ -74,7 +81,8 @@ Figure bare_exchange(int rank, int ranks, std::size_t bytes, int rounds, bool cr
   for (int peer = 0; peer < ranks; ++peer) {
     if (peer == rank) continue;
     requests.emplace_back();
-    MPI_Recv_init(in.data() + bytes * peer, static_cast<int>(bytes), MPI_BYTE, peer, 0, comm, &requests.back());
+    MPI_Recv_init(in.data() + bytes * peer, static_cast<int>(bytes), MPI_BYTE, peer, 0, comm,
+                  &requests.back());
     requests.emplace_back();
     MPI_Send_init(out.data(), static_cast<int>(bytes), MPI_BYTE, peer, 0, comm, &requests.back());
   }
@@ -96,8 +104,13 @@ Figure bare_exchange(int rank, int ranks, std::size_t bytes, int rounds, bool cr
 class Bench {
  public:
   Bench(const Options& options, int rank, Database& db, const Dictionary& schema)
-      : options_(options), rank_(rank), db_(db), type_(schema.classes()[0]), by_id_(schema.indexes()[0]),
-        id_(type_.field<std::int64_t>("id")), a_(type_.field<std::int64_t>("a")) {}
+      : options_(options),
+        rank_(rank),
+        db_(db),
+        type_(schema.classes()[0]),
+        by_id_(schema.indexes()[0]),
+        id_(type_.field<std::int64_t>("id")),
+        a_(type_.field<std::int64_t>("a")) {}
 
   void fill() {
     auto con = db_.connect();
@@ -195,19 +208,28 @@ int run(const Options& options) {
     return 1;
   }
   if (rank == 0) {
-    std::printf("%d ranks on %d processors%s, %zu bytes a frame, rank 0's figures\n", ranks, CPU_COUNT(&cpus),
-                crowded ? " (crowded)" : "", frame_bytes);
+    std::printf("%d ranks on %d processors%s, %zu bytes a frame, rank 0's figures\n", ranks,
+                CPU_COUNT(&cpus), crowded ? " (crowded)" : "", frame_bytes);
     std::printf("%-44s %10s %10s\n", "", "median us", "p99 us");
-    std::printf("%-44s %10.2f %10.2f\n", "bare exchange, persistent point to point", bare.median_us, bare.p99_us);
-    std::printf("%-44s %10.2f %10.2f\n", "commit of one row, closed loop", commit.median_us, commit.p99_us);
-    std::printf("%-44s %10.2f\n", "ratio of medians (goal at 2 ranks: 3)", commit.median_us / bare.median_us);
-    std::printf("%-44s %10.0f\n", "commits/s of all ranks, closed loop", ranks * 1e6 / commit.median_us);
-    std::printf("%-44s %10.0f  (%d under way a rank)\n", "commits/s of all ranks, windowed", all, options.depth);
+    std::printf("%-44s %10.2f %10.2f\n", "bare exchange, persistent point to point", bare.median_us,
+                bare.p99_us);
+    std::printf("%-44s %10.2f %10.2f\n", "commit of one row, closed loop", commit.median_us,
+                commit.p99_us);
+    std::printf("%-44s %10.2f\n", "ratio of medians (goal at 2 ranks: 3)",
+                commit.median_us / bare.median_us);
+    std::printf("%-44s %10.0f\n", "commits/s of all ranks, closed loop",
+                ranks * 1e6 / commit.median_us);
+    std::printf("%-44s %10.0f  (%d under way a rank)\n", "commits/s of all ranks, windowed", all,
+                options.depth);
     if (!options.json.empty()) {
-      std::ofstream(options.json) << "{\"benchmark\": \"commit\", \"ranks\": " << ranks << ", \"processors\": " << CPU_COUNT(&cpus)
-                                  << ", \"frame_bytes\": " << frame_bytes << ", \"bare_median_us\": " << bare.median_us
-                                  << ", \"bare_p99_us\": " << bare.p99_us << ", \"commit_median_us\": " << commit.median_us
-                                  << ", \"commit_p99_us\": " << commit.p99_us << ", \"windowed_commits_per_s\": " << all
+      std::ofstream(options.json) << "{\"benchmark\": \"commit\", \"ranks\": " << ranks
+                                  << ", \"processors\": " << CPU_COUNT(&cpus)
+                                  << ", \"frame_bytes\": " << frame_bytes
+                                  << ", \"bare_median_us\": " << bare.median_us
+                                  << ", \"bare_p99_us\": " << bare.p99_us
+                                  << ", \"commit_median_us\": " << commit.median_us
+                                  << ", \"commit_p99_us\": " << commit.p99_us
+                                  << ", \"windowed_commits_per_s\": " << all
                                   << ", \"depth\": " << options.depth << "}\n";
     }
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Every rank commits a greeting; every rank reads all of them from its own memory. mpiexec -n 3 ./hello
+// Every rank commits a greeting; every rank reads all of them from its own memory. mpiexec -n 3
+// ./hello
 #include <exdb/exdb.hpp>
 #include <exdb/mpi.hpp>
 #include <iostream>
@@ -14,7 +15,8 @@ int main() {
       string text;
       unique tree<rank> by_rank;
     };
-  )").value();
+  )")
+                          .value();
   const auto& greeting = *schema->find_class("Greeting");
   const auto& by_rank = *schema->find_index(greeting.id, "by_rank");
   const auto text = greeting.field<std::string_view>("text");

@@ -6,7 +6,8 @@
 
 namespace exdb {
 
-Connection::Connection(std::shared_ptr<DatabaseCore> core) : state_(std::make_unique<TransactionState>(std::move(core))) {}
+Connection::Connection(std::shared_ptr<DatabaseCore> core)
+    : state_(std::make_unique<TransactionState>(std::move(core))) {}
 
 Connection::~Connection() { close(); }
 
@@ -14,10 +15,12 @@ void Connection::close() {
   if (!state_->open) return;
   state_->open = false;
   if (state_->active) {
-    if (state_->fragments_sent) (void)state_->core->node->submit(RoundItem::Kind::discard, state_->sequence, {}, 0);
+    if (state_->fragments_sent)
+      (void)state_->core->node->submit(RoundItem::Kind::discard, state_->sequence, {}, 0);
     state_->end();
   }
-  if (state_->later && state_->later->registered) state_->core->replica->release_open(*state_->later->registered);
+  if (state_->later && state_->later->registered)
+    state_->core->replica->release_open(*state_->later->registered);
   state_->later.reset();
   state_->core->connections.fetch_sub(1);
 }
@@ -86,14 +89,16 @@ std::uint64_t Connection::count(const ClassDef& type) {
 std::optional<Object> Connection::find(const IndexDef& index, std::span<const Value> key) {
   state_->statement();
   const auto& type = state_->core->dictionary->class_of(index.class_id);
-  if (key.size() != index.parts.size() || index.parts.empty()) return cursor(type, &index).find(key);
+  if (key.size() != index.parts.size() || index.parts.empty())
+    return cursor(type, &index).find(key);
   KeyBytes bytes;
   make_key(index, key, bytes);
   const auto row = state_->find(index, bytes);
   return row ? std::optional(object(type, *row)) : std::nullopt;
 }
 
-std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index, std::span<const std::vector<Value>> keys) {
+std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
+                                                         std::span<const std::vector<Value>> keys) {
   state_->statement();
   const auto& type = state_->core->dictionary->class_of(index.class_id);
   std::vector<std::optional<Object>> found(keys.size());
@@ -105,7 +110,8 @@ std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index, 
   std::vector<Bytes> views(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (keys[i].size() != index.parts.size()) {
-      throw Error(ErrorCode::conversion, "find_many needs whole keys: index " + index.name + " of class " + type.name + " has " +
+      throw Error(ErrorCode::conversion, "find_many needs whole keys: index " + index.name +
+                                             " of class " + type.name + " has " +
                                              std::to_string(index.parts.size()) + " parts");
     }
     make_key(index, keys[i], bytes[i]);
@@ -128,7 +134,9 @@ void Connection::stop() {
   state_->require_connection();
   auto& node = state_->core->require_cluster("stop()");
   if (state_->active) {
-    throw Error(ErrorCode::transaction_active, "stop(): a transaction is open on this connection; commit() or rollback() it first");
+    throw Error(
+        ErrorCode::transaction_active,
+        "stop(): a transaction is open on this connection; commit() or rollback() it first");
   }
   node.stop().or_throw();
 }

@@ -28,8 +28,8 @@ struct DatabaseCore {
   NodeId self;
   std::uint32_t nodes = 1;
 
-  std::mutex commit_lock;                    ///< without a cluster: one commit at a time
-  std::binary_semaphore exclusive_turn{1};   ///< one exclusive transaction at a time at this node
+  std::mutex commit_lock;                   ///< without a cluster: one commit at a time
+  std::binary_semaphore exclusive_turn{1};  ///< one exclusive transaction at a time at this node
   std::atomic<bool> open{true};
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint64_t> next_sequence{1};
@@ -49,7 +49,8 @@ struct DatabaseCore {
   Node& require_cluster(const char* what) const {
     if (!node) {
       throw Error(ErrorCode::cluster_not_initialized,
-                  std::string(what) + ": database '" + name + "' was opened without a cluster; pass clusterParams or comm to open");
+                  std::string(what) + ": database '" + name +
+                      "' was opened without a cluster; pass clusterParams or comm to open");
     }
     return *node;
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Cursors: the rows of a snapshot merged with the transaction's own, in the order of an index or of storage.
+// Cursors: the rows of a snapshot merged with the transaction's own, in the order of an index or of
+// storage.
 #include <algorithm>
 
 #include "database/transaction_state.hpp"
@@ -13,8 +14,8 @@ namespace exdb {
 ///   tree  both sources are ordered by (key, row); each step takes the nearer of the two;
 ///   list  the rows that a search in a hash or autoid index found, all at once;
 ///   scan  slots in storage order, then the transaction's new rows.
-/// A step never trusts what it saw before: own writes may have come in between, so the own keys are looked up anew and a
-/// snapshot row is checked for being shadowed when it is about to be given.
+/// A step never trusts what it saw before: own writes may have come in between, so the own keys are
+/// looked up anew and a snapshot row is checked for being shadowed when it is about to be given.
 struct Cursor::Inside {
   enum class Walk { tree, list, scan };
   enum class At { before, on, after };
@@ -40,7 +41,11 @@ struct Cursor::Inside {
   std::optional<std::size_t> range;  ///< into state.work.ranges
 
   Inside(TransactionState& state_in, const ClassDef& type_in, const IndexDef* index_in)
-      : state(state_in), type(type_in), index(index_in), generation(state_in.generation), snapshots(state_in.snapshots) {}
+      : state(state_in),
+        type(type_in),
+        index(index_in),
+        generation(state_in.generation),
+        snapshots(state_in.snapshots) {}
 
   [[nodiscard]] const Snapshot& snapshot() const {
     return state.core->replica->is_local(type) ? snapshots->local : snapshots->replicated;
@@ -51,7 +56,9 @@ struct Cursor::Inside {
     state.require_connection();
     if (!open) throw Error(ErrorCode::cursor_closed, "this cursor is closed");
     if (!state.active || generation != state.generation) {
-      throw Error(ErrorCode::cursor_closed, "this cursor belongs to a transaction that has ended: open one in the new transaction");
+      throw Error(
+          ErrorCode::cursor_closed,
+          "this cursor belongs to a transaction that has ended: open one in the new transaction");
     }
   }
 
@@ -83,7 +90,8 @@ struct Cursor::Inside {
     }
     auto& covered = ranges[*range];
     if (compare_keys(from, covered.low) < 0) covered.low = KeyBytes(from);
-    if (!covered.high.empty() && (to.empty() || compare_keys(to, covered.high) > 0)) covered.high = to;
+    if (!covered.high.empty() && (to.empty() || compare_keys(to, covered.high) > 0))
+      covered.high = to;
   }
 
   // ---- tree ----
@@ -92,16 +100,18 @@ struct Cursor::Inside {
 
   /// The snapshot's next row above (key, row), or from `low` on; false at the end.
   bool base_above() {
-    bool on = at == At::before      ? base.seek(low)
-              : base_at == BaseAt::here ? base.next()
-                                    : base.seek(key, SlotId{row.is_new() ? RowId::new_bit : row.value + 1});
+    bool on = at == At::before ? base.seek(low)
+              : base_at == BaseAt::here
+                  ? base.next()
+                  : base.seek(key, SlotId{row.is_new() ? RowId::new_bit : row.value + 1});
     while (on && hidden(base.slot())) on = base.next();
     return on;
   }
   bool base_below() {
-    bool on = at == At::after       ? (high.empty() ? base.last() : base.seek_before(high))
-              : base_at == BaseAt::here ? base.prev()
-                                    : base.seek_before(key, SlotId{row.is_new() ? RowId::new_bit : row.value});
+    bool on = at == At::after ? (high.empty() ? base.last() : base.seek_before(high))
+              : base_at == BaseAt::here
+                  ? base.prev()
+                  : base.seek_before(key, SlotId{row.is_new() ? RowId::new_bit : row.value});
     while (on && hidden(base.slot())) on = base.prev();
     return on;
   }
@@ -111,7 +121,8 @@ struct Cursor::Inside {
     const auto& own = state.work.keys(index->id);
     const bool in_base = base_above() && (high.empty() || compare_keys(base.key(), high) < 0);
     auto mine = at == At::before ? own.lower_bound({low, RowId{}}) : own.upper_bound({key, row});
-    const bool in_own = at != At::after && mine != own.end() && (high.empty() || mine->first < high);
+    const bool in_own =
+        at != At::after && mine != own.end() && (high.empty() || mine->first < high);
     const bool ended = at == At::after || (!in_base && !in_own);
     const auto from = at == At::before ? low : key;
     if (ended) {
@@ -130,7 +141,8 @@ struct Cursor::Inside {
     state.work.settle(type.id);
     const auto& own = state.work.keys(index->id);
     const bool in_base = at != At::before && base_below() && compare_keys(base.key(), low) >= 0;
-    auto mine = at == At::after ? (high.empty() ? own.end() : own.lower_bound({high, RowId{}})) : own.lower_bound({key, row});
+    auto mine = at == At::after ? (high.empty() ? own.end() : own.lower_bound({high, RowId{}}))
+                                : own.lower_bound({key, row});
     bool in_own = at != At::before && mine != own.begin();
     if (in_own) in_own = (--mine)->first >= low;
     const auto to = at == At::after ? high : key_successor(key);
@@ -177,11 +189,13 @@ struct Cursor::Inside {
     const bool in_slots = at == At::before || !row.is_new();
     if (in_slots) {
       auto slot = snapshot().scan(type.id, SlotId{at == At::before ? 0 : row.value + 1});
-      while (slot != SlotId::none() && dead(RowId::of(slot))) slot = snapshot().scan(type.id, SlotId{slot.value + 1});
+      while (slot != SlotId::none() && dead(RowId::of(slot)))
+        slot = snapshot().scan(type.id, SlotId{slot.value + 1});
       if (slot != SlotId::none()) return give(RowId::of(slot));
     }
     const auto& fresh = state.work.inserted(type.id);
-    auto next = in_slots ? fresh.begin() : std::upper_bound(fresh.begin(), fresh.end(), row.entry());
+    auto next =
+        in_slots ? fresh.begin() : std::upper_bound(fresh.begin(), fresh.end(), row.entry());
     while (next != fresh.end() && dead(RowId::of_new(*next))) ++next;
     if (next != fresh.end()) return give(RowId::of_new(*next));
     at = At::after;
@@ -193,7 +207,8 @@ struct Cursor::Inside {
     const auto& fresh = state.work.inserted(type.id);
     auto slot_from = SlotId::none();
     if (at == At::after || row.is_new()) {
-      auto end = at == At::after ? fresh.end() : std::lower_bound(fresh.begin(), fresh.end(), row.entry());
+      auto end =
+          at == At::after ? fresh.end() : std::lower_bound(fresh.begin(), fresh.end(), row.entry());
       while (end != fresh.begin()) {
         --end;
         if (!dead(RowId::of_new(*end))) return give(RowId::of_new(*end));
@@ -206,7 +221,8 @@ struct Cursor::Inside {
     }
     auto slot = snapshot().scan_back(type.id, slot_from);
     while (slot != SlotId::none() && dead(RowId::of(slot))) {
-      slot = slot.value == 0 ? SlotId::none() : snapshot().scan_back(type.id, SlotId{slot.value - 1});
+      slot =
+          slot.value == 0 ? SlotId::none() : snapshot().scan_back(type.id, SlotId{slot.value - 1});
     }
     if (slot != SlotId::none()) return give(RowId::of(slot));
     at = At::before;
@@ -252,8 +268,10 @@ struct Cursor::Inside {
 
   bool search_hash(std::span<const Value> values) {
     if (values.size() != index->parts.size()) {
-      throw Error(ErrorCode::conversion, "index " + index->name + " of class " + type.name + " is searched with its whole key of " +
-                                             std::to_string(index->parts.size()) + " parts, not " + std::to_string(values.size()));
+      throw Error(ErrorCode::conversion, "index " + index->name + " of class " + type.name +
+                                             " is searched with its whole key of " +
+                                             std::to_string(index->parts.size()) + " parts, not " +
+                                             std::to_string(values.size()));
     }
     restart(Walk::list);
     make_key(*index, values, low);
@@ -266,7 +284,8 @@ struct Cursor::Inside {
     }
     state.work.settle(type.id);
     const auto& own = state.work.keys(index->id);
-    for (auto mine = own.lower_bound({low, RowId{}}); mine != own.end() && mine->first == low; ++mine) {
+    for (auto mine = own.lower_bound({low, RowId{}}); mine != own.end() && mine->first == low;
+         ++mine) {
       matches.push_back(mine->second);
     }
     std::sort(matches.begin(), matches.end());
@@ -284,12 +303,15 @@ struct Cursor::Inside {
       make_key(*index, values, wanted);
     }
     switch (operation) {
-      case Operation::prefix_match: break;
+      case Operation::prefix_match:
+        break;
       case Operation::equals:
         low = wanted;
         high = key_successor(wanted);
         break;
-      case Operation::greater_or_equals: low = wanted; break;
+      case Operation::greater_or_equals:
+        low = wanted;
+        break;
       case Operation::greater_than:
         low = key_successor(wanted);
         if (low.empty()) return false;  // nothing is above the greatest key
@@ -303,7 +325,8 @@ struct Cursor::Inside {
         downward = true;
         break;
     }
-    // An empty upper bound means none; a search below the least key of all is empty and not unbounded.
+    // An empty upper bound means none; a search below the least key of all is empty and not
+    // unbounded.
     if (operation == Operation::less_than && high.empty()) return false;
     at = downward ? At::after : At::before;
     // Is there a match? Look, and step back.
@@ -317,12 +340,18 @@ struct Cursor::Inside {
 namespace {
 const char* name_of(Operation operation) {
   switch (operation) {
-    case Operation::less_than: return "LessThan";
-    case Operation::less_or_equals: return "LessOrEquals";
-    case Operation::equals: return "Equals";
-    case Operation::greater_or_equals: return "GreaterOrEquals";
-    case Operation::greater_than: return "GreaterThan";
-    case Operation::prefix_match: return "PrefixMatch";
+    case Operation::less_than:
+      return "LessThan";
+    case Operation::less_or_equals:
+      return "LessOrEquals";
+    case Operation::equals:
+      return "Equals";
+    case Operation::greater_or_equals:
+      return "GreaterOrEquals";
+    case Operation::greater_than:
+      return "GreaterThan";
+    case Operation::prefix_match:
+      return "PrefixMatch";
   }
   return "unknown";
 }
@@ -340,7 +369,8 @@ void Cursor::close() {
 }
 
 bool Cursor::is_open() const {
-  return inside_ && inside_->open && inside_->state.active && inside_->generation == inside_->state.generation;
+  return inside_ && inside_->open && inside_->state.active &&
+         inside_->generation == inside_->state.generation;
 }
 
 Cursor::Inside& Cursor::inside() const {
@@ -366,17 +396,22 @@ std::optional<Object> Cursor::find(std::span<const Value> key) {
 bool Cursor::search(Operation operation, std::span<const Value> key) {
   auto& in = inside();
   if (!in.index || in.index->kind == IndexKind::list) {
-    throw Error(ErrorCode::unsupported, "a search needs a tree, hash or autoid index; class " + in.type.name + " is here walked " +
-                                            (in.index ? "by list index " + in.index->name : "without an index"));
+    throw Error(ErrorCode::unsupported,
+                "a search needs a tree, hash or autoid index; class " + in.type.name +
+                    " is here walked " +
+                    (in.index ? "by list index " + in.index->name : "without an index"));
   }
   if (key.size() > in.index->parts.size() || key.empty()) {
-    throw Error(ErrorCode::conversion, "index " + in.index->name + " of class " + in.type.name + " has " +
-                                           std::to_string(in.index->parts.size()) + " key parts, not " + std::to_string(key.size()));
+    throw Error(ErrorCode::conversion, "index " + in.index->name + " of class " + in.type.name +
+                                           " has " + std::to_string(in.index->parts.size()) +
+                                           " key parts, not " + std::to_string(key.size()));
   }
   if (in.tree_index()) return in.search_tree(operation, key);
   if (operation != Operation::equals) {
-    throw Error(ErrorCode::unsupported, std::string(name_of(operation)) + " needs a tree index; " + in.index->name + " of class " +
-                                            in.type.name + " is a " + std::string(exdb::name_of(in.index->kind)) + " index, which knows Equals only");
+    throw Error(ErrorCode::unsupported, std::string(name_of(operation)) + " needs a tree index; " +
+                                            in.index->name + " of class " + in.type.name +
+                                            " is a " + std::string(exdb::name_of(in.index->kind)) +
+                                            " index, which knows Equals only");
   }
   return in.search_hash(key);
 }
@@ -415,7 +450,8 @@ std::optional<Object> Cursor::current() const {
 Cursor Connection::cursor(const ClassDef& type, const IndexDef* index) {
   state_->require_active();
   if (index && index->class_id != type.id) {
-    throw Error(ErrorCode::invalid_handle, "index " + index->name + " is of class " + index->class_name + ", not of " + type.name);
+    throw Error(ErrorCode::invalid_handle, "index " + index->name + " is of class " +
+                                               index->class_name + ", not of " + type.name);
   }
   auto inside = std::make_unique<Cursor::Inside>(*state_, type, index);
   if (inside->tree_index()) {

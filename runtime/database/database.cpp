@@ -11,28 +11,39 @@ namespace {
 /// Connections hold one pin each; views of ended transactions hold theirs until they go.
 std::uint32_t readers_for(std::uint32_t max_connections) { return max_connections * 4 + 256; }
 
-Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary, const DatabaseOptions& options) {
-  const auto wrong = [](std::string text) { return Status(ErrorCode::cluster_invalid_parameter, std::move(text)); };
+Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary,
+                     const DatabaseOptions& options) {
+  const auto wrong = [](std::string text) {
+    return Status(ErrorCode::cluster_invalid_parameter, std::move(text));
+  };
   if (name.empty()) return wrong("dbname is empty");
-  if (!dictionary) return wrong("no dictionary: load_dictionary() / Dictionary::parse() makes one from the schema");
+  if (!dictionary)
+    return wrong(
+        "no dictionary: load_dictionary() / Dictionary::parse() makes one from the schema");
   if (options.max_connections < 1 || options.max_connections > 100'000) {
-    return wrong("db_max_connections " + std::to_string(options.max_connections) + " is not within 1..100000");
+    return wrong("db_max_connections " + std::to_string(options.max_connections) +
+                 " is not within 1..100000");
   }
   if (options.segment_bytes < (std::size_t{1} << 16)) {
-    return wrong("db_segment_size " + std::to_string(options.segment_bytes) + " is less than 65536 bytes");
+    return wrong("db_segment_size " + std::to_string(options.segment_bytes) +
+                 " is less than 65536 bytes");
   }
   return {};
 }
 
 }  // namespace
 
-std::unique_ptr<Database> Database::open(const std::string& name, std::shared_ptr<const Dictionary> dictionary,
-                                         const DatabaseOptions& options, std::optional<ClusterParams> cluster) {
+std::unique_ptr<Database> Database::open(const std::string& name,
+                                         std::shared_ptr<const Dictionary> dictionary,
+                                         const DatabaseOptions& options,
+                                         std::optional<ClusterParams> cluster) {
   if (cluster && !cluster->transport) {
-    throw Error(ErrorCode::cluster_invalid_parameter, "ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
+    throw Error(ErrorCode::cluster_invalid_parameter,
+                "ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
   }
   auto failure = check_options(name, dictionary, options);
-  // Without a dictionary there is nothing to tell the others of; an empty one carries the failure to them.
+  // Without a dictionary there is nothing to tell the others of; an empty one carries the failure
+  // to them.
   if (!dictionary && cluster) dictionary = std::move(Dictionary::parse("")).value();
   if (!cluster) failure.or_throw();
 
@@ -69,7 +80,8 @@ std::unique_ptr<Connection> Database::connect() {
   if (core_->connections.fetch_add(1) >= core_->options.max_connections) {
     core_->connections.fetch_sub(1);
     throw Error(ErrorCode::no_memory, "database '" + core_->name + "' has db_max_connections (" +
-                                          std::to_string(core_->options.max_connections) + ") connections open: close one, or open with more");
+                                          std::to_string(core_->options.max_connections) +
+                                          ") connections open: close one, or open with more");
   }
   return std::unique_ptr<Connection>(new Connection(core_));
 }
@@ -110,7 +122,9 @@ TransactionOutcome Database::outcome(TxnId id) const {
   return *code == ErrorCode::ok ? TransactionOutcome::committed : TransactionOutcome::aborted;
 }
 
-void Database::set_window(const ClusterWindow& window) { core_->require_cluster("window").set_window(window); }
+void Database::set_window(const ClusterWindow& window) {
+  core_->require_cluster("window").set_window(window);
+}
 ClusterWindow Database::window() const { return core_->require_cluster("window").window(); }
 bool Database::progress() { return core_->node && core_->open.load() && core_->node->progress(); }
 
@@ -119,26 +133,44 @@ Statistics Database::statistics() const {
   const auto& applied = core_->replica->counters();
   const auto storage = core_->replica->storage_statistics();
   Statistics all{
-      {"commits", counters.committed}, {"aborts", counters.aborted}, {"conflicts", counters.conflicts},
-      {"rollbacks", counters.rolled_back}, {"read_only_commits", counters.read_only},
-      {"transactions_applied", applied.committed}, {"transactions_refused", applied.aborted},
-      {"rows_written", applied.rows_written}, {"fragments_received", applied.fragments},
-      {"csn", core_->replica->published().value}, {"connections", core_->connections},
-      {"memory_reserved_bytes", storage.bytes_reserved}, {"memory_used_bytes", storage.bytes_used},
-      {"garbage", storage.garbage}, {"rows", storage.rows},
+      {"commits", counters.committed},
+      {"aborts", counters.aborted},
+      {"conflicts", counters.conflicts},
+      {"rollbacks", counters.rolled_back},
+      {"read_only_commits", counters.read_only},
+      {"transactions_applied", applied.committed},
+      {"transactions_refused", applied.aborted},
+      {"rows_written", applied.rows_written},
+      {"fragments_received", applied.fragments},
+      {"csn", core_->replica->published().value},
+      {"connections", core_->connections},
+      {"memory_reserved_bytes", storage.bytes_reserved},
+      {"memory_used_bytes", storage.bytes_used},
+      {"garbage", storage.garbage},
+      {"rows", storage.rows},
   };
   if (!core_->node) return all;
   const auto node = core_->node->statistics();
   const auto transport = core_->node->transport_statistics();
   all.merge(Statistics{
-      {"rounds", node.rounds}, {"rounds_empty", node.rounds_empty}, {"items_sent", node.items_sent},
-      {"items_received", node.items_received}, {"exchange_ns_total", node.exchange_ns_total},
-      {"exchange_ns_median", node.exchange_ns_median}, {"exchange_ns_p99", node.exchange_ns_p99},
-      {"apply_ns_total", node.apply_ns_total}, {"frames_sent", transport.frames_sent},
-      {"frames_received", transport.frames_received}, {"bytes_sent", transport.bytes_sent},
-      {"bytes_received", transport.bytes_received}, {"frames_long", transport.frames_long},
-      {"collectives", transport.collectives}, {"polls", transport.polls}, {"sleeps", transport.sleeps},
-      {"sync_msg_objects", core_->sync_msg_objects}, {"sync_msg_bytes", core_->sync_msg_bytes},
+      {"rounds", node.rounds},
+      {"rounds_empty", node.rounds_empty},
+      {"items_sent", node.items_sent},
+      {"items_received", node.items_received},
+      {"exchange_ns_total", node.exchange_ns_total},
+      {"exchange_ns_median", node.exchange_ns_median},
+      {"exchange_ns_p99", node.exchange_ns_p99},
+      {"apply_ns_total", node.apply_ns_total},
+      {"frames_sent", transport.frames_sent},
+      {"frames_received", transport.frames_received},
+      {"bytes_sent", transport.bytes_sent},
+      {"bytes_received", transport.bytes_received},
+      {"frames_long", transport.frames_long},
+      {"collectives", transport.collectives},
+      {"polls", transport.polls},
+      {"sleeps", transport.sleeps},
+      {"sync_msg_objects", core_->sync_msg_objects},
+      {"sync_msg_bytes", core_->sync_msg_bytes},
   });
   return all;
 }

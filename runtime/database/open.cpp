@@ -17,20 +17,23 @@ Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, s
 Status check_params(const ClusterParams& params, const Transport& transport) {
   if (!params.local_failure.ok()) return params.local_failure;
   if (params.node_id && *params.node_id >= transport.size()) {
-    return wrong("nodeId " + std::to_string(*params.node_id) + " is not one of the " + std::to_string(transport.size()) +
-                 " nodes (0.." + std::to_string(transport.size() - 1) + ")");
+    return wrong("nodeId " + std::to_string(*params.node_id) + " is not one of the " +
+                 std::to_string(transport.size()) + " nodes (0.." +
+                 std::to_string(transport.size() - 1) + ")");
   }
   if (!params.nodes.empty() && params.nodes.size() != transport.size()) {
-    return wrong("nodes lists " + std::to_string(params.nodes.size()) + " nodes, but the communicator has " +
-                 std::to_string(transport.size()) + " ranks");
+    return wrong("nodes lists " + std::to_string(params.nodes.size()) +
+                 " nodes, but the communicator has " + std::to_string(transport.size()) + " ranks");
   }
   if (params.conn_pool_factor < 1 || params.conn_pool_factor > 1000) {
-    return wrong("conn_pool_factor " + std::to_string(params.conn_pool_factor) + " is not within 1..1000 percent");
+    return wrong("conn_pool_factor " + std::to_string(params.conn_pool_factor) +
+                 " is not within 1..1000 percent");
   }
   if (params.sync_msg_objects == 0) return wrong("sync_msg_objects must be at least 1");
   if (params.mode_mask & ~(cluster_mode_debug_output | cluster_mode_early_data_send)) {
     return wrong("mode_mask " + std::to_string(params.mode_mask) +
-                 " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
+                 " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and "
+                 "MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
   }
   return {};
 }
@@ -40,14 +43,16 @@ Status check_node_ids(const std::vector<Hello>& hellos) {
   for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
     const auto [first, fresh] = seen.try_emplace(hellos[rank].node_id, rank);
     if (!fresh) {
-      return {ErrorCode::cluster_duplicate_node, "nodeId " + std::to_string(hellos[rank].node_id) + " is given by ranks " +
-                                                     std::to_string(first->second) + " and " + std::to_string(rank) +
-                                                     "; with MPI the nodeId must be the rank in the communicator (or None)"};
+      return {ErrorCode::cluster_duplicate_node,
+              "nodeId " + std::to_string(hellos[rank].node_id) + " is given by ranks " +
+                  std::to_string(first->second) + " and " + std::to_string(rank) +
+                  "; with MPI the nodeId must be the rank in the communicator (or None)"};
     }
   }
   for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
     if (hellos[rank].node_id != rank) {
-      return wrong("rank " + std::to_string(rank) + " gives nodeId " + std::to_string(hellos[rank].node_id) +
+      return wrong("rank " + std::to_string(rank) + " gives nodeId " +
+                   std::to_string(hellos[rank].node_id) +
                    "; with MPI the nodeId must be the rank in the communicator (or None)");
     }
   }
@@ -76,8 +81,9 @@ Result<Hello> Hello::decode(Bytes bytes) {
   Hello hello;
   hello.version = in.get<std::uint32_t>();
   if (in.ok() && hello.version != version_now) {
-    return {ErrorCode::cluster_incompatible, "it speaks protocol " + std::to_string(hello.version) + ", this node " +
-                                                 std::to_string(version_now) + ": all nodes need the same version of exdb"};
+    return {ErrorCode::cluster_incompatible, "it speaks protocol " + std::to_string(hello.version) +
+                                                 ", this node " + std::to_string(version_now) +
+                                                 ": all nodes need the same version of exdb"};
   }
   hello.failure = static_cast<ErrorCode>(in.get<std::int32_t>());
   hello.failure_text = in.get_text();
@@ -95,18 +101,21 @@ Result<Hello> Hello::decode(Bytes bytes) {
 Status judge(const std::vector<Hello>& hellos) {
   for (std::size_t node = 0; node < hellos.size(); ++node) {
     if (hellos[node].failure == ErrorCode::ok) continue;
-    return {hellos[node].failure, "node " + std::to_string(node) + ": " + hellos[node].failure_text};
+    return {hellos[node].failure,
+            "node " + std::to_string(node) + ": " + hellos[node].failure_text};
   }
   if (auto status = check_node_ids(hellos); !status) return status;
   for (std::size_t node = 1; node < hellos.size(); ++node) {
     if (hellos[node].dictionary != hellos[0].dictionary) {
       return {ErrorCode::cluster_incompatible,
-              "nodes 0 and " + std::to_string(node) + " have different dictionaries ('" + hellos[0].dictionary_name + "' and '" +
-                  hellos[node].dictionary_name + "'): every node must load the same schema"};
+              "nodes 0 and " + std::to_string(node) + " have different dictionaries ('" +
+                  hellos[0].dictionary_name + "' and '" + hellos[node].dictionary_name +
+                  "'): every node must load the same schema"};
     }
     if (hellos[node].qranks != hellos[0].qranks) {
       return {ErrorCode::cluster_incompatible,
-              "nodes 0 and " + std::to_string(node) + " give different qranks in nodes: they must be the same everywhere"};
+              "nodes 0 and " + std::to_string(node) +
+                  " give different qranks in nodes: they must be the same everywhere"};
     }
   }
   return {};
@@ -139,7 +148,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
     if (hello) {
       hellos.push_back(std::move(*hello));
     } else {
-      verdict = {hello.status().code(), "node " + std::to_string(node) + ": " + hello.status().text()};
+      verdict = {hello.status().code(),
+                 "node " + std::to_string(node) + ": " + hello.status().text()};
     }
   }
   if (verdict.ok()) verdict = judge(hellos);
@@ -158,7 +168,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   options.nodes = std::move(params.nodes);
   options.cluster_id = cluster_id;
   options.window = params.window;
-  options.in_exchange_max = std::max<std::uint32_t>(1, core.options.max_connections * params.conn_pool_factor / 100);
+  options.in_exchange_max =
+      std::max<std::uint32_t>(1, core.options.max_connections * params.conn_pool_factor / 100);
   options.mode_mask = params.mode_mask;
   options.progress = params.progress;
   options.timeout = params.timeout;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Opening a node: what every node tells the others before the first frame, and the judgement that all of them reach alike.
+// Opening a node: what every node tells the others before the first frame, and the judgement that
+// all of them reach alike.
 #pragma once
 #include <memory>
 
@@ -9,8 +10,8 @@
 
 namespace exdb {
 
-/// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found: the gather is what lets
-/// all nodes fail together where one alone would leave the others waiting.
+/// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found:
+/// the gather is what lets all nodes fail together where one alone would leave the others waiting.
 struct Hello {
   static constexpr std::uint32_t version_now = 1;
   std::uint32_t version = version_now;
@@ -26,7 +27,8 @@ struct Hello {
   static Result<Hello> decode(Bytes bytes);
 };
 
-/// ok, or the first thing that is wrong: the same Status for the same hellos, so the same on every node.
+/// ok, or the first thing that is wrong: the same Status for the same hellos, so the same on every
+/// node.
 Status judge(const std::vector<Hello>& hellos);
 
 /// Fills core.node. COLLECTIVE. Throws Error, the same on every node; the transport is closed then.

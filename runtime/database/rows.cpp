@@ -73,7 +73,9 @@ std::optional<RowId> TransactionState::find(const IndexDef& index, Bytes key) {
     work.settle(type.id);
     const auto& own = work.keys(index.id);
     const auto mine = own.lower_bound({KeyBytes(key), RowId{}});
-    if (mine != own.end() && compare_keys(mine->first, key) == 0 && (!found || mine->second < *found)) found = mine->second;
+    if (mine != own.end() && compare_keys(mine->first, key) == 0 &&
+        (!found || mine->second < *found))
+      found = mine->second;
   }
   if (found) saw(type, *found);
   return found;
@@ -91,7 +93,8 @@ const ClassDef& class_of(const TransactionState* state, ClassId cls) {
 const ClassDef& Object::type() const { return class_of(state_, class_); }
 
 bool Object::valid() const {
-  return state_ && state_->active && state_->generation == generation_ && state_->row(type(), RowId{row_}).has_value();
+  return state_ && state_->active && state_->generation == generation_ &&
+         state_->row(type(), RowId{row_}).has_value();
 }
 
 RowView Object::row() const {
@@ -142,8 +145,12 @@ void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std:
 void Object::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
   writable().store_scalar(place, value, size);
 }
-void Object::store_bytes(const FieldPlace& place, Bytes value) { writable().store_bytes(place, value); }
-void Object::store_elements(const FieldPlace& place, Bytes elements) { writable().store_elements(place, elements); }
+void Object::store_bytes(const FieldPlace& place, Bytes value) {
+  writable().store_bytes(place, value);
+}
+void Object::store_elements(const FieldPlace& place, Bytes elements) {
+  writable().store_elements(place, elements);
+}
 
 void Object::remove() {
   const auto& of = type();
@@ -153,7 +160,8 @@ void Object::remove() {
 }
 
 bool Object::operator==(const Object& other) const {
-  return state_ == other.state_ && generation_ == other.generation_ && class_ == other.class_ && row_ == other.row_;
+  return state_ == other.state_ && generation_ == other.generation_ && class_ == other.class_ &&
+         row_ == other.row_;
 }
 
 }  // namespace exdb

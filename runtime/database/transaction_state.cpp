@@ -7,7 +7,8 @@
 namespace exdb {
 namespace {
 
-/// With cluster_mode_early_data_send a transaction sends what it has written whenever it is this much.
+/// With cluster_mode_early_data_send a transaction sends what it has written whenever it is this
+/// much.
 constexpr std::size_t fragment_bytes = 256 * 1024;
 constexpr std::uint32_t writes_between_checks = 32;
 /// A transaction's bytes in one batch. Every node has to hold them, and the round waits for them.
@@ -23,22 +24,26 @@ void TransactionState::require_connection() const {
 void TransactionState::require_active() const {
   require_connection();
   if (!active) {
-    throw Error(ErrorCode::transaction_not_active,
-                "no transaction is open on this connection: call startTransaction() / start() first");
+    throw Error(
+        ErrorCode::transaction_not_active,
+        "no transaction is open on this connection: call startTransaction() / start() first");
   }
 }
 
 void TransactionState::require_writable() {
   require_active();
   if (options.type == TransactionType::read_only) {
-    throw Error(ErrorCode::access, "this transaction is read-only: start it as READ_WRITE to change anything");
+    throw Error(ErrorCode::access,
+                "this transaction is read-only: start it as READ_WRITE to change anything");
   }
   if (options.type == TransactionType::update) options.type = TransactionType::read_write;
 }
 
 void TransactionState::require_generation(std::uint64_t of_handle, const char* what) const {
   if (of_handle == generation && active) return;
-  throw Error(ErrorCode::invalid_handle, std::string(what) + " of a transaction that has ended: find it again in the open one");
+  throw Error(
+      ErrorCode::invalid_handle,
+      std::string(what) + " of a transaction that has ended: find it again in the open one");
 }
 
 void TransactionState::new_snapshot() {
@@ -50,17 +55,21 @@ void TransactionState::begin(const TransactionOptions& wanted) {
   require_connection();
   if (active) {
     throw Error(ErrorCode::transaction_active,
-                "a transaction is already open on this connection: commit() or rollback() it first, or use another connection");
+                "a transaction is already open on this connection: commit() or rollback() it "
+                "first, or use another connection");
   }
   if (core->node) {
     if (wanted.fresh) core->node->wait_fresh().or_throw();
     if (wanted.at_least) core->node->wait_published(*wanted.at_least).or_throw();
   } else if (wanted.at_least && *wanted.at_least > core->replica->published()) {
-    throw Error(ErrorCode::timeout, "at_least=" + std::to_string(wanted.at_least->value) + " will never come: this database has no " +
-                                        "cluster and is at " + std::to_string(core->replica->published().value));
+    throw Error(ErrorCode::timeout, "at_least=" + std::to_string(wanted.at_least->value) +
+                                        " will never come: this database has no " +
+                                        "cluster and is at " +
+                                        std::to_string(core->replica->published().value));
   }
   options = wanted;
-  isolation = wanted.isolation == Isolation::standard ? Isolation::repeatable_read : wanted.isolation;
+  isolation =
+      wanted.isolation == Isolation::standard ? Isolation::repeatable_read : wanted.isolation;
   const bool exclusive = wanted.type == TransactionType::exclusive;
   if (exclusive) core->exclusive_turn.acquire();
   try {
@@ -114,7 +123,9 @@ TransactionRecord TransactionState::make_record(bool local) {
   record.exclusive = options.type == TransactionType::exclusive;
   record.ops = work.ops(local, core->node != nullptr);
   if (!record.serializable) return record;
-  const auto here = [&](ClassId cls) { return core->replica->is_local(core->dictionary->class_of(cls)) == local; };
+  const auto here = [&](ClassId cls) {
+    return core->replica->is_local(core->dictionary->class_of(cls)) == local;
+  };
   for (const auto& range : work.ranges) {
     if (here(core->dictionary->index_of(range.index).class_id)) record.ranges.push_back(range);
   }
@@ -143,8 +154,9 @@ std::optional<CommitResult> TransactionState::check_unique() {
         if (!twice && (owner == SlotId::none() || shadowed(type.id, owner))) continue;
         CommitResult result;
         result.code = ErrorCode::duplicate;
-        result.text = "duplicate key: " + describe_index_key(index, key) +
-                      (twice ? " is carried by two rows of this transaction" : " is taken by another row");
+        result.text =
+            "duplicate key: " + describe_index_key(index, key) +
+            (twice ? " is carried by two rows of this transaction" : " is taken by another row");
         return result;
       }
     }
@@ -179,7 +191,23 @@ CommitResult TransactionState::wait_for(PendingItem& item, TxnId id) {
 }
 
 /// Puts the transaction into the exchange; a result when it ended without leaving this node.
-std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem>& item, TxnId& id) {
+std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem>& item,
+                                                     TxnId& id) {
+  std::optional<CommitResult> ended;
+  try {
+    ended = try_submit(item, id);
+  } catch (const Error& error) {  // a key beyond the limit: nothing has left
+    ended = finish({error.code(), {}, {}, error.what()});
+  }
+  if (ended && !ended->committed() && fragments_sent) {
+    // Best effort: if the node has failed, its fragments are forgotten with it.
+    (void)core->node->submit(RoundItem::Kind::discard, sequence, {}, options.priority);
+  }
+  return ended;
+}
+
+std::optional<CommitResult> TransactionState::try_submit(std::shared_ptr<PendingItem>& item,
+                                                         TxnId& id) {
   if (auto duplicate = check_unique()) return finish(std::move(*duplicate));
   auto record = make_record(false);
   auto local_record = core->node ? make_record(true) : TransactionRecord();
@@ -192,17 +220,23 @@ std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem
     const std::lock_guard lock(core->commit_lock);
     return finish(result_of(core->replica->commit_alone(record), {}));
   }
-  if (record.ops.empty() && !fragments_sent) return finish(result_of(core->replica->commit_local(local_record), {}));
+  if (record.ops.empty() && !fragments_sent)
+    return finish(result_of(core->replica->commit_local(local_record), {}));
   if (const auto* lost = core->replica->hopeless(record)) {
     const auto& type = core->dictionary->class_of(lost->cls);
     const auto row = snapshot_of(type).row(type.id, SlotId{lost->row});
-    return finish({ErrorCode::conflict, {}, {}, "conflict: " + describe_row(*core->dictionary, type.id, SlotId{lost->row}, row) +
-                                                    " was changed by a transaction that committed first; run the transaction again"});
+    return finish(
+        {ErrorCode::conflict,
+         {},
+         {},
+         "conflict: " + describe_row(*core->dictionary, type.id, SlotId{lost->row}, row) +
+             " was changed by a transaction that committed first; run the transaction again"});
   }
   if (sequence == 0) sequence = core->next_sequence.fetch_add(1);
   id = {core->self, sequence};
   if (!local_record.ops.empty()) {
-    if (auto outcome = core->replica->prepare_local(sequence, std::move(local_record)); outcome.code != ErrorCode::ok) {
+    if (auto outcome = core->replica->prepare_local(sequence, std::move(local_record));
+        outcome.code != ErrorCode::ok) {
       return finish(result_of(std::move(outcome), {}));
     }
   }
@@ -212,10 +246,15 @@ std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem
   record.encode(bytes);
   if (bytes.size() > transaction_bytes_max) {
     core->replica->drop_local(sequence);
-    return finish({ErrorCode::too_large, {}, {}, "the transaction has " + std::to_string(bytes.size()) + " bytes, more than the " +
-                                                     std::to_string(transaction_bytes_max) + " that one may have: split it"});
+    return finish({ErrorCode::too_large,
+                   {},
+                   {},
+                   "the transaction has " + std::to_string(bytes.size()) +
+                       " bytes, more than the " + std::to_string(transaction_bytes_max) +
+                       " that one may have: split it"});
   }
-  auto sent = core->node->submit(RoundItem::Kind::transaction, sequence, std::move(bytes), options.priority);
+  auto sent = core->node->submit(RoundItem::Kind::transaction, sequence, std::move(bytes),
+                                 options.priority);
   if (!sent) {
     core->replica->drop_local(sequence);
     return finish({sent.status().code(), {}, {}, sent.status().text()});
@@ -227,7 +266,8 @@ std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem
 CommitResult TransactionState::commit() {
   require_active();
   if (later) {
-    throw Error(ErrorCode::transaction_active, "a commit_later() of this connection is on its way: wait() for its result first");
+    throw Error(ErrorCode::transaction_active,
+                "a commit_later() of this connection is on its way: wait() for its result first");
   }
   std::shared_ptr<PendingItem> item;
   TxnId id;
@@ -236,19 +276,15 @@ CommitResult TransactionState::commit() {
     ~AtEnd() { state.end(); }
   };
   const AtEnd at_end{*this};
-  if (auto result = submit(item, id)) {
-    if (fragments_sent && !result->committed() && result->id.sequence == 0) {
-      (void)core->node->submit(RoundItem::Kind::discard, sequence, {}, options.priority);
-    }
-    return std::move(*result);
-  }
+  if (auto result = submit(item, id)) return std::move(*result);
   return wait_for(*item, id);
 }
 
 void TransactionState::commit_later() {
   require_active();
   if (later) {
-    throw Error(ErrorCode::transaction_active, "a commit_later() of this connection is on its way: wait() for its result first");
+    throw Error(ErrorCode::transaction_active,
+                "a commit_later() of this connection is on its way: wait() for its result first");
   }
   Later pending;
   try {
@@ -266,7 +302,9 @@ void TransactionState::commit_later() {
 
 CommitResult TransactionState::take_later() {
   require_connection();
-  if (!later) throw Error(ErrorCode::transaction_not_active, "no commit_later() of this connection is on its way");
+  if (!later)
+    throw Error(ErrorCode::transaction_not_active,
+                "no commit_later() of this connection is on its way");
   auto pending = std::move(*later);
   later.reset();
   auto result = pending.item ? wait_for(*pending.item, pending.id) : std::move(pending.result);
@@ -280,7 +318,8 @@ void TransactionState::send_ahead_if_large() {
   writes_since_fragment = 0;
   std::size_t bytes = 0;
   for (const auto& entry : work.entries()) {
-    if (!entry.sent && entry.live() && !work.type_of(entry).local) bytes += entry.builder.view().bytes().size();
+    if (!entry.sent && entry.live() && !work.type_of(entry).local)
+      bytes += entry.builder.view().bytes().size();
   }
   if (bytes >= fragment_bytes) send_fragment();
 }
@@ -292,7 +331,8 @@ void TransactionState::send_fragment() {
   std::vector<std::byte> bytes;
   ByteWriter(bytes).put_varint(first_snapshot.value);
   TransactionRecord::encode_ops(ops, first_snapshot, bytes);
-  const auto sent = core->node->submit(RoundItem::Kind::fragment, sequence, std::move(bytes), options.priority);
+  const auto sent =
+      core->node->submit(RoundItem::Kind::fragment, sequence, std::move(bytes), options.priority);
   // Not sent ahead is only slower: the commit then takes it along, or says why it cannot.
   if (!sent.ok()) return;
   fragments_sent = true;

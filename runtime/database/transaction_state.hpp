@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The inside of a Connection: the open transaction, its snapshot and its workspace. Objects and cursors point at it and
-// carry the generation of their transaction, so that one of an ended transaction is recognised.
+// The inside of a Connection: the open transaction, its snapshot and its workspace. Objects and
+// cursors point at it and carry the generation of their transaction, so that one of an ended
+// transaction is recognised.
 #pragma once
 #include <memory>
 #include <optional>
@@ -17,16 +18,17 @@ struct TransactionState {
       : core(std::move(core_in)), work(*core->dictionary) {}
 
   std::shared_ptr<DatabaseCore> core;
-  bool open = true;                ///< the connection
-  bool active = false;             ///< a transaction is open
-  std::uint64_t generation = 0;    ///< of transactions; odd while one is open
+  bool open = true;              ///< the connection
+  bool active = false;           ///< a transaction is open
+  std::uint64_t generation = 0;  ///< of transactions; odd while one is open
   TransactionOptions options;
   Isolation isolation = Isolation::repeatable_read;
   std::shared_ptr<Snapshots> snapshots;
-  Csn first_snapshot, first_local_snapshot;  ///< of the transaction; snapshots may be newer under read_committed
-  std::optional<Csn> registered;   ///< with the replica, as serializable
+  Csn first_snapshot,
+      first_local_snapshot;  ///< of the transaction; snapshots may be newer under read_committed
+  std::optional<Csn> registered;  ///< with the replica, as serializable
   Workspace work;
-  std::uint64_t sequence = 0;      ///< given when the first fragment or the commit leaves
+  std::uint64_t sequence = 0;  ///< given when the first fragment or the commit leaves
   bool fragments_sent = false;
   std::uint32_t writes_since_fragment = 0;
   ConnectionStatistics statistics;
@@ -58,12 +60,16 @@ struct TransactionState {
 
   // --- rows ---
   [[nodiscard]] bool serializable() const { return isolation == Isolation::serializable; }
-  [[nodiscard]] bool records_reads() const { return serializable() && options.type != TransactionType::read_only; }
+  [[nodiscard]] bool records_reads() const {
+    return serializable() && options.type != TransactionType::read_only;
+  }
   [[nodiscard]] const Snapshot& snapshot_of(const ClassDef& type) const {
     return core->replica->is_local(type) ? snapshots->local : snapshots->replicated;
   }
   /// Does the workspace hide or replace this row of the snapshot?
-  [[nodiscard]] bool shadowed(ClassId cls, SlotId slot) { return work.find(cls, RowId::of(slot)) != nullptr; }
+  [[nodiscard]] bool shadowed(ClassId cls, SlotId slot) {
+    return work.find(cls, RowId::of(slot)) != nullptr;
+  }
   /// Row bytes as the transaction sees them; none when it sees no such row.
   [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowId row);
   WorkEntry& writable(const ClassDef& type, RowId row);
@@ -79,6 +85,7 @@ struct TransactionState {
   TransactionRecord make_record(bool local);
   CommitResult finish(CommitResult result);
   std::optional<CommitResult> submit(std::shared_ptr<PendingItem>& item, TxnId& id);
+  std::optional<CommitResult> try_submit(std::shared_ptr<PendingItem>& item, TxnId& id);
   CommitResult result_of(ItemOutcome outcome, TxnId id) const;
   CommitResult wait_for(PendingItem& item, TxnId id);
   void send_fragment();

@@ -7,10 +7,15 @@
 namespace exdb {
 
 Replica::Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self)
-    : dictionary_(std::move(dictionary)), clustered_(clustered), self_(self), log_(*dictionary_), local_log_(*dictionary_) {}
+    : dictionary_(std::move(dictionary)),
+      clustered_(clustered),
+      self_(self),
+      log_(*dictionary_),
+      local_log_(*dictionary_) {}
 
-Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionary> dictionary, const StorageOptions& options,
-                                                 bool clustered, NodeId self) {
+Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionary> dictionary,
+                                                 const StorageOptions& options, bool clustered,
+                                                 NodeId self) {
   std::unique_ptr<Replica> replica(new Replica(dictionary, clustered, self));
   auto in_replicated = options;
   in_replicated.holds = [clustered](const ClassDef& type) { return !clustered || !type.local; };
@@ -44,7 +49,8 @@ Result<std::shared_ptr<Snapshots>> Replica::pin() {
     auto local = local_->pin();
     if (!local) return local.status();
     snapshots->local = std::move(*local);
-    if (before % 2 == 0 && joint_publications_.load(std::memory_order_acquire) == before) return snapshots;
+    if (before % 2 == 0 && joint_publications_.load(std::memory_order_acquire) == before)
+      return snapshots;
   }
 }
 
@@ -162,7 +168,8 @@ bool Replica::apply_prepared_local(std::uint64_t sequence) {
 
 Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
   auto& record = arrived.record;
-  if (auto status = TransactionRecord::decode(*dictionary_, item.bytes, record); !status) return status;
+  if (auto status = TransactionRecord::decode(*dictionary_, item.bytes, record); !status)
+    return status;
   const auto found = fragments_.find({item.origin, item.sequence});
   if (found != fragments_.end()) {
     arrived.fragments = std::move(found->second);
@@ -171,12 +178,14 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
     for (const auto& fragment : arrived.fragments) {
       ByteReader in(fragment);
       const Csn snapshot{in.get_varint()};
-      if (auto status = TransactionRecord::decode_ops(*dictionary_, snapshot, in, ops); !status) return status;
+      if (auto status = TransactionRecord::decode_ops(*dictionary_, snapshot, in, ops); !status)
+        return status;
     }
     ops.insert(ops.end(), record.ops.begin(), record.ops.end());
     record.ops = std::move(ops);
   }
-  if (item.origin == self_ && arrived.fragments.empty()) return {};  // normalised and valid as it left
+  if (item.origin == self_ && arrived.fragments.empty())
+    return {};  // normalised and valid as it left
   record.normalise_ops();
   record.drop_cancelled();
   record.normalise_reads();
@@ -193,7 +202,9 @@ Status Replica::unpack(std::span<const RoundItem> items) {
         fragments_[{item.origin, item.sequence}].emplace_back(item.bytes.begin(), item.bytes.end());
         counters_.fragments.fetch_add(1, std::memory_order_relaxed);
         break;
-      case RoundItem::Kind::discard: fragments_.erase({item.origin, item.sequence}); break;
+      case RoundItem::Kind::discard:
+        fragments_.erase({item.origin, item.sequence});
+        break;
       case RoundItem::Kind::transaction:
         arrived_.emplace_back().item = i;
         if (auto status = assemble(item, arrived_.back()); !status) return status;
@@ -203,8 +214,8 @@ Status Replica::unpack(std::span<const RoundItem> items) {
   return {};
 }
 
-/// Memory is asked for some transactions ahead of their turn: a round of small updates would otherwise wait for each slot
-/// and each row (136 ns an update instead of 602, storage/README.md).
+/// Memory is asked for some transactions ahead of their turn: a round of small updates would
+/// otherwise wait for each slot and each row (136 ns an update instead of 602, storage/README.md).
 void Replica::fetch(std::size_t first) {
   const auto last = std::min(first + fetch_ahead, arrived_.size());
   const auto each = [&](auto&& what) {
@@ -231,7 +242,8 @@ ItemOutcome Replica::settle(const TransactionRecord& record, bool mine) {
   return {ErrorCode::ok, applied_, {}};
 }
 
-/// Its part of a transaction of this node that also wrote local classes; true when there was one and it is installed.
+/// Its part of a transaction of this node that also wrote local classes; true when there was one
+/// and it is installed.
 bool Replica::settle_local(std::uint64_t sequence, ErrorCode code) {
   if (!local_) return false;
   if (code == ErrorCode::ok) return apply_prepared_local(sequence);
@@ -248,8 +260,8 @@ void Replica::publish(bool local_too) {
   local_turn_.release();
 }
 
-Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon, const std::vector<bool>& mine,
-                            std::vector<ItemOutcome>& outcomes) {
+Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon,
+                            const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) {
   outcomes.assign(items.size(), {});
   if (auto status = unpack(items); !status) return status;
   try {
@@ -266,7 +278,8 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
   } catch (const Error& error) {
     return {error.code(), std::string("this replica cannot go on: ") + error.what()};
   } catch (const std::bad_alloc&) {
-    return {ErrorCode::no_memory, "this replica cannot go on: out of memory while a round was applied"};
+    return {ErrorCode::no_memory,
+            "this replica cannot go on: out of memory while a round was applied"};
   }
   horizon_ = std::max(horizon_, horizon);
   log_.prune(horizon_);

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// A Replica turns agreed transactions into state: it certifies and installs what a round brings, in order, and what local
-// commits bring when there is no cluster. Classes declared `local` live in a storage of their own, with csns of their own,
-// since what is not replicated must not count in the agreed order.
+// A Replica turns agreed transactions into state: it certifies and installs what a round brings, in
+// order, and what local commits bring when there is no cluster. Classes declared `local` live in a
+// storage of their own, with csns of their own, since what is not replicated must not count in the
+// agreed order.
 //
 // Invariants
-//   R1  Replicated state is a function of the sequence of rounds (without a cluster: of local commits) alone.
-//   R2  csns are dense: the n-th committed transaction has csn n.
-//   R3  A transaction that writes local and replicated classes shows both or neither to a snapshot pinned by pin().
-// Threads: apply_round and commit_alone under the caller's lock (the drive lock of the node, or the database's own);
+//   R1  Replicated state is a function of the sequence of rounds (without a cluster: of local
+//   commits) alone. R2  csns are dense: the n-th committed transaction has csn n. R3  A transaction
+//   that writes local and replicated classes shows both or neither to a snapshot pinned by pin().
+// Threads: apply_round and commit_alone under the caller's lock (the drive lock of the node, or the
+// database's own);
 //   commit_local takes its own; pin and the register of open transactions from any thread.
-// Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops the node: the replica is
+// Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
+// the node: the replica is
 //   behind then, and only reads may go on.
 #pragma once
 #include <atomic>
@@ -41,33 +44,36 @@ struct ReplicaCounters {
 
 class Replica final : public RoundConsumer {
  public:
-  static Result<std::unique_ptr<Replica>> create(std::shared_ptr<const Dictionary> dictionary, const StorageOptions& options,
-                                                 bool clustered, NodeId self);
+  static Result<std::unique_ptr<Replica>> create(std::shared_ptr<const Dictionary> dictionary,
+                                                 const StorageOptions& options, bool clustered,
+                                                 NodeId self);
 
   // --- readers ---
   Result<std::shared_ptr<Snapshots>> pin();
   [[nodiscard]] bool is_local(const ClassDef& type) const { return clustered_ && type.local; }
   [[nodiscard]] const Dictionary& dictionary() const { return *dictionary_; }
 
-  /// A serializable transaction holds the agreed horizon back while it is open: register before pinning, release at its end.
+  /// A serializable transaction holds the agreed horizon back while it is open: register before
+  /// pinning, release at its end.
   Csn register_open();
   void release_open(Csn csn);
 
   // --- commits that leave no message ---
-  /// Certifies, applies, publishes. REQUIRES: no cluster; the caller holds the database's commit lock.
+  /// Certifies, applies, publishes. REQUIRES: no cluster; the caller holds the database's commit
+  /// lock.
   ItemOutcome commit_alone(TransactionRecord& record);
   /// Writes to local classes only. Takes the local lock.
   ItemOutcome commit_local(TransactionRecord& record);
 
-  /// A transaction that writes both kinds: certifies its local part and keeps others from local classes until resolved.
-  /// After ok its end is: apply_round resolves it with its transaction; or drop_local, when that never left the node or the
-  /// node has failed.
+  /// A transaction that writes both kinds: certifies its local part and keeps others from local
+  /// classes until resolved. After ok its end is: apply_round resolves it with its transaction; or
+  /// drop_local, when that never left the node or the node has failed.
   ItemOutcome prepare_local(std::uint64_t sequence, TransactionRecord record);
   void drop_local(std::uint64_t sequence);
 
   // --- RoundConsumer ---
-  Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon, const std::vector<bool>& mine,
-                     std::vector<ItemOutcome>& outcomes) override;
+  Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
+                     const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) override;
   void forget(NodeId node) override;
   [[nodiscard]] std::uint64_t digest() const override;
   [[nodiscard]] Csn oldest_snapshot() const override;
@@ -78,7 +84,8 @@ class Replica final : public RoundConsumer {
 
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
-  /// An op that the newest state here already shows to be in conflict, or null: spares an exchange. Lock-free.
+  /// An op that the newest state here already shows to be in conflict, or null: spares an exchange.
+  /// Lock-free.
   [[nodiscard]] const WriteOp* hopeless(const TransactionRecord& record) const;
 
  private:
@@ -109,8 +116,8 @@ class Replica final : public RoundConsumer {
   // R3: odd while both storages are being published.
   std::atomic<std::uint64_t> joint_publications_{0};
 
-  // One transaction at a time between the certification of its local part and its end: a semaphore, since the thread that
-  // ends it may be another.
+  // One transaction at a time between the certification of its local part and its end: a semaphore,
+  // since the thread that ends it may be another.
   std::binary_semaphore local_turn_{1};
   std::mutex prepared_mutex_;
   struct Prepared {

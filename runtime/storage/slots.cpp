@@ -24,11 +24,28 @@ constexpr std::size_t cell_bytes(std::uint64_t owner, std::uint64_t size) {
 
 }  // namespace
 
+static_assert(std::uint64_t{1} << SlotTableHead::directories_max >
+                  SlotTable::slots_max / (SlotTable::page_bytes_max / 256),
+              "the directories reach slots_max, however few slots a page has");
+static_assert(sizeof(SlotTableHead) == 320, "the same in every process");
+
 SlotTable::SlotTable(Segment& segment, Allocator& allocator, Reclaimer& reclaimer,
-                     SlotTableHead* head, ClassId cls)
+                     SlotTableHead* head, ClassId cls, std::size_t row_bytes)
     : segment_(segment), allocator_(allocator), reclaimer_(reclaimer), head_(head), cls_(cls) {
   EXDB_ASSERT(cls.value < std::uint32_t{1} << 21,
               "a class number fits the owner word of a version");
+  EXDB_ASSERT(row_bytes <= inline_row_bytes_max, "only small rows lie in their slots");
+  EXDB_ASSERT(head->stride == 0, "a table is made once");
+  const auto whole = sizeof(Slot) + sizeof(Version) + row_bytes;
+  head->stride = row_bytes == 0 ? sizeof(Slot) : static_cast<std::uint32_t>((whole + 63) / 64 * 64);
+  // Slots without a cell are so small that a page of 256 KiB would be too many of them.
+  const auto page_slots = std::min<std::size_t>(page_bytes_max / head->stride, 4096);
+  head->page_log2 = static_cast<std::uint32_t>(std::bit_width(page_slots) - 1);
+}
+
+std::optional<std::size_t> SlotTable::inline_room() const {
+  if (head_->stride == sizeof(Slot)) return std::nullopt;
+  return head_->stride - sizeof(Slot) - sizeof(Version);
 }
 
 // --- which slots are free ---
@@ -72,28 +89,34 @@ Offset SlotTable::allocate_zeroed(std::size_t bytes) {
   return offset;
 }
 
+SlotPageEntry& SlotTable::make_entry(SlotId slot) {
+  if (slot.value < head_->first_slots()) return head_->first;
+  const auto number = (slot.value >> head_->page_log2) + 1;
+  const auto log2 = static_cast<unsigned>(std::bit_width(number)) - 1;
+  auto& directory = head_->directories[log2];
+  if (directory.load(relaxed) == 0)
+    directory.store(allocate_zeroed(sizeof(SlotPageEntry) << log2), release);
+  return segment_.at<SlotPageEntry>(directory.load(relaxed))[number - (std::uint64_t{1} << log2)];
+}
+
 Slot& SlotTable::make_slot(SlotId slot) {
   if (slot.value >= slots_max) {
     throw Error(ErrorCode::no_memory, "class " + std::to_string(cls_.value) +
                                           " is full: it holds " + std::to_string(slots_max) +
                                           " rows; spread them over several classes");
   }
-  const auto ensure = [this](std::atomic<Offset>& place, std::size_t bytes) {
-    if (place.load(relaxed) == 0) place.store(allocate_zeroed(bytes), release);
-    return place.load(relaxed);
-  };
-  const auto page = slot.value / page_slots;
-  const auto root = ensure(head_->root, sizeof(std::atomic<Offset>) * directories_max);
-  auto& directory = segment_.at<std::atomic<Offset>>(root)[page / directory_pages];
-  ensure(directory, sizeof(SlotPageEntry) * directory_pages);
-  auto& entry = *entry_of(segment_, head_, slot);
-  return segment_.at<Slot>(ensure(entry.page, sizeof(Slot) * page_slots))[slot.value % page_slots];
+  auto& entry = make_entry(slot);
+  if (entry.page.load(relaxed) == 0) {
+    const auto count = &entry == &head_->first ? head_->first_slots() : head_->page_slots();
+    entry.page.store(allocate_zeroed(count * head_->stride), release);
+  }
+  return *const_cast<Slot*>(locate(segment_, head_, slot));
 }
 
 // --- versions ---
 
-Offset SlotTable::make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn csn,
-                               Offset previous) {
+Offset SlotTable::make_version(SlotId slot, const Slot& place, Bytes row, std::uint64_t flags,
+                               Csn csn, Offset previous) {
   Offset extent = 0;
   if (row.size() > Version::inline_bytes_max) {
     flags |= Version::big;
@@ -101,11 +124,16 @@ Offset SlotTable::make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn 
   }
   const auto owner = Version::owner_of(cls_, slot) | flags;
   Offset offset = 0;
-  try {
-    offset = allocator_.allocate_stable(cell_bytes(owner, row.size()), StablePool::versions);
-  } catch (const Error&) {
-    if (extent != 0) allocator_.free(extent, row.size());
-    throw;
+  if (const auto room = inline_room();
+      room && row.size() <= *room && version(inline_cell(place))->csn.load(relaxed) == 0) {
+    offset = inline_cell(place);
+  } else {
+    try {
+      offset = allocator_.allocate_stable(cell_bytes(owner, row.size()), StablePool::versions);
+    } catch (const Error&) {
+      if (extent != 0) allocator_.free(extent, row.size());
+      throw;
+    }
   }
   auto& made = *version(offset);
   // Release stores: who sees one of them sees the zero that free_version() left in csn, too (I2).
@@ -122,11 +150,12 @@ Offset SlotTable::make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn 
   return offset;
 }
 
-void SlotTable::free_version(Offset offset) {
+void SlotTable::free_version(const Slot& place, Offset offset) {
   auto& dead = *version(offset);
   const auto owner = dead.owner.load(relaxed);
   const auto size = dead.size;
   dead.csn.store(0, release);
+  if (is_inline(place, offset)) return;
   if (owner & Version::big) {
     Offset extent;
     std::memcpy(&extent, dead.bytes(), sizeof extent);
@@ -151,11 +180,11 @@ Offset SlotTable::previous_of_new(const Slot& place, Csn csn, Csn published) con
 void SlotTable::supersede(SlotId slot, Slot& place, Offset made, Csn csn, Csn published) {
   const bool unseen = newest_goes_unseen(place, csn, published);
   const auto old = place.newest.load(relaxed);
-  if (old == 0) entry_of(segment_, head_, slot)->used.fetch_add(1, release);
+  if (old == 0) make_entry(slot).used.fetch_add(1, release);
   place.newest.store(made, release);
   place.csn.store(csn.value, release);
   if (unseen) {
-    free_version(old);
+    free_version(place, old);
   } else if (old != 0) {
     const auto& dead = *version(old);
     reclaimer_.retire({.kind = Garbage::Kind::version,
@@ -171,15 +200,15 @@ void SlotTable::supersede(SlotId slot, Slot& place, Offset made, Csn csn, Csn pu
 void SlotTable::unlink_newest(SlotId slot, Slot& place) {
   const auto old = place.newest.load(relaxed);
   place.newest.store(0, release);
-  entry_of(segment_, head_, slot)->used.fetch_sub(1, release);
-  free_version(old);
+  make_entry(slot).used.fetch_sub(1, release);
+  free_version(place, old);
 }
 
 void SlotTable::install(SlotId slot, Bytes row, Csn csn, Csn published) {
   EXDB_ASSERT(csn > published, "a version is installed before its csn is published");
   auto& place = make_slot(slot);
   EXDB_ASSERT(csn.value >= place.csn.load(relaxed), "csns of a slot never fall");
-  const auto made = make_version(slot, row, 0, csn, previous_of_new(place, csn, published));
+  const auto made = make_version(slot, place, row, 0, csn, previous_of_new(place, csn, published));
   if (!live(slot)) {
     set_live(slot, true);
     head_->rows.fetch_add(1, release);
@@ -198,7 +227,8 @@ void SlotTable::install_removed(SlotId slot, Csn csn, Csn published) {
     place.csn.store(csn.value, release);
     unlink_newest(slot, place);
   } else {
-    supersede(slot, place, make_version(slot, {}, Version::removed, csn, previous), csn, published);
+    const auto made = make_version(slot, place, {}, Version::removed, csn, previous);
+    supersede(slot, place, made, csn, published);
   }
   set_live(slot, false);
   head_->rows.fetch_sub(1, release);
@@ -217,7 +247,7 @@ void SlotTable::collect(const Garbage& garbage) {
     newer = version(newer)->previous.load(relaxed);
   EXDB_ASSERT(newer != 0, "a retired version has a newer one in its chain");
   version(newer)->previous.store(version(dead)->previous.load(relaxed), release);
-  free_version(dead);
+  free_version(place, dead);
   const bool hides_nothing = newer == newest && version(newer)->previous.load(relaxed) == 0 &&
                              (version(newer)->owner.load(relaxed) & Version::removed) != 0;
   if (hides_nothing) unlink_newest(slot, place);
@@ -232,33 +262,43 @@ std::optional<Bytes> SlotTable::newest_row(SlotId slot) const {
   return find(segment_, head_, cls_, slot, Csn::max());
 }
 
+std::uint64_t SlotTable::check_chain(SlotId slot, const Slot& place) const {
+  std::uint64_t versions = 0;
+  bool found_inline = false;
+  auto above = place.csn.load(relaxed);
+  for (auto offset = place.newest.load(relaxed); offset != 0; ++versions) {
+    const auto& here = *version(offset);
+    const auto born = here.csn.load(relaxed);
+    EXDB_ASSERT(born != 0 && born <= above, "I1: a chain is ordered and has no free cell in it");
+    EXDB_ASSERT((here.owner.load(relaxed) & ~(Version::removed | Version::big)) ==
+                    Version::owner_of(cls_, slot),
+                "a chain holds versions of its slot");
+    found_inline = found_inline || is_inline(place, offset);
+    above = born;
+    offset = here.previous.load(relaxed);
+  }
+  EXDB_ASSERT(
+      !inline_room() || found_inline == (version(inline_cell(place))->csn.load(relaxed) != 0),
+      "I8: an inline cell in use is in the chain of its slot");
+  return versions;
+}
+
 std::uint64_t SlotTable::check() const {
   std::uint64_t versions = 0;
   std::uint64_t rows_found = 0;
-  for (std::uint64_t first = 0; first < slots(); first += page_slots) {
+  for (std::uint64_t at = 0; at < slots();) {
+    const auto* entry = entry_of(segment_, head_, {at});
     std::uint64_t used = 0;
-    for (auto at = first; at < std::min(first + page_slots, slots()); ++at) {
+    for (const auto end = std::min(page_around(head_, at).end, slots()); at < end; ++at) {
       const auto* place = locate(segment_, head_, {at});
-      if (place == nullptr) break;
-      auto offset = place->newest.load(relaxed);
-      used += offset != 0;
-      auto above = place->csn.load(relaxed);
+      const auto newest = place == nullptr ? 0 : place->newest.load(relaxed);
       const bool row =
-          offset != 0 && (version(offset)->owner.load(relaxed) & Version::removed) == 0;
+          newest != 0 && (version(newest)->owner.load(relaxed) & Version::removed) == 0;
       EXDB_ASSERT(row == live({at}), "live slots are those whose newest version is a row");
+      used += newest != 0;
       rows_found += row;
-      for (; offset != 0; offset = version(offset)->previous.load(relaxed), ++versions) {
-        const auto& here = *version(offset);
-        const auto born = here.csn.load(relaxed);
-        EXDB_ASSERT(born != 0 && born <= above,
-                    "I1: a chain is ordered and has no free cell in it");
-        EXDB_ASSERT((here.owner.load(relaxed) & ~(Version::removed | Version::big)) ==
-                        Version::owner_of(cls_, {at}),
-                    "a chain holds versions of its slot");
-        above = born;
-      }
+      if (place != nullptr) versions += check_chain({at}, *place);
     }
-    const auto* entry = entry_of(segment_, head_, {first});
     EXDB_ASSERT(used == (entry == nullptr ? 0 : entry->used.load(relaxed)),
                 "a page counts its chains");
   }
@@ -268,21 +308,22 @@ std::uint64_t SlotTable::check() const {
 
 // --- scans ---
 
+SlotTable::PageBounds SlotTable::page_around(const SlotTableHead* head, std::uint64_t slot) {
+  const auto first = head->first_slots();
+  if (slot < first) return {0, first};
+  const auto begin = slot >> head->page_log2 << head->page_log2;
+  return {std::max(begin, first), begin + head->page_slots()};
+}
+
 SlotId SlotTable::scan(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId from,
                        Csn csn) {
-  const auto end = head->slots.load(acquire);
-  auto at = from.value;
-  while (at < end) {
+  const auto slots = head->slots.load(acquire);
+  for (auto at = from.value; at < slots;) {
     const auto* entry = entry_of(segment, head, {at});
-    if (entry == nullptr) {
-      at = (at / (page_slots * directory_pages) + 1) * page_slots * directory_pages;
-    } else if (entry->used.load(acquire) == 0) {
-      at = (at / page_slots + 1) * page_slots;
-    } else {
-      for (const auto page_end = std::min((at / page_slots + 1) * page_slots, end); at < page_end;
-           ++at) {
-        if (find(segment, head, cls, {at}, csn)) return {at};
-      }
+    const auto end = std::min(page_around(head, at).end, slots);
+    if (entry == nullptr || entry->used.load(acquire) == 0) at = end;
+    for (; at < end; ++at) {
+      if (find(segment, head, cls, {at}, csn)) return {at};
     }
   }
   return SlotId::none();
@@ -293,16 +334,11 @@ SlotId SlotTable::scan_back(const Segment& segment, const SlotTableHead* head, C
   const auto slots = head->slots.load(acquire);
   auto end = from.value < slots ? from.value + 1 : slots;  // one above where to look next
   while (end > 0) {
-    const auto at = end - 1;
-    const auto* entry = entry_of(segment, head, {at});
-    if (entry == nullptr) {
-      end = at / (page_slots * directory_pages) * page_slots * directory_pages;
-    } else if (entry->used.load(acquire) == 0) {
-      end = at / page_slots * page_slots;
-    } else {
-      for (const auto page = at / page_slots * page_slots; end > page; --end) {
-        if (find(segment, head, cls, {end - 1}, csn)) return {end - 1};
-      }
+    const auto* entry = entry_of(segment, head, {end - 1});
+    const auto begin = page_around(head, end - 1).begin;
+    if (entry == nullptr || entry->used.load(acquire) == 0) end = begin;
+    for (; end > begin; --end) {
+      if (find(segment, head, cls, {end - 1}, csn)) return {end - 1};
     }
   }
   return SlotId::none();

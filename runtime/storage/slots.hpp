@@ -8,38 +8,51 @@
 // epochs) would cost each reader a fence a step, or let one long snapshot keep every version
 // written since.
 //
+// A version lies in a Stable cell, or, in classes whose rows are small and all of one size, in the
+// inline cell of its slot: head of the slot, head of the version and the first 16 bytes of the row
+// share a cache line, so a read waits for memory once less. The inline cell is taken when it is
+// free; a row that is updated while it lies there goes to a Stable cell, and comes back with the
+// next update after the old version was collected.
+//
 // Invariants
 //   I1  A chain is ordered: csns never rise from a version to its previous one.
-//   I2  A cell's csn is zero while it is free, and each life of a cell has a greater csn than the
-//       one before: a version is freed either when a greater csn supersedes it before anybody could
-//       see it, or after its death was published, and csns installed are > published. So two equal
-//       readings of csn are of one life, and what was read between them belongs to it.
+//   I2  A cell's csn is zero while it is free, and each life of a cell, Stable or inline, has a
+//       greater csn than the one before: a version is freed either when a greater csn supersedes it
+//       before anybody could see it, or after its death was published, and csns installed are >
+//       published. So two equal readings of csn are of one life, and what was read between them
+//       belongs to it.
 //   I3  The version that a pinned snapshot S needs is never freed while the pin lasts (Reclaimer
 //       I1), but for a removal that ends its chain: to find nothing there means the same.
 //   I4  A walker at pinned S that validated a version with csn > S and its previous P: P was the
 //       next in the chain, so it was the version needed at S or newer. If P was recycled since,
 //       that happened after the pin was taken, so its csn is > published >= S: a walker never takes
-//       a recycled cell for its row; it passes it by, or finds another owner in it and starts
-//       again. So it cannot step over the version it needs.
+//       a recycled cell for its row; it passes it by (an inline cell always, for it has but one
+//       owner: what is previous to its new life leads on to the version needed), or finds another
+//       owner in it and starts again. So it cannot step over the version it needs.
 //   I5  Plain fields (size, bytes) are read only of the version needed at S, which I3 keeps.
 //   I6  A slot of which all versions are gone keeps its newest csn: certification needs it.
 //   I7  lowest_free() depends on nothing but which slots hold a row in the newest state.
+//   I8  An inline cell is a version cell of its own slot for ever, and its csn is not zero exactly
+//       while it is in the chain of that slot. The layout of a page (head->stride, page_log2) is
+//       set before anybody reads, by the writer alone: every process takes it from the head.
 // Threads: the static functions by anybody whose snapshot is pinned, lock-free; all else by the one
 //   writer.
 // Processes: everything in the segment holds offsets only; the writer's books are in its private
 //   memory.
 // Failure: install() and install_removed() throw Error(no_memory) with no slot changed.
 #pragma once
+#include <array>
 #include <optional>
 #include <vector>
 
 #include "base/types.hpp"
+#include "exdb/schema.hpp"
 #include "storage/allocator.hpp"
 #include "storage/reclaimer.hpp"
 
 namespace exdb {
 
-/// One version of a row: a Stable cell, the row's bytes behind it.
+/// One version of a row: a Stable or inline cell, the row's bytes behind it.
 struct Version {
   std::atomic<std::uint64_t> csn;    ///< 0 = the cell is free
   std::atomic<Offset> previous;      ///< the next older version, 0 = none
@@ -63,23 +76,35 @@ struct Version {
 };
 static_assert(sizeof(Version) == 32);
 
+/// Its inline cell, in classes that have them, follows it.
 struct Slot {
   std::atomic<Offset> newest;      ///< version, 0 = none is left
   std::atomic<std::uint64_t> csn;  ///< of the newest version there was (I6)
 };
 
-/// Lies in the segment, zeroed when new. Pages of slots never move, so readers need no lock while
-/// the table grows.
-struct alignas(64) SlotTableHead {
-  std::atomic<Offset> root;          ///< of `directories_max` offsets of directories
-  std::atomic<std::uint64_t> slots;  ///< one above the highest slot ever used
-  std::atomic<std::uint64_t> rows;   ///< slots that hold a row in the newest state
-};
-
-/// Part of a directory: a page, and how many of its slots have versions (0: a scan passes it by).
+/// A page of slots, and how many of them have versions (0: a scan passes it by).
 struct SlotPageEntry {
   std::atomic<Offset> page;
   std::atomic<std::uint64_t> used;
+};
+
+/// Lies in the segment, zeroed when new. Pages and directories never move, so readers need no lock
+/// while the table grows. Directory n holds 2^n pages: a class pays for what it has, and a page is
+/// found in two steps.
+struct alignas(64) SlotTableHead {
+  static constexpr unsigned directories_max = 25;
+
+  std::uint32_t stride;     ///< bytes from a slot to the next
+  std::uint32_t page_log2;  ///< of the slots of a page
+  /// A small page for the first slots: few rows cost little. Page 0 leaves their room unused.
+  SlotPageEntry first;
+  std::array<std::atomic<Offset>, directories_max> directories;
+  /// Apart from what readers need: the writer stores here at each insert.
+  alignas(64) std::atomic<std::uint64_t> slots;  ///< one above the highest slot ever used
+  std::atomic<std::uint64_t> rows;               ///< slots that hold a row in the newest state
+
+  [[nodiscard]] std::uint64_t page_slots() const { return std::uint64_t{1} << page_log2; }
+  [[nodiscard]] std::uint64_t first_slots() const { return page_slots() / 16; }
 };
 
 /// How a reader walks a chain. Tests put the writer's work into the pauses, and leave out one check
@@ -93,14 +118,20 @@ struct VersionWalk {
 
 class SlotTable {
  public:
-  static constexpr std::uint64_t page_slots = 4096;
-  static constexpr std::uint64_t directory_pages = 2048;
-  static constexpr std::uint64_t directories_max = 2048;
-  static constexpr std::uint64_t slots_max =
-      page_slots * directory_pages * directories_max;  // 2^34
+  static constexpr std::uint64_t slots_max = std::uint64_t{1} << 34;
+  static constexpr std::size_t page_bytes_max = std::size_t{256} << 10;
+  /// Rows above would make a removed slot dear; 208 is what a stride of 256 holds.
+  static constexpr std::size_t inline_row_bytes_max = 256 - sizeof(Slot) - sizeof(Version);
 
+  /// What the constructor is to be given for a class: the size of its rows when they are all of
+  /// one size and small; else 0.
+  [[nodiscard]] static std::size_t inline_row_bytes(const RecordDef& record) {
+    return !record.has_references && record.size <= inline_row_bytes_max ? record.size : 0;
+  }
+
+  /// Each slot has an inline cell for rows up to `row_bytes` (at least); 0: none has.
   SlotTable(Segment& segment, Allocator& allocator, Reclaimer& reclaimer, SlotTableHead* head,
-            ClassId cls);
+            ClassId cls, std::size_t row_bytes = 0);
 
   // --- the writer ---
   /// The lowest slot without a row. O(log slots).
@@ -142,18 +173,36 @@ class SlotTable {
   static const Slot* locate(const Segment& segment, const SlotTableHead* head, SlotId slot);
 
  private:
+  SlotPageEntry& make_entry(SlotId slot);
   Slot& make_slot(SlotId slot);
-  Offset make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn csn, Offset previous);
+  Offset make_version(SlotId slot, const Slot& place, Bytes row, std::uint64_t flags, Csn csn,
+                      Offset previous);
   void supersede(SlotId slot, Slot& place, Offset made, Csn csn, Csn published);
   void unlink_newest(SlotId slot, Slot& place);
-  void free_version(Offset offset);
+  void free_version(const Slot& place, Offset offset);
+  /// Row bytes that fit into an inline cell; none when slots have no such cell.
+  [[nodiscard]] std::optional<std::size_t> inline_room() const;
+  /// REQUIRES: slots have inline cells.
+  [[nodiscard]] Offset inline_cell(const Slot& place) const {
+    return segment_.offset_of(&place) + sizeof(Slot);
+  }
+  [[nodiscard]] bool is_inline(const Slot& place, Offset offset) const {
+    return inline_room() && offset == inline_cell(place);
+  }
   [[nodiscard]] Version* version(Offset offset) const { return segment_.at<Version>(offset); }
   /// The newest version is of this unpublished lot, but of an earlier csn: no snapshot will ever
   /// see it.
   [[nodiscard]] bool newest_goes_unseen(const Slot& place, Csn csn, Csn published) const;
   [[nodiscard]] Offset previous_of_new(const Slot& place, Csn csn, Csn published) const;
-  [[nodiscard]] static SlotPageEntry* entry_of(const Segment& segment, const SlotTableHead* head,
-                                               SlotId slot);
+  [[nodiscard]] static const SlotPageEntry* entry_of(const Segment& segment,
+                                                     const SlotTableHead* head, SlotId slot);
+  /// The slots of the page (or of the room of a page that is not there) around `slot`.
+  struct PageBounds {
+    std::uint64_t begin, end;
+  };
+  [[nodiscard]] static PageBounds page_around(const SlotTableHead* head, std::uint64_t slot);
+  /// Versions in the chain of `slot`. Asserts what check() promises of it.
+  [[nodiscard]] std::uint64_t check_chain(SlotId slot, const Slot& place) const;
   Offset allocate_zeroed(std::size_t bytes);
   void set_live(SlotId slot, bool live);
   [[nodiscard]] bool live(SlotId slot) const;
@@ -168,15 +217,15 @@ class SlotTable {
   std::vector<std::vector<std::uint64_t>> live_;
 };
 
-inline SlotPageEntry* SlotTable::entry_of(const Segment& segment, const SlotTableHead* head,
-                                          SlotId slot) {
-  const auto root = head->root.load(std::memory_order_acquire);
-  if (slot.value >= slots_max || root == 0) return nullptr;
-  const auto page = slot.value / page_slots;
-  const auto directory =
-      segment.at<std::atomic<Offset>>(root)[page / directory_pages].load(std::memory_order_acquire);
+inline const SlotPageEntry* SlotTable::entry_of(const Segment& segment, const SlotTableHead* head,
+                                                SlotId slot) {
+  if (slot.value < head->first_slots()) return &head->first;
+  if (slot.value >= slots_max) return nullptr;
+  const auto number = (slot.value >> head->page_log2) + 1;
+  const auto log2 = 63U - static_cast<unsigned>(__builtin_clzll(number));
+  const auto directory = head->directories[log2].load(std::memory_order_acquire);
   if (directory == 0) return nullptr;
-  return segment.at<SlotPageEntry>(directory) + page % directory_pages;
+  return segment.at<SlotPageEntry>(directory) + (number - (std::uint64_t{1} << log2));
 }
 
 inline const Slot* SlotTable::locate(const Segment& segment, const SlotTableHead* head,
@@ -184,7 +233,8 @@ inline const Slot* SlotTable::locate(const Segment& segment, const SlotTableHead
   const auto* entry = entry_of(segment, head, slot);
   if (entry == nullptr) return nullptr;
   const auto page = entry->page.load(std::memory_order_acquire);
-  return page == 0 ? nullptr : segment.at<Slot>(page) + slot.value % page_slots;
+  if (page == 0) return nullptr;
+  return segment.at<Slot>(page + (slot.value & (head->page_slots() - 1)) * head->stride);
 }
 
 template <class Walk>
@@ -192,6 +242,8 @@ std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead
                                      SlotId slot, Csn csn) {
   const auto* place = locate(segment, head, slot);
   if (place == nullptr) return std::nullopt;
+  // The rest of an inline row: asked for together with its beginning.
+  if (head->stride > 64) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
   const auto mine = Version::owner_of(cls, slot);
   auto at = place->newest.load(std::memory_order_acquire);
   while (at != 0) {

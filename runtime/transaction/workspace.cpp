@@ -70,7 +70,8 @@ void Workspace::touch(WorkEntry& entry, ClassId cls) {
   entry.sent = false;
   if (!entry.settled) return;
   unsettle(entry, dictionary_.class_of(cls));
-  const auto at = entry.id.is_new() ? entry.id.entry() : classes_[cls.value].by_slot.at(entry.id.value);
+  const auto at =
+      entry.id.is_new() ? entry.id.entry() : classes_[cls.value].by_slot.at(entry.id.value);
   classes_[cls.value].unsettled.push_back(at);
 }
 
@@ -120,9 +121,15 @@ std::vector<WriteOp> Workspace::ops(bool local, bool clustered) {
     op.row = entry.id.is_new() ? entry.id.entry() : entry.id.value;
     op.base = entry.base;
     switch (entry.state) {
-      case WorkEntry::State::inserted: op.kind = WriteOp::Kind::insert; break;
-      case WorkEntry::State::updated: op.kind = WriteOp::Kind::update; break;
-      case WorkEntry::State::removed: op.kind = WriteOp::Kind::remove; break;
+      case WorkEntry::State::inserted:
+        op.kind = WriteOp::Kind::insert;
+        break;
+      case WorkEntry::State::updated:
+        op.kind = WriteOp::Kind::update;
+        break;
+      case WorkEntry::State::removed:
+        op.kind = WriteOp::Kind::remove;
+        break;
       case WorkEntry::State::cancelled:
         if (!entry.sent_once) continue;
         op.kind = WriteOp::Kind::cancel;

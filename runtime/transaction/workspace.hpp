@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What one transaction has written so far, kept apart from everybody until it commits: its rows, and their keys in order,
-// so that its own reads and searches see its own writes at once. Beside it, what a serializable transaction has read.
+// What one transaction has written so far, kept apart from everybody until it commits: its rows,
+// and their keys in order, so that its own reads and searches see its own writes at once. Beside
+// it, what a serializable transaction has read.
 //
 // Invariants
-//   W1  At most one Entry a row of the database; entries are never moved or freed before the transaction ends, so that an
+//   W1  At most one Entry a row of the database; entries are never moved or freed before the
+//   transaction ends, so that an
 //       index into them stays valid.
 //   W2  After settle(cls), keys(index) holds exactly the keys of the live entries of that class.
 // Threads: used by one thread at a time.
@@ -54,7 +56,8 @@ struct WorkEntry {
 
 class Workspace {
  public:
-  explicit Workspace(const Dictionary& dictionary) : dictionary_(dictionary), classes_(dictionary.classes().size()) {}
+  explicit Workspace(const Dictionary& dictionary)
+      : dictionary_(dictionary), classes_(dictionary.classes().size()) {}
   void clear();
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
@@ -65,7 +68,9 @@ class Workspace {
   [[nodiscard]] WorkEntry* find(ClassId cls, RowId row);
   [[nodiscard]] bool touches(ClassId cls) const { return classes_[cls.value].written; }
   /// New rows of a class, in order of creation.
-  [[nodiscard]] const std::vector<std::size_t>& inserted(ClassId cls) const { return classes_[cls.value].inserted; }
+  [[nodiscard]] const std::vector<std::size_t>& inserted(ClassId cls) const {
+    return classes_[cls.value].inserted;
+  }
 
   WorkEntry& insert(const ClassDef& type);
   /// First write to a row of the snapshot.
@@ -80,9 +85,12 @@ class Workspace {
   void settle(ClassId cls);
   [[nodiscard]] const Keys& keys(IndexId index) const;
   /// The class an entry belongs to.
-  [[nodiscard]] const ClassDef& type_of(const WorkEntry& entry) const { return entry.builder.view().type(); }
+  [[nodiscard]] const ClassDef& type_of(const WorkEntry& entry) const {
+    return entry.builder.view().type();
+  }
 
-  /// Ops of entries that have not been sent, of classes for which `local` is as given. Bytes are views into the builders.
+  /// Ops of entries that have not been sent, of classes for which `local` is as given. Bytes are
+  /// views into the builders.
   std::vector<WriteOp> ops(bool local, bool clustered);
   /// After ops() of a fragment: these entries need not be sent again unless they change.
   void mark_sent();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What makes a database a node of a cluster: ClusterParams, argument by argument as in the Python API.
+// What makes a database a node of a cluster: ClusterParams, argument by argument as in the Python
+// API.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -21,8 +22,9 @@ struct ClusterNodeParams {
   std::uint32_t qrank = 1;  ///< weight in the quorum
 };
 
-/// How local commits are grouped into one exchange; the bound that is reached first closes the window. bsize and length
-/// both 0: nothing is held back, a batch leaves as soon as the exchange is free.
+/// How local commits are grouped into one exchange; the bound that is reached first closes the
+/// window. bsize and length both 0: nothing is held back, a batch leaves as soon as the exchange is
+/// free.
 struct ClusterWindow {
   std::uint64_t bsize_bytes = 0;
   std::uint64_t length_transactions = 0;
@@ -48,23 +50,28 @@ enum class Progress {
 };
 
 struct ClusterParams {
-  std::optional<std::uint32_t> node_id;      ///< none: taken from the transport
-  std::vector<ClusterNodeParams> nodes;      ///< empty: all nodes of the transport, qrank 1
+  std::optional<std::uint32_t> node_id;  ///< none: taken from the transport
+  std::vector<ClusterNodeParams> nodes;  ///< empty: all nodes of the transport, qrank 1
   /// Made by exdb::mpi::transport(comm). Owned by the database from open on.
   std::unique_ptr<Transport> transport;
   ClusterWindow window;
-  std::uint32_t conn_pool_factor = 50;       ///< percent of max_connections that may be in the exchange at once
+  std::uint32_t conn_pool_factor =
+      50;  ///< percent of max_connections that may be in the exchange at once
   std::uint64_t sync_msg_objects = 100;
-  std::uint64_t sync_msg_bytes = 0;          ///< 0 = 1 MiB
+  std::uint64_t sync_msg_bytes = 0;  ///< 0 = 1 MiB
   unsigned mode_mask = 0;
   Progress progress = Progress::adaptive;
-  /// How long commit, stop and close wait for a silent node before they give up and name it. 0 = for ever.
+  /// How long commit, stop and close wait for a silent node before they give up and name it. 0 =
+  /// for ever.
   std::chrono::milliseconds timeout{60'000};
-  /// Called by the thread of the database's own notifier, without engine locks. Exceptions are logged.
+  /// Called by the thread of the database's own notifier, without engine locks. Exceptions are
+  /// logged.
   std::function<void(Notification, const NodeInfo&)> notify;
-  /// Asked, with the reachable neighbours, when the reachable qrank does not exceed half of the configured total.
+  /// Asked, with the reachable neighbours, when the reachable qrank does not exceed half of the
+  /// configured total.
   std::function<bool(const std::vector<std::uint32_t>&)> quorum;
-  /// A failure found by the caller before it could open: open then fails with it on EVERY node alike.
+  /// A failure found by the caller before it could open: open then fails with it on EVERY node
+  /// alike.
   Status local_failure;
 };
 

@@ -3,10 +3,11 @@
 //
 // Connection, Object and Cursor: work with a database, one transaction at a time on a connection.
 //
-// Threads: a connection, its objects and cursors are used by one thread at a time; many connections may be open.
-// Failure: misuse throws Error (no transaction, a field that does not exist, a value that does not fit, use after close)
-//   and leaves the transaction as it was. Objects and cursors end with their transaction; using one later throws
-//   invalid_handle.
+// Threads: a connection, its objects and cursors are used by one thread at a time; many connections
+// may be open. Failure: misuse throws Error (no transaction, a field that does not exist, a value
+// that does not fit, use after close)
+//   and leaves the transaction as it was. Objects and cursors end with their transaction; using one
+//   later throws invalid_handle.
 #pragma once
 #include <functional>
 #include <memory>
@@ -45,17 +46,20 @@ class Object {
   [[nodiscard]] const ClassDef& type() const;
   [[nodiscard]] bool valid() const;  ///< its transaction is open and it has not been removed
 
-  /// The row as this transaction sees it. A view: until the next write to this object, or the end of the transaction.
+  /// The row as this transaction sees it. A view: until the next write to this object, or the end
+  /// of the transaction.
   [[nodiscard]] RowView row() const;
-  /// The same, with a hold on what it shows: the bytes stay as they are for as long as the returned holder lives, beyond the
-  /// end of the transaction. Costs a pin, shared by all of one transaction.
+  /// The same, with a hold on what it shows: the bytes stay as they are for as long as the returned
+  /// holder lives, beyond the end of the transaction. Costs a pin, shared by all of one
+  /// transaction.
   [[nodiscard]] RowView row(std::shared_ptr<const void>& hold) const;
   /// Field by path: "month", "origin.airport", "samples[2]".
   [[nodiscard]] Value get(std::string_view path) const;
   template <class T>
   [[nodiscard]] T get(const Field<T>& field) const;
 
-  /// Writes need a transaction that may write. Visible to this transaction's reads and searches at once.
+  /// Writes need a transaction that may write. Visible to this transaction's reads and searches at
+  /// once.
   void set(std::string_view path, const Value& value);
   void set(const FieldDef& field, const Value& value);
   void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
@@ -77,12 +81,12 @@ class Object {
   TransactionState* state_ = nullptr;
   std::uint64_t generation_ = 0;  ///< of the transaction
   ClassId class_;
-  std::uint64_t row_ = 0;         ///< slot, or number of a new row with the top bit set
+  std::uint64_t row_ = 0;  ///< slot, or number of a new row with the top bit set
 };
 
-/// A position among the rows of a class in the order of an index. Over a list, hash or autoid index (and without one) rows
-/// come in storage order. Rows that the transaction itself inserts, changes or removes while the cursor is open are seen
-/// as they are when the cursor passes.
+/// A position among the rows of a class in the order of an index. Over a list, hash or autoid index
+/// (and without one) rows come in storage order. Rows that the transaction itself inserts, changes
+/// or removes while the cursor is open are seen as they are when the cursor passes.
 class Cursor {
  public:
   Cursor() = default;
@@ -90,13 +94,16 @@ class Cursor {
   Cursor(Cursor&&) noexcept;
   Cursor& operator=(Cursor&&) noexcept;
 
-  /// The row with this key (the first of several), or nothing. A key of several parts needs all of them.
+  /// The row with this key (the first of several), or nothing. A key of several parts needs all of
+  /// them.
   std::optional<Object> find(std::span<const Value> key);
-  /// Positions before the first match; next() then gives the match itself first, and goes on through all rows that match:
-  /// upward for equals, greater and prefix_match, downward from the largest for the less operations. False when nothing
-  /// matches. A tree takes the leading parts of its key; a hash takes equals and the whole key only.
+  /// Positions before the first match; next() then gives the match itself first, and goes on
+  /// through all rows that match: upward for equals, greater and prefix_match, downward from the
+  /// largest for the less operations. False when nothing matches. A tree takes the leading parts of
+  /// its key; a hash takes equals and the whole key only.
   bool search(Operation operation, std::span<const Value> key);
-  /// Move and give the row there, or nothing at an end. first() and last() drop the bounds of a search.
+  /// Move and give the row there, or nothing at an end. first() and last() drop the bounds of a
+  /// search.
   std::optional<Object> first();
   std::optional<Object> last();
   std::optional<Object> next();
@@ -145,11 +152,12 @@ class Connection {
 
   /// Throws transaction_active when one is open. Blocks for at_least, fresh and exclusive only.
   void start(const TransactionOptions& options = {});
-  /// Ends the transaction: sends what was written (if anything) and waits for its place in the order. Blocks for about one
-  /// exchange. NOT collective.
+  /// Ends the transaction: sends what was written (if anything) and waits for its place in the
+  /// order. Blocks for about one exchange. NOT collective.
   CommitResult commit();
-  /// Sends what was written and returns; the connection may start the next transaction at once, whose snapshot may not
-  /// have it yet. At most one such commit is on its way: the next commit(), commit_later() or wait() first takes it.
+  /// Sends what was written and returns; the connection may start the next transaction at once,
+  /// whose snapshot may not have it yet. At most one such commit is on its way: the next commit(),
+  /// commit_later() or wait() first takes it.
   void commit_later();
   /// The result of commit_later(). Blocks. Throws transaction_not_active when there is none.
   CommitResult wait();
@@ -164,16 +172,19 @@ class Connection {
 
   std::optional<Object> find(const IndexDef& index, std::span<const Value> key);
   /// One result a key, in order; much faster than one by one on large data.
-  std::vector<std::optional<Object>> find_many(const IndexDef& index, std::span<const std::vector<Value>> keys);
+  std::vector<std::optional<Object>> find_many(const IndexDef& index,
+                                               std::span<const std::vector<Value>> keys);
   /// Over `index`, or over all rows in storage order.
   Cursor cursor(const ClassDef& type, const IndexDef* index = nullptr);
   /// Rows of the class that the transaction sees. Cost: a scan.
   std::uint64_t count(const ClassDef& type);
 
-  /// Drives the cluster in this thread until it stops. Throws cluster_not_initialized without a cluster.
+  /// Drives the cluster in this thread until it stops. Throws cluster_not_initialized without a
+  /// cluster.
   void listen();
-  /// Says that this node is done; returns after ALL nodes have said so or are gone. Throws cluster_not_initialized without a
-  /// cluster, and refuses while this connection has a transaction open.
+  /// Says that this node is done; returns after ALL nodes have said so or are gone. Throws
+  /// cluster_not_initialized without a cluster, and refuses while this connection has a transaction
+  /// open.
   void stop();
   /// Rolls back what is open. Idempotent.
   void close();

@@ -4,8 +4,8 @@
 // Errors, by kind:
 //   outcomes (committed, conflict, not found, unknown) are return values: see CommitResult;
 //   failures of the world are a Status or Result<T>: code, text, and what was being done;
-//   misuse (a wrong name, a value that does not fit, use after close) is thrown as exdb::Error, before any exchange;
-//   a bug of exdb itself ends the process: EXDB_ASSERT in base/assert.hpp.
+//   misuse (a wrong name, a value that does not fit, use after close) is thrown as exdb::Error,
+//   before any exchange; a bug of exdb itself ends the process: EXDB_ASSERT in base/assert.hpp.
 #pragma once
 #include <optional>
 #include <stdexcept>
@@ -20,16 +20,16 @@ enum class ErrorCode : int {
   ok = 0,
   not_found = 10,
   cursor_end = 11,
-  duplicate = 13,             ///< a unique key is taken
+  duplicate = 13,  ///< a unique key is taken
   core = 50,
-  invalid_handle = 51,        ///< use after close, after remove, after the end of its transaction
+  invalid_handle = 51,  ///< use after close, after remove, after the end of its transaction
   no_memory = 52,
-  access = 53,                ///< a write in a read-only transaction
+  access = 53,  ///< a write in a read-only transaction
   transaction = 54,
   unsupported = 57,
-  conflict = 87,              ///< somebody else committed first: run the transaction again
+  conflict = 87,  ///< somebody else committed first: run the transaction again
   cursor_closed = 98,
-  conversion = 99,            ///< a value that does not fit its field
+  conversion = 99,  ///< a value that does not fit its field
   ddl_field_not_found = 803,
   cluster = 900,
   cluster_not_initialized = 901,  ///< the database was opened without a cluster
@@ -37,20 +37,21 @@ enum class ErrorCode : int {
   cluster_stopped = 903,
   cluster_protocol = 904,
   cluster_no_quorum = 905,
-  cluster_incompatible = 907,     ///< different dictionaries or modes on different nodes
+  cluster_incompatible = 907,  ///< different dictionaries or modes on different nodes
   cluster_sync = 908,
   cluster_duplicate_node = 910,
   schema = 1005,
   key_too_long = 1010,
   interrupted = 1022,
-  transaction_active = 1023,      ///< a second transaction on one connection
+  transaction_active = 1023,  ///< a second transaction on one connection
   transaction_not_active = 1024,
-  unknown_outcome = 2000,         ///< the node lost the cluster while it waited: committed or not, ask outcome(txid)
+  unknown_outcome =
+      2000,  ///< the node lost the cluster while it waited: committed or not, ask outcome(txid)
   snapshot_too_old = 2001,
   too_large = 2002,
   timeout = 2003,
-  launcher = 2004,                ///< wrong MPI, wrong launcher, wrong thread level
-  inconsistent = 2005,            ///< this replica differs from the others
+  launcher = 2004,      ///< wrong MPI, wrong launcher, wrong thread level
+  inconsistent = 2005,  ///< this replica differs from the others
 };
 
 /// Short name as in the enumeration, for messages.
@@ -91,7 +92,8 @@ class [[nodiscard]] Result {
  public:
   Result(T value) : held_(std::in_place_index<0>, std::move(value)) {}
   Result(Status failure) : held_(std::in_place_index<1>, std::move(failure)) {}
-  Result(ErrorCode code, std::string text) : held_(std::in_place_index<1>, Status(code, std::move(text))) {}
+  Result(ErrorCode code, std::string text)
+      : held_(std::in_place_index<1>, Status(code, std::move(text))) {}
   [[nodiscard]] bool ok() const { return held_.index() == 0; }
   explicit operator bool() const { return ok(); }
   /// The value; throws Error when there is none.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// RowView: one object's bytes, read in place. How rows are laid out, and how they are written, is in
-// runtime/schema/row.hpp.
+// RowView: one object's bytes, read in place. How rows are laid out, and how they are written, is
+// in runtime/schema/row.hpp.
 //
 // Threads: a RowView reads bytes it does not own; any number of threads may.
 // Failure: a RowView trusts its bytes; asking for a field that does not exist, or as another shape,

@@ -13,11 +13,11 @@ namespace exdb {
 
 /// The product's numbers.
 enum class TransactionType : int {
-  read_only = 0,   ///< a write raises `access`
-  update = 1,      ///< reads until its first write, which makes it read_write by itself
+  read_only = 0,  ///< a write raises `access`
+  update = 1,     ///< reads until its first write, which makes it read_write by itself
   read_write = 2,
-  exclusive = 3,   ///< as though alone: commits only if nothing at all was committed since it began;
-                   ///< other exclusive transactions of this node wait in start()
+  exclusive = 3,  ///< as though alone: commits only if nothing at all was committed since it began;
+                  ///< other exclusive transactions of this node wait in start()
 };
 
 /// The product's numbers.
@@ -25,7 +25,8 @@ enum class Isolation : int {
   standard = 0,         ///< repeatable_read
   read_committed = 1,   ///< every statement (find, search, first, last) reads the newest snapshot
   repeatable_read = 2,  ///< snapshot isolation: one snapshot, first committer wins
-  serializable = 4,     ///< and aborts if anything it read, or looked for and did not find, was changed
+  serializable =
+      4,  ///< and aborts if anything it read, or looked for and did not find, was changed
 };
 
 struct TransactionOptions {
@@ -33,7 +34,8 @@ struct TransactionOptions {
   Isolation isolation = Isolation::standard;
   /// Of the transactions of one node that leave in one batch, higher ones come first in the order.
   int priority = 0;
-  /// Wait until this node has the commit with this csn (a token that commit() returned, on any node).
+  /// Wait until this node has the commit with this csn (a token that commit() returned, on any
+  /// node).
   std::optional<Csn> at_least;
   /// Wait until this node has every commit that returned anywhere before. Sends no message on MPI.
   bool fresh = false;
@@ -41,8 +43,8 @@ struct TransactionOptions {
 
 /// How commit() ended: always one of three.
 ///   committed: code ok; csn is the token.
-///   aborted: code conflict, duplicate, snapshot_too_old, too_large, cluster_stopped, …: certain never to appear anywhere.
-///   unknown: code unknown_outcome; Database::outcome(id) may tell later.
+///   aborted: code conflict, duplicate, snapshot_too_old, too_large, cluster_stopped, …: certain
+///   never to appear anywhere. unknown: code unknown_outcome; Database::outcome(id) may tell later.
 struct CommitResult {
   ErrorCode code = ErrorCode::ok;
   Csn csn;           ///< of the commit; of the snapshot when nothing was written

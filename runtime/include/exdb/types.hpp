@@ -21,7 +21,8 @@ struct NodeId {
   auto operator<=>(const NodeId&) const = default;
 };
 
-/// Commit sequence number: one per committed transaction, dense, the same on every node. 0 = the empty database.
+/// Commit sequence number: one per committed transaction, dense, the same on every node. 0 = the
+/// empty database.
 struct Csn {
   std::uint64_t value = 0;
   auto operator<=>(const Csn&) const = default;
@@ -55,8 +56,8 @@ struct IndexId {
   auto operator<=>(const IndexId&) const = default;
 };
 
-/// Where a row lives: index of its slot within its class. The same on every replica (slots are given out in commit
-/// order, lowest free one first). A slot is reused after its row was removed.
+/// Where a row lives: index of its slot within its class. The same on every replica (slots are
+/// given out in commit order, lowest free one first). A slot is reused after its row was removed.
 struct SlotId {
   std::uint64_t value = 0;
   auto operator<=>(const SlotId&) const = default;

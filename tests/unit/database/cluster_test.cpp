@@ -17,7 +17,8 @@ struct Grid {
   LocalNetwork network;
   std::vector<std::unique_ptr<Database>> db;
 
-  explicit Grid(std::uint32_t nodes, bool collective = false, const std::function<void(ClusterParams&, std::uint32_t)>& adjust = {})
+  explicit Grid(std::uint32_t nodes, bool collective = false,
+                const std::function<void(ClusterParams&, std::uint32_t)>& adjust = {})
       : network({nodes, collective}) {
     std::vector<std::future<std::unique_ptr<Database>>> opening;
     for (std::uint32_t node = 0; node < nodes; ++node) {
@@ -46,7 +47,9 @@ struct Grid {
   }
   const ClassDef& item() { return *schema->find_class("Item"); }
   const IndexDef& by_id() { return *schema->find_index(item().id, "by_id"); }
-  std::optional<Object> find(Connection& con, int id) { return con.find(by_id(), std::vector<Value>{id}); }
+  std::optional<Object> find(Connection& con, int id) {
+    return con.find(by_id(), std::vector<Value>{id});
+  }
 };
 
 class ClusterTest : public ::testing::TestWithParam<std::tuple<std::uint32_t, bool>> {
@@ -104,7 +107,8 @@ TEST_P(ClusterTest, a_fresh_transaction_sees_what_returned_anywhere_before) {
         fresh.fresh = true;
         fresh.type = TransactionType::read_only;
         con->start(fresh);
-        ASSERT_TRUE(seen == 0 || grid.find(*con, seen)) << "commit " << seen << " returned before, and is not seen";
+        ASSERT_TRUE(seen == 0 || grid.find(*con, seen))
+            << "commit " << seen << " returned before, and is not seen";
         con->rollback();
       }
     }
@@ -146,7 +150,9 @@ TEST_P(ClusterTest, local_classes_stay_where_they_are_and_mixed_transactions_sho
       while (!done.load()) {
         other->start();
         const auto here = grid.find(*other, static_cast<int>(node))->get("price").as_int();
-        const auto there = other->find(scratch_by_id, std::vector<Value>{static_cast<int>(node)})->get("v").as_int();
+        const auto there = other->find(scratch_by_id, std::vector<Value>{static_cast<int>(node)})
+                               ->get("v")
+                               .as_int();
         ASSERT_EQ(here, there);
         other->rollback();
       }
@@ -178,8 +184,11 @@ TEST_P(ClusterTest, a_conflict_between_nodes_names_the_row) {
       object.set("name", "node " + std::to_string(node));
       const auto result = con->commit();
       if (result) continue;
-      EXPECT_TRUE(result.code == ErrorCode::conflict || result.code == ErrorCode::duplicate) << result.text;
-      EXPECT_NE(result.text.find("class Item, index by_id, key (" + std::to_string(turn) + ")"), std::string::npos) << result.text;
+      EXPECT_TRUE(result.code == ErrorCode::conflict || result.code == ErrorCode::duplicate)
+          << result.text;
+      EXPECT_NE(result.text.find("class Item, index by_id, key (" + std::to_string(turn) + ")"),
+                std::string::npos)
+          << result.text;
     }
   });
   grid.close();
@@ -193,17 +202,20 @@ TEST(ClusterOpening, different_dictionaries_fail_on_every_node_alike) {
   LocalNetwork network({3});
   std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
   for (std::uint32_t node = 0; node < 3; ++node) {
-    opening.push_back(std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
-      ClusterParams params;
-      params.transport = network.endpoint(node);
-      const auto schema = Dictionary::parse(node == 2 ? "class B { int4 id; };" : "class A { int4 id; };").value();
-      try {
-        Database::open("grid", schema, {}, std::move(params));
-      } catch (const Error& error) {
-        return {error.code(), error.what()};
-      }
-      return {ErrorCode::ok, ""};
-    }));
+    opening.push_back(
+        std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
+          ClusterParams params;
+          params.transport = network.endpoint(node);
+          const auto schema =
+              Dictionary::parse(node == 2 ? "class B { int4 id; };" : "class A { int4 id; };")
+                  .value();
+          try {
+            Database::open("grid", schema, {}, std::move(params));
+          } catch (const Error& error) {
+            return {error.code(), error.what()};
+          }
+          return {ErrorCode::ok, ""};
+        }));
   }
   const auto first = opening[0].get();
   EXPECT_EQ(first.first, ErrorCode::cluster_incompatible);
@@ -215,17 +227,19 @@ TEST(ClusterOpening, a_wrong_node_id_on_one_node_fails_on_every_node_alike) {
   LocalNetwork network({2});
   std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
   for (std::uint32_t node = 0; node < 2; ++node) {
-    opening.push_back(std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
-      ClusterParams params;
-      params.transport = network.endpoint(node);
-      params.node_id = 0;  // right on node 0, wrong on node 1
-      try {
-        Database::open("grid", Dictionary::parse("class A { int4 id; };").value(), {}, std::move(params));
-      } catch (const Error& error) {
-        return {error.code(), error.what()};
-      }
-      return {ErrorCode::ok, ""};
-    }));
+    opening.push_back(
+        std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
+          ClusterParams params;
+          params.transport = network.endpoint(node);
+          params.node_id = 0;  // right on node 0, wrong on node 1
+          try {
+            Database::open("grid", Dictionary::parse("class A { int4 id; };").value(), {},
+                           std::move(params));
+          } catch (const Error& error) {
+            return {error.code(), error.what()};
+          }
+          return {ErrorCode::ok, ""};
+        }));
   }
   const auto first = opening[0].get();
   EXPECT_EQ(first.first, ErrorCode::cluster_duplicate_node) << first.second;
@@ -233,7 +247,9 @@ TEST(ClusterOpening, a_wrong_node_id_on_one_node_fails_on_every_node_alike) {
 }
 
 TEST(ClusterModes, a_large_transaction_sends_its_rows_ahead_and_a_rolled_back_one_leaves_nothing) {
-  Grid grid(2, false, [](ClusterParams& params, std::uint32_t) { params.mode_mask = cluster_mode_early_data_send; });
+  Grid grid(2, false, [](ClusterParams& params, std::uint32_t) {
+    params.mode_mask = cluster_mode_early_data_send;
+  });
   auto con = grid.db[0]->connect();
   const std::string filler(10'000, 'x');
   con->start();

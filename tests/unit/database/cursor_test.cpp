@@ -15,7 +15,8 @@ class CursorTest : public DatabaseTest {
 
   std::vector<int> walk(Cursor& cursor, bool back = false) {
     std::vector<int> ids;
-    while (const auto next = back ? cursor.prev() : cursor.next()) ids.push_back(static_cast<int>(next->get("id").as_int()));
+    while (const auto next = back ? cursor.prev() : cursor.next())
+      ids.push_back(static_cast<int>(next->get("id").as_int()));
     return ids;
   }
   std::vector<int> found(const IndexDef& index, Operation operation, std::vector<Value> wanted) {
@@ -46,7 +47,8 @@ TEST_F(CursorTest, a_prefix_of_the_parts_and_a_prefix_of_a_text_find_their_rows)
   store(4, 20, "banana");
   con = db->connect();
   con->start();
-  EXPECT_EQ(found(by_name, Operation::equals, key("apple")), (std::vector{2, 1}));  // price descends
+  EXPECT_EQ(found(by_name, Operation::equals, key("apple")),
+            (std::vector{2, 1}));  // price descends
   EXPECT_EQ(found(by_name, Operation::equals, key("apple", 10)), (std::vector{1}));
   EXPECT_EQ(found(by_name, Operation::prefix_match, key("app")), (std::vector{2, 1, 3}));
   EXPECT_EQ(found(by_name, Operation::greater_than, key("apple")), (std::vector{3, 4}));
@@ -84,7 +86,8 @@ TEST_F(CursorTest, first_last_next_prev_and_current_move_as_they_say) {
   EXPECT_ERROR(cursor.next(), cursor_closed);
 }
 
-/// Own inserts, changes and removals between the steps of a walk, against a plain model, over tree and storage order.
+/// Own inserts, changes and removals between the steps of a walk, against a plain model, over tree
+/// and storage order.
 TEST_F(CursorTest, walks_agree_with_a_model_while_the_transaction_writes) {
   std::mt19937 random(7);
   std::map<int, int> committed;  // id -> price
@@ -119,8 +122,10 @@ TEST_F(CursorTest, walks_agree_with_a_model_while_the_transaction_writes) {
     std::sort(expected.begin(), expected.end());
     std::vector<std::pair<int, int>> up, down;
     auto cursor = con->cursor(item, &by_price);
-    for (auto row = cursor.first(); row; row = cursor.next()) up.emplace_back(row->get("price").as_int(), row->get("id").as_int());
-    for (auto row = cursor.last(); row; row = cursor.prev()) down.emplace_back(row->get("price").as_int(), row->get("id").as_int());
+    for (auto row = cursor.first(); row; row = cursor.next())
+      up.emplace_back(row->get("price").as_int(), row->get("id").as_int());
+    for (auto row = cursor.last(); row; row = cursor.prev())
+      down.emplace_back(row->get("price").as_int(), row->get("id").as_int());
     std::reverse(down.begin(), down.end());
     EXPECT_EQ(up, down);
     std::sort(up.begin(), up.end());

@@ -60,7 +60,8 @@ class DatabaseTest : public ::testing::Test {
     put(*con, id, item_price, name);
     con->commit().or_throw();
   }
-  static TransactionOptions with(Isolation isolation, TransactionType type = TransactionType::read_write) {
+  static TransactionOptions with(Isolation isolation,
+                                 TransactionType type = TransactionType::read_write) {
     TransactionOptions made;
     made.isolation = isolation;
     made.type = type;
@@ -68,12 +69,12 @@ class DatabaseTest : public ::testing::Test {
   }
 };
 
-#define EXPECT_ERROR(statement, wanted)                                    \
-  try {                                                                    \
-    static_cast<void>(statement);                                          \
-    ADD_FAILURE() << #statement " threw nothing";                          \
-  } catch (const ::exdb::Error& error) {                                   \
-    EXPECT_EQ(error.code(), ::exdb::ErrorCode::wanted) << error.what();    \
+#define EXPECT_ERROR(statement, wanted)                                 \
+  try {                                                                 \
+    static_cast<void>(statement);                                       \
+    ADD_FAILURE() << #statement " threw nothing";                       \
+  } catch (const ::exdb::Error& error) {                                \
+    EXPECT_EQ(error.code(), ::exdb::ErrorCode::wanted) << error.what(); \
   }
 
 }  // namespace exdb

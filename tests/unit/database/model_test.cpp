@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Interleaved random transactions on several connections against a model that keeps every committed state: what each
-// transaction reads is its snapshot with its own writes, and which of them commit is what first-committer-wins says.
+// Interleaved random transactions on several connections against a model that keeps every committed
+// state: what each transaction reads is its snapshot with its own writes, and which of them commit
+// is what first-committer-wins says.
 #include <map>
 #include <random>
 #include <set>
@@ -20,7 +21,7 @@ struct Worker {
   std::uint64_t began = 0;  // csn
   State view;
   std::set<int> wrote;
-  std::set<int> read;       // ids looked for, found or not
+  std::set<int> read;  // ids looked for, found or not
   bool serializable = false;
 };
 
@@ -28,8 +29,8 @@ class ModelTest : public DatabaseTest, public ::testing::WithParamInterface<unsi
 
 TEST_P(ModelTest, interleaved_transactions_read_and_commit_as_the_model_says) {
   std::mt19937 random(GetParam());
-  std::vector<State> history{{}};                  // by csn
-  std::vector<std::set<int>> changed{{}};          // ids changed by the commit with that csn
+  std::vector<State> history{{}};          // by csn
+  std::vector<std::set<int>> changed{{}};  // ids changed by the commit with that csn
   std::vector<Worker> workers(6);
   for (auto& worker : workers) worker.con = db->connect();
 
@@ -47,7 +48,8 @@ TEST_P(ModelTest, interleaved_transactions_read_and_commit_as_the_model_says) {
     auto& worker = workers[random() % workers.size()];
     if (!worker.open) {
       worker.serializable = random() % 2;
-      worker.con->start(with(worker.serializable ? Isolation::serializable : Isolation::repeatable_read));
+      worker.con->start(
+          with(worker.serializable ? Isolation::serializable : Isolation::repeatable_read));
       worker.began = history.size() - 1;
       ASSERT_EQ(worker.con->snapshot().value, worker.began);
       worker.view = history.back();
@@ -63,7 +65,8 @@ TEST_P(ModelTest, interleaved_transactions_read_and_commit_as_the_model_says) {
       worker.read.insert(id);
       const auto expected = worker.view.find(id);
       ASSERT_EQ(row.has_value(), expected != worker.view.end())
-          << "step " << step << ", id " << id << ", snapshot " << worker.began << ", newest " << history.size() - 1;
+          << "step " << step << ", id " << id << ", snapshot " << worker.began << ", newest "
+          << history.size() - 1;
       if (row) {
         ASSERT_EQ(row->get("price").as_int(), expected->second);
       }
@@ -97,7 +100,8 @@ TEST_P(ModelTest, interleaved_transactions_read_and_commit_as_the_model_says) {
       ASSERT_TRUE(result);
       continue;
     }
-    // Writes of a row that the snapshot had conflict with any change of it; new rows only with a row that is there now.
+    // Writes of a row that the snapshot had conflict with any change of it; new rows only with a
+    // row that is there now.
     bool must_abort = worker.serializable && changed_since(worker, worker.read);
     for (const int wrote : net) {
       const bool had = history[worker.began].contains(wrote);

@@ -67,7 +67,8 @@ TEST_F(DatabaseTest, write_skew_passes_under_snapshot_isolation_and_aborts_under
   store(1, 10);
   store(2, 10);
   EXPECT_EQ(second_commit_of_a_write_skew(*db, Isolation::repeatable_read, by_id), ErrorCode::ok);
-  EXPECT_EQ(second_commit_of_a_write_skew(*db, Isolation::serializable, by_id), ErrorCode::conflict);
+  EXPECT_EQ(second_commit_of_a_write_skew(*db, Isolation::serializable, by_id),
+            ErrorCode::conflict);
 }
 
 TEST_F(DatabaseTest, serializable_aborts_on_a_phantom_in_a_range_that_was_walked_to_its_end) {
@@ -76,14 +77,16 @@ TEST_F(DatabaseTest, serializable_aborts_on_a_phantom_in_a_range_that_was_walked
   a->start(with(Isolation::serializable));
   auto cursor = a->cursor(item, &by_price);
   int seen = 0;
-  for (bool more = cursor.search(Operation::greater_or_equals, key(5)); more && cursor.next();) ++seen;
+  for (bool more = cursor.search(Operation::greater_or_equals, key(5)); more && cursor.next();)
+    ++seen;
   EXPECT_EQ(seen, 1);
   store(2, 99);
   put(*a, 100, 1);
   EXPECT_EQ(a->commit().code, ErrorCode::conflict);
 }
 
-TEST_F(DatabaseTest, serializable_does_not_abort_on_what_lies_behind_the_point_where_it_stopped_reading) {
+TEST_F(DatabaseTest,
+       serializable_does_not_abort_on_what_lies_behind_the_point_where_it_stopped_reading) {
   for (int id = 1; id <= 5; ++id) store(id, id * 10);
   auto a = db->connect();
   a->start(with(Isolation::serializable));
@@ -245,7 +248,8 @@ TEST_F(DatabaseTest, a_held_view_outlives_its_transaction_and_later_updates) {
   con->start();
   auto object = put(*con, 1, 10);
   std::vector<double> samples(1000, 1.5);
-  object.set_raw(*item.find_field("samples"), FieldType::float64, std::as_bytes(std::span(samples)));
+  object.set_raw(*item.find_field("samples"), FieldType::float64,
+                 std::as_bytes(std::span(samples)));
   ASSERT_TRUE(con->commit());
   con->start();
   std::shared_ptr<const void> hold;
@@ -254,7 +258,8 @@ TEST_F(DatabaseTest, a_held_view_outlives_its_transaction_and_later_updates) {
   for (int round = 0; round < 200; ++round) {
     con->start();
     std::vector<double> other(1000, round);
-    get(*con, 1)->set_raw(*item.find_field("samples"), FieldType::float64, std::as_bytes(std::span(other)));
+    get(*con, 1)->set_raw(*item.find_field("samples"), FieldType::float64,
+                          std::as_bytes(std::span(other)));
     ASSERT_TRUE(con->commit());
   }
   const auto* values = reinterpret_cast<const double*>(raw.data);

@@ -2,7 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // SlotTable against a plain model (a map, and a copy of it for each pinned snapshot), and under
-// readers in threads and in another process that check that no snapshot ever changes.
+// readers in threads and in another process that check that no snapshot ever changes. All with
+// slots without an inline cell, with one that holds only the smallest rows of the tests (so that
+// rows of one slot lie in both forms), and with one that holds most.
 #include "storage/slots.hpp"
 
 #include <gtest/gtest.h>
@@ -30,11 +32,13 @@ constexpr Offset table_at = 4096;
 
 /// One class and all it needs; what storage.cpp does for many.
 struct Grid {
-  explicit Grid(bool shared = false, std::size_t reserve_bytes = std::size_t{1} << 30)
+  explicit Grid(std::size_t row_bytes, bool shared = false,
+                std::size_t reserve_bytes = std::size_t{1} << 30)
       : segment(Segment::create({.shared = shared,
                                  .unit_bytes = std::size_t{1} << 20,
                                  .reserve_bytes = reserve_bytes})
-                    .value()) {}
+                    .value()),
+        slots(*segment, allocator, reclaimer, head, cls, row_bytes) {}
 
   void publish(std::size_t budget = 1000) {
     published.store(csn.value);
@@ -55,9 +59,22 @@ struct Grid {
                         ASSERT_EQ(garbage.kind, Garbage::Kind::version);
                         static_cast<Grid*>(self)->slots.collect(garbage);
                       }};
-  SlotTable slots{*segment, allocator, reclaimer, head, cls};
+  SlotTable slots;
   Csn csn;  ///< of the last version installed
 };
+
+class Slots : public testing::TestWithParam<std::size_t> {};
+class SlotsStress : public Slots {};
+class SlotsInterleaved : public Slots {};
+class SlotsProcesses : public Slots {};
+const auto forms = testing::Values(0, 16, 80);  // bytes of a row that fits the inline cell
+std::string name_of_form(const testing::TestParamInfo<std::size_t>& form) {
+  return form.param == 0 ? "stable" : "inline_" + std::to_string(form.param);
+}
+INSTANTIATE_TEST_SUITE_P(Forms, Slots, forms, name_of_form);
+INSTANTIATE_TEST_SUITE_P(Forms, SlotsStress, forms, name_of_form);
+INSTANTIATE_TEST_SUITE_P(Forms, SlotsInterleaved, forms, name_of_form);
+INSTANTIATE_TEST_SUITE_P(Forms, SlotsProcesses, forms, name_of_form);
 
 std::vector<std::byte> row_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -68,8 +85,8 @@ std::string text_of(std::optional<Bytes> row) {
   return row ? std::string(reinterpret_cast<const char*>(row->data()), row->size()) : "none";
 }
 
-TEST(Slots, a_reader_sees_the_newest_version_of_its_snapshot) {
-  Grid grid;
+TEST_P(Slots, a_reader_sees_the_newest_version_of_its_snapshot) {
+  Grid grid(GetParam());
   for (const auto* text : {"one", "two", "three"}) {
     grid.readers.pin(grid.readers.claim().value());
     grid.csn = grid.csn.next();
@@ -88,16 +105,16 @@ TEST(Slots, a_reader_sees_the_newest_version_of_its_snapshot) {
   EXPECT_EQ(text_of(grid.slots.newest_row({5})), "three");
 }
 
-TEST(Slots, an_empty_row_is_a_row) {
-  Grid grid;
+TEST_P(Slots, an_empty_row_is_a_row) {
+  Grid grid(GetParam());
   grid.csn = {1};
   grid.install({0}, {});
   ASSERT_TRUE(grid.slots.newest_row({0}).has_value());
   EXPECT_EQ(grid.slots.newest_row({0})->size(), 0u);
 }
 
-TEST(Slots, a_removed_slot_is_free_and_keeps_its_csn) {
-  Grid grid;
+TEST_P(Slots, a_removed_slot_is_free_and_keeps_its_csn) {
+  Grid grid(GetParam());
   grid.csn = {1};
   grid.install({0}, row_of("a"));
   grid.install({1}, row_of("b"));
@@ -119,8 +136,8 @@ TEST(Slots, a_removed_slot_is_free_and_keeps_its_csn) {
   EXPECT_EQ(grid.slots.newest_csn({0}), Csn{2}) << "I6";
 }
 
-TEST(Slots, what_nobody_can_have_seen_is_freed_at_once) {
-  Grid grid;
+TEST_P(Slots, what_nobody_can_have_seen_is_freed_at_once) {
+  Grid grid(GetParam());
   for (std::uint64_t csn = 1; csn <= 100; ++csn) {
     grid.csn = {csn};
     grid.install({0}, row_of(std::to_string(csn)));
@@ -133,8 +150,8 @@ TEST(Slots, what_nobody_can_have_seen_is_freed_at_once) {
   EXPECT_EQ(grid.slots.newest_csn({0}), Csn{101});
 }
 
-TEST(Slots, several_versions_of_one_csn_leave_the_last) {
-  Grid grid;
+TEST_P(Slots, several_versions_of_one_csn_leave_the_last) {
+  Grid grid(GetParam());
   grid.csn = {1};
   grid.install({0}, row_of("old"));
   grid.publish();
@@ -150,8 +167,8 @@ TEST(Slots, several_versions_of_one_csn_leave_the_last) {
   EXPECT_EQ(grid.slots.check(), 2u);
 }
 
-TEST(Slots, an_update_may_be_built_from_the_row_it_replaces) {
-  Grid grid;
+TEST_P(Slots, an_update_may_be_built_from_the_row_it_replaces) {
+  Grid grid(GetParam());
   for (const std::size_t bytes : {100, 100000}) {
     grid.csn = grid.csn.next();
     const std::vector<std::byte> row(bytes, std::byte{7});
@@ -164,8 +181,8 @@ TEST(Slots, an_update_may_be_built_from_the_row_it_replaces) {
   }
 }
 
-TEST(Slots, big_rows_lie_on_64_byte_boundaries) {
-  Grid grid;
+TEST_P(Slots, big_rows_lie_on_64_byte_boundaries) {
+  Grid grid(GetParam());
   std::uint64_t slot = 0;
   for (std::size_t bytes = Version::inline_bytes_max - 3; bytes < Version::inline_bytes_max + 100;
        ++bytes) {
@@ -178,8 +195,8 @@ TEST(Slots, big_rows_lie_on_64_byte_boundaries) {
   }
 }
 
-TEST(Slots, lowest_free_is_lowest_also_over_many_levels) {
-  Grid grid;
+TEST_P(Slots, lowest_free_is_lowest_also_over_many_levels) {
+  Grid grid(GetParam());
   std::set<std::uint64_t> holes;
   constexpr std::uint64_t count = 64 * 64 * 3 + 17;
   grid.csn = {1};
@@ -203,8 +220,8 @@ TEST(Slots, lowest_free_is_lowest_also_over_many_levels) {
   EXPECT_EQ(grid.slots.rows(), count - holes.size());
 }
 
-TEST(Slots, scans_find_far_rows_over_empty_pages) {
-  Grid grid;
+TEST_P(Slots, scans_find_far_rows_over_empty_pages) {
+  Grid grid(GetParam());
   grid.csn = {1};
   const std::vector<std::uint64_t> rows{3, 4096, 4096 * 5 + 1, 4096 * 2048 * 7};
   for (const auto slot : rows) grid.install({slot}, row_of("r"));
@@ -229,8 +246,83 @@ TEST(Slots, scans_find_far_rows_over_empty_pages) {
   EXPECT_EQ(SlotTable::scan(*grid.segment, grid.head, cls, {0}, {0}), SlotId::none());
 }
 
-TEST(Slots, a_full_segment_throws_and_leaves_the_slot_as_it_was) {
-  Grid grid(false, std::size_t{8} << 20);
+TEST_P(Slots, scans_pass_over_the_borders_of_pages) {
+  Grid grid(GetParam());
+  grid.csn = {1};
+  const auto first = grid.head->first_slots(), page = grid.head->page_slots();
+  const std::set<std::uint64_t> rows{first - 1, first, page - 1, page, 3 * page - 1, 3 * page};
+  for (const auto slot : rows) grid.install({slot}, row_of("r"));
+  grid.publish();
+  std::vector<std::uint64_t> up, down;
+  for (auto at = SlotTable::scan(*grid.segment, grid.head, cls, {0}, {1}); at != SlotId::none();
+       at = SlotTable::scan(*grid.segment, grid.head, cls, {at.value + 1}, {1}))
+    up.push_back(at.value);
+  auto at = SlotTable::scan_back(*grid.segment, grid.head, cls, SlotId::none(), {1});
+  for (; at != SlotId::none();
+       at = SlotTable::scan_back(*grid.segment, grid.head, cls, {at.value - 1}, {1}))
+    down.push_back(at.value);
+  EXPECT_TRUE(std::ranges::equal(up, rows));
+  EXPECT_EQ(down, std::vector(up.rbegin(), up.rend()));
+  EXPECT_EQ(grid.slots.check(), rows.size());
+}
+
+TEST_P(Slots, an_empty_class_takes_nothing_and_few_rows_take_a_small_page) {
+  Grid grid(GetParam());
+  EXPECT_EQ(grid.allocator.bytes_used(), 0u);
+  grid.csn = {1};
+  for (std::uint64_t slot = 0; slot < 10; ++slot) grid.install({slot}, row_of("r"));
+  EXPECT_LE(grid.allocator.bytes_used(), std::size_t{17} << 10);
+  grid.install({grid.head->first_slots()}, row_of("r"));
+  EXPECT_LE(grid.head->page_slots() * grid.head->stride, SlotTable::page_bytes_max);
+}
+
+TEST(SlotsInline, a_row_lies_in_the_line_of_its_slot_when_the_cell_is_free) {
+  Grid grid(64);
+  const auto lies_inline = [&](SlotId slot) {
+    const auto* place =
+        reinterpret_cast<const std::byte*>(SlotTable::locate(*grid.segment, grid.head, slot));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(place) % 64, 0u);
+    return grid.slots.newest_row(slot)->data() == place + sizeof(Slot) + sizeof(Version);
+  };
+  const std::vector<std::byte> row(64);
+  grid.csn = {1};
+  grid.install({7}, row);
+  EXPECT_TRUE(lies_inline({7}));
+  grid.publish();
+  const auto place = grid.readers.claim().value();
+  grid.readers.pin(place);
+  for (std::uint64_t csn = 2; csn < 6; ++csn) {
+    grid.csn = {csn};
+    grid.install({7}, row);
+    grid.publish();
+    EXPECT_FALSE(lies_inline({7})) << "the pinned version lies there";
+  }
+  grid.readers.release(place);
+  grid.publish();
+  grid.csn = {6};
+  grid.install({7}, row);
+  EXPECT_TRUE(lies_inline({7}));
+  grid.install({8}, std::vector<std::byte>(SlotTable::inline_row_bytes_max + 1));
+  EXPECT_FALSE(lies_inline({8})) << "a row that is too big for the cell";
+}
+
+TEST(SlotsInline, classes_of_small_rows_of_one_size_have_inline_cells) {
+  const auto dictionary = Dictionary::parse(
+                              "declare database d;"
+                              "class Small { signed<8> id; binary<56> rest; };"
+                              "class Large { signed<8> id; binary<300> rest; };"
+                              "class Tail { signed<8> id; string name; };")
+                              .value();
+  const auto bytes = [&](std::size_t n) {
+    return SlotTable::inline_row_bytes(dictionary->classes()[n].record);
+  };
+  EXPECT_EQ(bytes(0), 64u);
+  EXPECT_EQ(bytes(1), 0u);
+  EXPECT_EQ(bytes(2), 0u);
+}
+
+TEST_P(Slots, a_full_segment_throws_and_leaves_the_slot_as_it_was) {
+  Grid grid(GetParam(), false, std::size_t{8} << 20);
   grid.csn = {1};
   grid.install({0}, row_of("kept"));
   grid.publish();
@@ -249,6 +341,7 @@ TEST(Slots, a_full_segment_throws_and_leaves_the_slot_as_it_was) {
 class SlotsModel {
  public:
   using State = std::map<std::uint64_t, std::string>;
+  explicit SlotsModel(std::size_t row_bytes) : grid_(row_bytes) {}
 
   void run(int steps) {
     for (int i = 0; i < steps && !testing::Test::HasFatalFailure(); ++i) {
@@ -268,10 +361,8 @@ class SlotsModel {
     grid_.publish(1000000);
     EXPECT_EQ(grid_.reclaimer.size(), 0u);
     EXPECT_EQ(grid_.slots.check(), 0u);
-    const auto table = sizeof(Offset) * SlotTable::directories_max +
-                       sizeof(SlotPageEntry) * SlotTable::directory_pages +
-                       sizeof(Slot) * SlotTable::page_slots;
-    EXPECT_EQ(grid_.allocator.bytes_used(), table) << "nothing leaks";
+    const auto page = grid_.head->first_slots() * grid_.head->stride;
+    EXPECT_EQ(grid_.allocator.bytes_used(), Allocator::rounded(page)) << "nothing leaks";
   }
 
  private:
@@ -348,8 +439,8 @@ class SlotsModel {
   std::vector<Pin> pins_;
 };
 
-TEST(Slots, agrees_with_a_plain_model_over_random_changes_and_pins) {
-  SlotsModel model;
+TEST_P(Slots, agrees_with_a_plain_model_over_random_changes_and_pins) {
+  SlotsModel model(GetParam());
   model.run(5000);
   model.empty_all();
 }
@@ -427,6 +518,7 @@ bool snapshot_is_right(const Segment& segment, std::uint64_t csn, bool big_rows)
 }
 
 struct Stress {
+  std::size_t row_bytes;
   bool big_rows = true;
   bool pins_with_care = true;
   int rounds = 40000;
@@ -435,7 +527,7 @@ struct Stress {
 /// True when every snapshot that a reader pinned stayed right for as long as it was pinned.
 template <class Walk = VersionWalk>
 bool snapshots_stay_right(const Stress& stress) {
-  Grid grid;
+  Grid grid(stress.row_bytes);
   std::atomic<bool> stop{false}, wrong{false};
   std::atomic<std::uint64_t> checked{0};
   const auto pin = [&](std::uint32_t place) {
@@ -495,14 +587,19 @@ struct WithoutOwner : Interrupted {
   static constexpr bool checks_owner = false;
 };
 struct Unchecked : VersionWalk {
+  /// Else the moments in which it goes wrong are too short to be met for certain.
+  static void pause() {
+    thread_local unsigned pauses = 0;
+    if (++pauses % 64 == 0) std::this_thread::yield();
+  }
   static constexpr bool checks_free = false;
   static constexpr bool checks_life = false;
   static constexpr bool checks_owner = false;
 };
 
 template <class Walk>
-bool interrupted_walks_are_right(int pins) {
-  Grid grid;
+bool interrupted_walks_are_right(std::size_t row_bytes, int pins) {
+  Grid grid(row_bytes);
   Writer writer(grid, false);
   Interrupted::writer = &writer;
   Interrupted::dice.seed(1);
@@ -519,20 +616,20 @@ bool interrupted_walks_are_right(int pins) {
   return right;
 }
 
-TEST(SlotsInterleaved, a_walk_is_right_wherever_the_writer_comes_between) {
-  EXPECT_TRUE(interrupted_walks_are_right<Interrupted>(1000));
+TEST_P(SlotsInterleaved, a_walk_is_right_wherever_the_writer_comes_between) {
+  EXPECT_TRUE(interrupted_walks_are_right<Interrupted>(GetParam(), 1000));
 }
 
-TEST(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_is_free) {
-  EXPECT_FALSE(interrupted_walks_are_right<WithoutFree>(10000));
+TEST_P(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_is_free) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutFree>(GetParam(), 10000));
 }
 
-TEST(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_has_changed) {
-  EXPECT_FALSE(interrupted_walks_are_right<WithoutLife>(100000));
+TEST_P(SlotsInterleaved, a_walk_needs_to_see_that_a_cell_has_changed) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutLife>(GetParam(), 100000));
 }
 
-TEST(SlotsInterleaved, a_walk_needs_to_see_whose_a_cell_is) {
-  EXPECT_FALSE(interrupted_walks_are_right<WithoutOwner>(10000));
+TEST_P(SlotsInterleaved, a_walk_needs_to_see_whose_a_cell_is) {
+  EXPECT_FALSE(interrupted_walks_are_right<WithoutOwner>(GetParam(), 10000));
 }
 
 #ifdef __SANITIZE_THREAD__
@@ -541,17 +638,20 @@ constexpr bool thread_sanitized = true;
 constexpr bool thread_sanitized = false;
 #endif
 
-TEST(SlotsStress, a_pinned_snapshot_never_changes) { EXPECT_TRUE(snapshots_stay_right({})); }
-
-TEST(SlotsStress, without_validation_of_cells_a_snapshot_would_change) {
-  if (thread_sanitized) GTEST_SKIP() << "the race is meant";
-  EXPECT_FALSE(snapshots_stay_right<Unchecked>({.big_rows = false, .rounds = 1000000}));
+TEST_P(SlotsStress, a_pinned_snapshot_never_changes) {
+  EXPECT_TRUE(snapshots_stay_right({.row_bytes = GetParam()}));
 }
 
-TEST(SlotsStress, without_the_second_look_at_published_a_snapshot_would_change) {
+TEST_P(SlotsStress, without_validation_of_cells_a_snapshot_would_change) {
   if (thread_sanitized) GTEST_SKIP() << "the race is meant";
-  EXPECT_FALSE(
-      snapshots_stay_right({.big_rows = false, .pins_with_care = false, .rounds = 1000000}));
+  EXPECT_FALSE(snapshots_stay_right<Unchecked>(
+      {.row_bytes = GetParam(), .big_rows = false, .rounds = 1000000}));
+}
+
+TEST_P(SlotsStress, without_the_second_look_at_published_a_snapshot_would_change) {
+  if (thread_sanitized) GTEST_SKIP() << "the race is meant";
+  EXPECT_FALSE(snapshots_stay_right(
+      {.row_bytes = GetParam(), .big_rows = false, .pins_with_care = false, .rounds = 1000000}));
 }
 
 // --- another process ---
@@ -569,9 +669,9 @@ TEST(SlotsStress, without_the_second_look_at_published_a_snapshot_would_change) 
   _exit(1);
 }
 
-TEST(SlotsProcesses, a_killed_reader_keeps_its_snapshot_until_it_is_reaped) {
-  constexpr Offset pinned_at = 256, checks_at = 320;
-  Grid grid(true);
+TEST_P(SlotsProcesses, a_killed_reader_keeps_its_snapshot_until_it_is_reaped) {
+  constexpr Offset pinned_at = 1024, checks_at = 1088;
+  Grid grid(GetParam(), true);
   Writer writer(grid, true);
   for (int i = 0; i < 1000; ++i) writer.round();
   const auto pid = fork();

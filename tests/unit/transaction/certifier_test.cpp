@@ -9,11 +9,13 @@
 namespace exdb {
 namespace {
 
-/// One class with a unique key and an ordered one, and a way to commit records against it at chosen snapshots.
+/// One class with a unique key and an ordered one, and a way to commit records against it at chosen
+/// snapshots.
 class CertifierTest : public ::testing::Test {
  protected:
   std::shared_ptr<const Dictionary> schema =
-      Dictionary::parse("class A { int4 id; int4 v; unique hash<id> by_id; tree<v> by_v; };").value();
+      Dictionary::parse("class A { int4 id; int4 v; unique hash<id> by_id; tree<v> by_v; };")
+          .value();
   std::unique_ptr<Storage> storage = Storage::create(schema, {}).value();
   ConflictLog log{*schema};
   Certifier certifier{*storage, log};
@@ -37,15 +39,21 @@ class CertifierTest : public ::testing::Test {
     return made;
   }
   WriteOp insert(int id, int v) { return {WriteOp::Kind::insert, type.id, 0, {}, row(id, v)}; }
-  WriteOp update(SlotId slot, Csn base, int id, int v) { return {WriteOp::Kind::update, type.id, slot.value, base, row(id, v)}; }
-  WriteOp remove(SlotId slot, Csn base) { return {WriteOp::Kind::remove, type.id, slot.value, base, {}}; }
+  WriteOp update(SlotId slot, Csn base, int id, int v) {
+    return {WriteOp::Kind::update, type.id, slot.value, base, row(id, v)};
+  }
+  WriteOp remove(SlotId slot, Csn base) {
+    return {WriteOp::Kind::remove, type.id, slot.value, base, {}};
+  }
   KeyBytes key(const char* index, int value) {
     KeyBytes out;
     const Value values[] = {value};
     make_key(*schema->find_index(type.id, index), values, out);
     return out;
   }
-  SlotId slot_of(int id) { return storage->newest_owner(schema->find_index(type.id, "by_id")->id, key("by_id", id)); }
+  SlotId slot_of(int id) {
+    return storage->newest_owner(schema->find_index(type.id, "by_id")->id, key("by_id", id));
+  }
 
   Verdict commit(TransactionRecord made) {
     made.normalise_ops();
@@ -86,7 +94,8 @@ TEST_F(CertifierTest, two_inserts_of_one_unique_key_race_to_a_conflict_and_then_
 TEST_F(CertifierTest, a_transaction_may_move_a_unique_key_between_its_own_rows) {
   commit(record(Csn{0}, {insert(1, 10), {WriteOp::Kind::insert, type.id, 1, {}, row(2, 20)}}));
   const auto one = slot_of(1), two = slot_of(2);
-  EXPECT_EQ(commit(record(Csn{1}, {update(one, Csn{1}, 2, 10), update(two, Csn{1}, 1, 20)})).code, ErrorCode::ok);
+  EXPECT_EQ(commit(record(Csn{1}, {update(one, Csn{1}, 2, 10), update(two, Csn{1}, 1, 20)})).code,
+            ErrorCode::ok);
   EXPECT_EQ(slot_of(1), two);
   EXPECT_EQ(slot_of(2), one);
   EXPECT_EQ(commit(record(Csn{2}, {remove(one, Csn{2}), insert(2, 30)})).code, ErrorCode::ok);

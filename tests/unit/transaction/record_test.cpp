@@ -10,8 +10,9 @@ namespace exdb {
 namespace {
 
 std::shared_ptr<const Dictionary> dictionary() {
-  return Dictionary::parse("class A { int4 id; string text; unique hash<id> by_id; tree<text> by_text; };"
-                           "class B { int4 id; unique tree<id> by_id; };")
+  return Dictionary::parse(
+             "class A { int4 id; string text; unique hash<id> by_id; tree<text> by_text; };"
+             "class B { int4 id; unique tree<id> by_id; };")
       .value();
 }
 
@@ -57,9 +58,12 @@ TEST(TransactionRecord, comes_back_as_it_was_sent) {
 TEST(TransactionRecord, normalising_keeps_the_last_op_of_a_row_and_orders_the_groups) {
   std::vector<std::byte> one(8, std::byte{1}), two(8, std::byte{2});
   TransactionRecord record;
-  record.ops = {{WriteOp::Kind::insert, ClassId{0}, 0, {}, one}, {WriteOp::Kind::insert, ClassId{0}, 1, {}, one},
-                {WriteOp::Kind::update, ClassId{0}, 0, {}, one}, {WriteOp::Kind::insert, ClassId{0}, 1, {}, two},
-                {WriteOp::Kind::cancel, ClassId{0}, 0, {}, {}},  {WriteOp::Kind::remove, ClassId{1}, 5, {}, {}}};
+  record.ops = {{WriteOp::Kind::insert, ClassId{0}, 0, {}, one},
+                {WriteOp::Kind::insert, ClassId{0}, 1, {}, one},
+                {WriteOp::Kind::update, ClassId{0}, 0, {}, one},
+                {WriteOp::Kind::insert, ClassId{0}, 1, {}, two},
+                {WriteOp::Kind::cancel, ClassId{0}, 0, {}, {}},
+                {WriteOp::Kind::remove, ClassId{1}, 5, {}, {}}};
   record.normalise_ops();
   ASSERT_EQ(record.ops.size(), 4u);
   record.drop_cancelled();
