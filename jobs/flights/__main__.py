@@ -14,24 +14,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import exdb
 from mpi4py import MPI
+
+import exdb
 
 if __package__ in (None, ""):  # started as a folder: `python jobs/flights`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     __package__ = "flights"
 
-from . import check, load, report, tables, worklist  # noqa: E402
-from .schema import SCHEMA  # noqa: E402
+from . import check, load, report, tables, worklist
+from .schema import SCHEMA
 
 ORIGINS = ["EWR", "JFK", "LGA"]
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="jobs/run flights", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=None, metavar="N", help="only the first N flights (default: all)")
-    parser.add_argument("--picture", type=Path, default=Path("flights.png"), metavar="FILE",
-                        help="where the picture goes (default: ./flights.png)")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=None,
+        metavar="N",
+        help="only the first N flights (default: all)",
+    )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        default=Path("flights.png"),
+        metavar="FILE",
+        help="where the picture goes (default: ./flights.png)",
+    )
     parser.add_argument("--no-picture", action="store_true", help="make none")
     return parser.parse_args()
 
@@ -73,14 +85,23 @@ def run(options: argparse.Namespace, comm: MPI.Intracomm) -> int:
 
         statistics = db.statistics()
         mine = {
-            "rank": rank, "loaded": loaded, "items": drained.items, "flights": drained.flights, "conflicts": drained.conflicts,
-            "digest": db.digest(), "csn": statistics["csn"], "commits": statistics["commits"],
-            "exchange_ns_median": statistics["exchange_ns_median"], "exchange_ns_p99": statistics["exchange_ns_p99"],
+            "rank": rank,
+            "loaded": loaded,
+            "items": drained.items,
+            "flights": drained.flights,
+            "conflicts": drained.conflicts,
+            "digest": db.digest(),
+            "csn": statistics["csn"],
+            "commits": statistics["commits"],
+            "exchange_ns_median": statistics["exchange_ns_median"],
+            "exchange_ns_p99": statistics["exchange_ns_p99"],
         }
         everybody = comm.allgather(mine)
         failures = prove_replicas(everybody)
         if rank == 0:
-            failures += show(con, frames, everybody, after_load, statistics, watch, options, total, items)
+            failures += show(
+                con, frames, everybody, after_load, statistics, watch, options, total, items
+            )
     return comm.bcast(len(failures), root=0) > 0
 
 
@@ -103,8 +124,17 @@ def prove_replicas(everybody: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def show(con: exdb.Connection, frames: dict[str, Any], everybody: list[dict[str, Any]], after_load: dict[str, int],
-         statistics: dict[str, int], watch: report.Stopwatch, options: argparse.Namespace, total: int, items: int) -> list[str]:
+def show(
+    con: exdb.Connection,
+    frames: dict[str, Any],
+    everybody: list[dict[str, Any]],
+    after_load: dict[str, int],
+    statistics: dict[str, int],
+    watch: report.Stopwatch,
+    options: argparse.Namespace,
+    total: int,
+    items: int,
+) -> list[str]:
     results = check.from_grid(con)
     failures = check.differences(results, check.expected(frames["flights"], frames["planes"]))
     watch.lap("compare with pandas")
@@ -119,18 +149,33 @@ def show(con: exdb.Connection, frames: dict[str, Any], everybody: list[dict[str,
     load_s, work_s = watch.seconds["load"], watch.seconds["work"]
     load_commits, work_commits = after_load["csn"], statistics["csn"] - after_load["csn"]
     conflicts = sum(each["conflicts"] for each in everybody)
-    print(f"rows/s        {total / load_s:,.0f} loaded by {len(everybody)} ranks, each row applied on every one of them")
-    print(f"commits/s     {load_commits / load_s:,.0f} while loading ({load.ROWS_A_TRANSACTION} rows each), "
-          f"{work_commits / work_s:,.0f} while working")
-    print(f"conflicts     {conflicts} over {items} work items; every one was tried again and committed")
-    print(f"exchange time median {statistics['exchange_ns_median'] / 1000:,.0f} µs, p99 {statistics['exchange_ns_p99'] / 1000:,.0f} µs "
-          f"over {statistics['rounds']:,} rounds (rank 0)")
-    print("seconds       " + ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in watch.seconds.items()))
+    print(
+        f"rows/s        {total / load_s:,.0f} loaded by {len(everybody)} ranks, each row applied on every one of them"
+    )
+    print(
+        f"commits/s     {load_commits / load_s:,.0f} while loading ({load.ROWS_A_TRANSACTION} rows each), "
+        f"{work_commits / work_s:,.0f} while working"
+    )
+    print(
+        f"conflicts     {conflicts} over {items} work items; every one was tried again and committed"
+    )
+    print(
+        f"exchange time median {statistics['exchange_ns_median'] / 1000:,.0f} µs, p99 {statistics['exchange_ns_p99'] / 1000:,.0f} µs "
+        f"over {statistics['rounds']:,} rounds (rank 0)"
+    )
+    print(
+        "seconds       "
+        + ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in watch.seconds.items())
+    )
     for failure in failures[:20]:
         print(f"DIFFERENT: {failure}")
     if not failures:
-        print(f"replicas      {len(everybody)} of {len(everybody)} equal: digest {everybody[0]['digest']:016x} at csn {everybody[0]['csn']}")
-        print(f"results       {len(results):,} groups × {len(check.FIGURES)} figures exactly equal to pandas")
+        print(
+            f"replicas      {len(everybody)} of {len(everybody)} equal: digest {everybody[0]['digest']:016x} at csn {everybody[0]['csn']}"
+        )
+        print(
+            f"results       {len(results):,} groups × {len(check.FIGURES)} figures exactly equal to pandas"
+        )
     return failures
 
 

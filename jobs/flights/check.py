@@ -2,15 +2,26 @@
 # SPDX-FileCopyrightText: The exdb authors
 """The proof: the same statistics by pandas straight from the files, compared for exact equality."""
 
-import exdb
 import pandas as pd
+
+import exdb
 
 from .schema import LATE_MINUTES
 
 KEY = ["month", "origin", "carrier"]
 FIGURES = [
-    "flights", "cancelled", "arrived", "dep_delay_sum", "arr_delay_sum", "arr_delay_squares", "arr_delay_max", "late",
-    "arr_delay_mean", "arr_delay_median", "distance_sum", "seats_sum",
+    "flights",
+    "cancelled",
+    "arrived",
+    "dep_delay_sum",
+    "arr_delay_sum",
+    "arr_delay_squares",
+    "arr_delay_max",
+    "late",
+    "arr_delay_mean",
+    "arr_delay_median",
+    "distance_sum",
+    "seats_sum",
 ]
 
 
@@ -21,20 +32,22 @@ def expected(flights: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
     frame["is_late"] = frame.arr_delay > LATE_MINUTES
     groups = frame.groupby(KEY)
     arrived = groups.arr_delay.count()
-    figures = pd.DataFrame({
-        "flights": groups.size(),
-        "cancelled": groups.size() - groups.dep_delay.count(),
-        "arrived": arrived,
-        "dep_delay_sum": groups.dep_delay.sum().astype("int64"),
-        "arr_delay_sum": groups.arr_delay.sum().astype("int64"),
-        "arr_delay_squares": groups.squares.sum().astype("int64"),
-        "arr_delay_max": groups.arr_delay.max().fillna(0).astype("int64"),
-        "late": groups.is_late.sum().astype("int64"),
-        "arr_delay_mean": groups.arr_delay.mean().fillna(0.0),
-        "arr_delay_median": groups.arr_delay.median().fillna(0.0),
-        "distance_sum": groups.distance.sum().astype("int64"),
-        "seats_sum": groups.seats.sum().astype("int64"),
-    })
+    figures = pd.DataFrame(
+        {
+            "flights": groups.size(),
+            "cancelled": groups.size() - groups.dep_delay.count(),
+            "arrived": arrived,
+            "dep_delay_sum": groups.dep_delay.sum().astype("int64"),
+            "arr_delay_sum": groups.arr_delay.sum().astype("int64"),
+            "arr_delay_squares": groups.squares.sum().astype("int64"),
+            "arr_delay_max": groups.arr_delay.max().fillna(0).astype("int64"),
+            "late": groups.is_late.sum().astype("int64"),
+            "arr_delay_mean": groups.arr_delay.mean().fillna(0.0),
+            "arr_delay_median": groups.arr_delay.median().fillna(0.0),
+            "distance_sum": groups.distance.sum().astype("int64"),
+            "seats_sum": groups.seats.sum().astype("int64"),
+        }
+    )
     # A mean is one division of exact sums; pandas' own may round its running sum.
     figures["arr_delay_mean"] = (figures.arr_delay_sum / arrived).fillna(0.0)
     return figures.sort_index()
@@ -64,5 +77,7 @@ def differences(grid: pd.DataFrame, files: pd.DataFrame) -> list[str]:
     for name in FIGURES:
         ours, theirs = grid.loc[common, name], files.loc[common, name]
         for key in common[(ours != theirs).to_numpy()]:
-            found.append(f"{name} of {key}: {ours[key]!r} in the grid, {theirs[key]!r} in the files")
+            found.append(
+                f"{name} of {key}: {ours[key]!r} in the grid, {theirs[key]!r} in the files"
+            )
     return found

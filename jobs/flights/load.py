@@ -5,16 +5,22 @@
 from collections.abc import Callable
 from itertools import islice
 
-import exdb
 import pandas as pd
+
+import exdb
 
 from . import tables
 
 ROWS_A_TRANSACTION = 500
 
 
-def load(con: exdb.Connection, frames: dict[str, pd.DataFrame], rank: int, ranks: int,
-         progress: Callable[[], None]) -> int:
+def load(
+    con: exdb.Connection,
+    frames: dict[str, pd.DataFrame],
+    rank: int,
+    ranks: int,
+    progress: Callable[[], None],
+) -> int:
     """Returns how many rows this rank has put in. The shares are disjoint, so nothing conflicts."""
     loaded = 0
     for name, cls in tables.CLASSES.items():

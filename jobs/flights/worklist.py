@@ -9,8 +9,9 @@ DONE. Two ranks that reach for one item conflict; the later one tries again and 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import exdb
 import numpy as np
+
+import exdb
 
 from .schema import LATE_MINUTES
 
@@ -48,7 +49,11 @@ def _take(con: exdb.Connection, rank: int, done: Drained) -> tuple[int, str] | N
     while True:
         con.startTransaction()
         with con.cursor("WorkItem", "by_state") as cursor:
-            item = cursor.next() if cursor.search("WorkItem", "by_state", exdb.Operation.Equals, "OPEN") else None
+            item = (
+                cursor.next()
+                if cursor.search("WorkItem", "by_state", exdb.Operation.Equals, "OPEN")
+                else None
+            )
             if item is None:
                 con.rollback()
                 return None
@@ -69,7 +74,8 @@ def _work(con: exdb.Connection, month: int, origin: str, done: Drained) -> None:
         cursor.search("Flight", "by_month", exdb.Operation.Equals, (month, origin))
         for flight in cursor:
             groups.setdefault(flight.carrier, []).append(
-                (flight.dep_delay, flight.arr_delay, flight.distance, flight.tailnum))
+                (flight.dep_delay, flight.arr_delay, flight.distance, flight.tailnum)
+            )
             done.flights += 1
     for carrier, flights in groups.items():
         _write(con, month, origin, carrier, flights)
@@ -81,11 +87,18 @@ def _work(con: exdb.Connection, month: int, origin: str, done: Drained) -> None:
     done.items += 1
 
 
-def _write(con: exdb.Connection, month: int, origin: str, carrier: str,
-           flights: list[tuple[int | None, int | None, int, str | None]]) -> None:
+def _write(
+    con: exdb.Connection,
+    month: int,
+    origin: str,
+    carrier: str,
+    flights: list[tuple[int | None, int | None, int, str | None]],
+) -> None:
     departures = [dep for dep, _, _, _ in flights if dep is not None]
     arrivals = np.array([arr for _, arr, _, _ in flights if arr is not None], dtype=np.int64)
-    seats = {tail: _seats(con, tail) for tail in {tail for _, _, _, tail in flights if tail is not None}}
+    seats = {
+        tail: _seats(con, tail) for tail in {tail for _, _, _, tail in flights if tail is not None}
+    }
     con.new(
         "Statistic",
         month=month,

@@ -17,8 +17,8 @@ void set_assert_context(std::string text) { context = std::move(text); }
 void set_assert_hook(void (*hook)()) { end_hook.store(hook); }
 
 void assert_failed(const char* expression, const char* file, int line, const char* what) {
-  std::fprintf(stderr, "exdb: assertion failed: %s (%s) at %s:%d%s%s\n", what, expression, file, line,
-               context.empty() ? "" : " on ", context.c_str());
+  std::fprintf(stderr, "exdb: assertion failed: %s (%s) at %s:%d%s%s\n", what, expression, file,
+               line, context.empty() ? "" : " on ", context.c_str());
   std::fflush(stderr);
   if (auto hook = end_hook.load()) hook();
   std::abort();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// Writing and reading of little-endian byte strings: the one way in which anything is laid out that leaves the
-// process. A reader never reads past its end: it goes into a failed state instead, which the caller asks for once.
+// Writing and reading of little-endian byte strings: the one way in which anything is laid out that
+// leaves the process. A reader never reads past its end: it goes into a failed state instead, which
+// the caller asks for once.
 //
 // Threads: none of these types is shared between threads.
 #pragma once
@@ -16,10 +17,15 @@
 
 namespace exdb {
 
-static_assert(std::endian::native == std::endian::little, "exdb's frames and rows are little-endian; so must the host be");
+static_assert(std::endian::native == std::endian::little,
+              "exdb's frames and rows are little-endian; so must the host be");
 
-inline Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
-inline std::string_view as_text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+inline Bytes as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+inline std::string_view as_text(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 /// Appends to a byte vector it does not own.
 class ByteWriter {
@@ -27,7 +33,7 @@ class ByteWriter {
   explicit ByteWriter(std::vector<std::byte>& out) : out_(out) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
   void put(T value) {
     const auto at = out_.size();
     out_.resize(at + sizeof(T));
@@ -55,10 +61,8 @@ class ByteWriter {
 
   /// Overwrites bytes written before; `at` + sizeof(T) must lie within them.
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void patch(std::size_t at, T value) {
-    std::memcpy(out_.data() + at, &value, sizeof(T));
-  }
+  requires std::is_arithmetic_v<T>
+  void patch(std::size_t at, T value) { std::memcpy(out_.data() + at, &value, sizeof(T)); }
 
   [[nodiscard]] std::size_t size() const { return out_.size(); }
 
@@ -66,14 +70,14 @@ class ByteWriter {
   std::vector<std::byte>& out_;
 };
 
-/// Reads a byte span it does not own. After a read past the end every read gives zero or an empty span and ok() is false.
+/// Reads a byte span it does not own. After a read past the end every read gives zero or an empty
+/// span and ok() is false.
 class ByteReader {
  public:
   explicit ByteReader(Bytes in) : in_(in) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T get() {
+  requires std::is_arithmetic_v<T> T get() {
     T value{};
     if (!need(sizeof(T))) return value;
     std::memcpy(&value, in_.data() + at_, sizeof(T));

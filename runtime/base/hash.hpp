@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// 64-bit hashes, the same on every node and in every run (XXH3, github.com/Cyan4973/xxHash, through its own library
-// headers: the fastest well-kept one for keys and rows of a few to a few hundred bytes).
+// 64-bit hashes, the same on every node and in every run (XXH3, github.com/Cyan4973/xxHash, through
+// its own library headers: the fastest well-kept one for keys and rows of a few to a few hundred
+// bytes).
 #pragma once
 #define XXH_INLINE_ALL
 #include <xxhash.h>

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// A Node drives the round protocol over a transport: it gathers local commits in the window, posts batches, hands
-// completed rounds to the replica, and wakes who waits. Whoever waits for a commit drives (one at a time, by a try-lock);
-// the listener steps in when nobody does. So a commit costs no hand-over between threads, and an idle node sleeps.
+// A Node drives the round protocol over a transport: it gathers local commits in the window, posts
+// batches, hands completed rounds to the replica, and wakes who waits. Whoever waits for a commit
+// drives (one at a time, by a try-lock); the listener steps in when nobody does. So a commit costs
+// no hand-over between threads, and an idle node sleeps.
 //
 // Invariants
 //   I1  Rounds are handed to the consumer in order, each once, under the drive lock.
-//   I2  A submitted item is answered exactly once: with the consumer's outcome, or with unknown_outcome when the node
-//       stops before its round is complete, or with a certain refusal when it never left the window.
+//   I2  A submitted item is answered exactly once: with the consumer's outcome, or with
+//   unknown_outcome when the node
+//       stops before its round is complete, or with a certain refusal when it never left the
+//       window.
 //   I3  After stop() no new item is accepted here; items accepted before are still exchanged.
-//   I4  A node whose digest differs from the majority's fails with `inconsistent`; with no majority all fail.
-// Threads: all public functions from any thread. Callbacks of the consumer come under the drive lock.
-// Failure: once failed, every waiting and later call returns the same Status, which names node, round and reason.
+//   I4  A node whose digest differs from the majority's fails with `inconsistent`; with no majority
+//   all fail.
+// Threads: all public functions from any thread. Callbacks of the consumer come under the drive
+// lock. Failure: once failed, every waiting and later call returns the same Status, which names
+// node, round and reason.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -28,7 +33,8 @@ namespace exdb {
 struct RoundItem {
   enum class Kind : std::uint8_t {
     transaction = 1,  ///< certified and applied at its place in the order
-    fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction item (same sequence) comes
+    fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction
+                      ///< item (same sequence) comes
     discard = 3,      ///< the transaction of these fragments was rolled back
   };
   Kind kind = Kind::transaction;
@@ -39,30 +45,33 @@ struct RoundItem {
 
 /// How an item ended, for the thread that waits.
 struct ItemOutcome {
-  ErrorCode code = ErrorCode::ok;  ///< ok, conflict, duplicate, snapshot_too_old, …, unknown_outcome
-  Csn csn;                         ///< of the commit, when ok
-  std::string text;                ///< why not
+  ErrorCode code =
+      ErrorCode::ok;  ///< ok, conflict, duplicate, snapshot_too_old, …, unknown_outcome
+  Csn csn;            ///< of the commit, when ok
+  std::string text;   ///< why not
 };
 
 /// The replica, as a node sees it.
 class RoundConsumer {
  public:
   virtual ~RoundConsumer() = default;
-  /// All items of one round in the agreed order. The outcome of item i is wanted when `mine[i]`; outcomes[i] is to be set
-  /// then. Everything is applied and published on return. A Status other than ok stops the node.
-  virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon, const std::vector<bool>& mine,
-                             std::vector<ItemOutcome>& outcomes) = 0;
+  /// All items of one round in the agreed order. The outcome of item i is wanted when `mine[i]`;
+  /// outcomes[i] is to be set then. Everything is applied and published on return. A Status other
+  /// than ok stops the node.
+  virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
+                             const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) = 0;
   /// Frees what a node that left had sent in fragments.
   virtual void forget(NodeId node) = 0;
   [[nodiscard]] virtual std::uint64_t digest() const = 0;
-  [[nodiscard]] virtual Csn oldest_snapshot() const = 0;  ///< of open local transactions that may still commit
+  [[nodiscard]] virtual Csn oldest_snapshot()
+      const = 0;  ///< of open local transactions that may still commit
   [[nodiscard]] virtual Csn published() const = 0;
 };
 
 struct NodeStatistics {
-  std::uint64_t rounds = 0, rounds_empty = 0;        ///< empty: nobody sent a transaction
+  std::uint64_t rounds = 0, rounds_empty = 0;  ///< empty: nobody sent a transaction
   std::uint64_t items_sent = 0, items_received = 0;
-  std::uint64_t exchange_ns_total = 0;               ///< from posting to completion, summed over rounds
+  std::uint64_t exchange_ns_total = 0;  ///< from posting to completion, summed over rounds
   std::uint64_t exchange_ns_median = 0, exchange_ns_p99 = 0;
   std::uint64_t apply_ns_total = 0;
 };
@@ -73,10 +82,11 @@ struct PendingItem;
 class Node {
  public:
   struct Options {
-    std::vector<ClusterNodeParams> nodes;   ///< one a node, qrank filled in
+    std::vector<ClusterNodeParams> nodes;  ///< one a node, qrank filled in
     std::uint64_t cluster_id = 0;
     ClusterWindow window;
-    std::uint32_t in_exchange_max = 50;     ///< submitted and not answered; submit waits above it (back-pressure)
+    std::uint32_t in_exchange_max =
+        50;  ///< submitted and not answered; submit waits above it (back-pressure)
     unsigned mode_mask = 0;
     Progress progress = Progress::adaptive;
     std::chrono::milliseconds timeout{60'000};
@@ -90,28 +100,33 @@ class Node {
   /// Starts connect notifications, and the listener thread if `own_listener`.
   void start(bool own_listener);
 
-  /// Puts an item into the window; blocks only for back-pressure. Fails with cluster_stopped after stop(), with
-  /// cluster_no_quorum (after asking the callback), or with the node's failure. `sequence` is unique at this node.
-  Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,
-                                              int priority);
-  /// Drives until the item is answered, or the timeout passes without any progress (unknown_outcome, naming who is waited for).
+  /// Puts an item into the window; blocks only for back-pressure. Fails with cluster_stopped after
+  /// stop(), with cluster_no_quorum (after asking the callback), or with the node's failure.
+  /// `sequence` is unique at this node.
+  Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence,
+                                              std::vector<std::byte> bytes, int priority);
+  /// Drives until the item is answered, or the timeout passes without any progress
+  /// (unknown_outcome, naming who is waited for).
   ItemOutcome wait(PendingItem& item);
   /// Answered already? Does not drive.
   static bool done(const PendingItem& item);
 
-  /// Waits until this node has every commit that returned anywhere before the call (protocol I3). No message.
+  /// Waits until this node has every commit that returned anywhere before the call (protocol I3).
+  /// No message.
   Status wait_fresh();
   /// Waits until the consumer has published `csn`.
   Status wait_published(Csn csn);
 
-  /// Drives in this thread until the cluster stops (the listener of the program's own). Returns ok then, or the failure.
+  /// Drives in this thread until the cluster stops (the listener of the program's own). Returns ok
+  /// then, or the failure.
   Status listen();
   /// Some polls; true when something happened. For cooperative programs.
   bool progress();
 
   /// Says that this node wants to end, and returns after ALL nodes have said so or left.
   Status stop();
-  /// Goes away without waiting for the others' stop: takes part in at most the round under way and one more, at most `cap`.
+  /// Goes away without waiting for the others' stop: takes part in at most the round under way and
+  /// one more, at most `cap`.
   void leave(std::chrono::milliseconds cap);
   /// After stop or leave: ends threads; `collective` as Transport::close.
   void close(bool collective);
@@ -122,7 +137,8 @@ class Node {
   [[nodiscard]] Status failure() const;
   [[nodiscard]] NodeStatistics statistics() const;
   [[nodiscard]] TransportStatistics transport_statistics() const;
-  /// The lock under which the consumer is called: for local commits that must not run beside a round.
+  /// The lock under which the consumer is called: for local commits that must not run beside a
+  /// round.
   std::mutex& drive_lock();
 
  private:
