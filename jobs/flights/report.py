@@ -21,7 +21,7 @@ MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 
 class Bar:
-    """A progress bar of the whole grid, drawn by rank 0 from its own replica: it shows everybody's rows."""
+    """Progress of the whole grid, drawn by rank 0 from its own replica: everybody's rows."""
 
     def __init__(self, shown: bool, label: str, total: int, unit: str) -> None:
         self._bar = tqdm(

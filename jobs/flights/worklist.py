@@ -2,8 +2,8 @@
 # SPDX-FileCopyrightText: The exdb authors
 """The work list: one item per month and origin, drained by all ranks through transactions.
 
-A rank takes an item (OPEN to TAKEN), computes its statistics from the local replica, and writes the results together with
-DONE. Two ranks that reach for one item conflict; the later one tries again and finds the next.
+A rank takes an item (OPEN to TAKEN), computes its statistics from the local replica, and writes the
+results together with DONE. Two ranks that reach for one item conflict; the later one tries again and finds the next.
 """
 
 from collections.abc import Callable
@@ -112,7 +112,7 @@ def _write(
         arr_delay_squares=int((arrivals * arrivals).sum()),
         arr_delay_max=int(arrivals.max()) if len(arrivals) else 0,
         late=int((arrivals > LATE_MINUTES).sum()),
-        # The same division and the same selection that pandas makes, so the results are equal to the last bit.
+        # The same division and selection that pandas makes: equal to the last bit.
         arr_delay_mean=int(arrivals.sum()) / len(arrivals) if len(arrivals) else 0.0,
         arr_delay_median=float(np.median(arrivals)) if len(arrivals) else 0.0,
         distance_sum=sum(distance for _, _, distance, _ in flights),
