@@ -3,7 +3,8 @@
 """The work list: one item per month and origin, drained by all ranks through transactions.
 
 A rank takes an item (OPEN to TAKEN), computes its statistics from the local replica, and writes the
-results together with DONE. Two ranks that reach for one item conflict; the later one tries again and finds the next.
+results together with DONE. Two ranks that reach for one item conflict; the later one tries again
+and finds the next.
 """
 
 from collections.abc import Callable
