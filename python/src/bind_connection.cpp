@@ -114,14 +114,14 @@ const IndexHandle& index_of(const Handle& self, py::handle cls, py::handle index
 py::object find(const Handle& self, py::handle cls, py::handle index, py::handle key) {
   Connection& connection = self->use();
   const IndexHandle& wanted = index_of(self, cls, index);
-  return wrap(self, connection.find(*wanted.definition, to_key(wanted, key)));
+  return wrap(self, connection.find(*wanted.definition, to_key(wanted, key, true)));
 }
 
 py::list find_many(const Handle& self, py::handle cls, py::handle index, const py::iterable& keys) {
   Connection& connection = self->use();
   const IndexHandle& wanted = index_of(self, cls, index);
   std::vector<std::vector<Value>> values;
-  for (const py::handle key : keys) values.push_back(to_key(wanted, key));
+  for (const py::handle key : keys) values.push_back(to_key(wanted, key, true));
   std::vector<std::optional<Object>> found;
   {
     const py::gil_scoped_release released;

@@ -32,11 +32,11 @@ struct CursorHandle {
 };
 
 py::object find(const CursorHandle& self, py::handle key) {
-  return wrap(self.connection, self.use().find(to_key(self.searched(), key)));
+  return wrap(self.connection, self.use().find(to_key(self.searched(), key, true)));
 }
 
 bool search(const CursorHandle& self, int operation, py::handle key) {
-  return self.use().search(Operation(operation), to_key(self.searched(), key));
+  return self.use().search(Operation(operation), to_key(self.searched(), key, false));
 }
 
 py::object step(const CursorHandle& self) {

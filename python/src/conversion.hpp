@@ -30,9 +30,9 @@ namespace exdb::python {
 Value to_value(const FieldDef& field, pybind11::handle value);
 /// For one value or one element of it.
 Value to_element(const FieldDef& field, pybind11::handle value);
-/// The parts of a key: a tuple, or the value itself for an index of one part. At most
-/// `parts.size()`, at least one.
-std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key);
+/// The parts of a key: a tuple, or the value itself when it is one part. At least one part; all of
+/// them when `whole`.
+std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key, bool whole);
 
 /// Whole field and one element. `enumeration` may be null: then enumerators are their names.
 pybind11::object from_value(const FieldDef& field, const EnumTable* enumeration,

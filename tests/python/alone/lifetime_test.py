@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""The end of things: any order of closing, forks, the end of the program."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import weakref
+
+import pytest
+
+import exdb
+
+SCHEMA = "class T { int4 id; struct_less string s; };".replace("struct_less ", "")
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    prelude = f"import exdb, os, sys, threading\nSCHEMA = {SCHEMA!r}\n"
+    return subprocess.run(
+        [sys.executable, "-c", prelude + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_use_after_close_says_so() -> None:
+    db = exdb.open("closed", SCHEMA)
+    con = db.connect()
+    con.startTransaction()
+    row = con.new("T", id=1)
+    cursor = con.cursor("T")
+    db.close()
+    for call in (
+        con.commit,
+        con.startTransaction,
+        lambda: con.new("T"),
+        cursor.next,
+        db.connect,
+        lambda: row.id,
+        lambda: setattr(row, "id", 2),
+    ):
+        with pytest.raises(exdb.Error, match="closed") as caught:
+            call()
+        assert caught.value.code in (51, 98)
+    con.close()
+    with pytest.raises(exdb.InvalidHandleError), db:
+        pass
+
+
+def test_use_of_a_closed_connection_says_so() -> None:
+    with exdb.open("closed", SCHEMA) as db:
+        con = db.connect()
+        con.close()
+        with pytest.raises(exdb.InvalidHandleError, match="connection is closed"):
+            con.startTransaction()
+        with pytest.raises(exdb.InvalidHandleError), con:
+            pass
+
+
+def test_closing_a_connection_rolls_back() -> None:
+    with exdb.open("rolled", SCHEMA) as db:
+        with db.connect() as con:
+            con.startTransaction()
+            con.new("T", id=1)
+        with db.connect() as con, con.startTransaction(exdb.MCO_READ_ONLY):
+            assert con.count("T") == 0
+
+
+def test_objects_keep_alive_what_they_need() -> None:
+    con = exdb.open("kept", SCHEMA).connect()
+    con.startTransaction()
+    row = con.new("T", id=5)
+    cursor = con.cursor("T")
+    del con
+    gc.collect()
+    assert row.id == 5
+    assert cursor.next() == row
+
+
+def test_a_database_that_nobody_holds_goes_away() -> None:
+    db = exdb.open("gone", SCHEMA)
+    seen = weakref.ref(db)
+    con = db.connect()
+    del db
+    gc.collect()
+    assert seen() is not None  # the connection has it
+    del con
+    gc.collect()
+    assert seen() is None
+
+
+def test_an_open_database_at_the_end_of_the_program_does_no_harm() -> None:
+    done = run("""
+        db = exdb.open("end", SCHEMA)
+        con = db.connect()
+        con.startTransaction()
+        row = con.new("T", id=1)
+        view = con.cursor("T")
+        print("end")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_a_child_of_a_fork_is_told_and_leaves_the_parent_alone() -> None:
+    done = run("""
+        db = exdb.open("forked", SCHEMA)
+        con = db.connect()
+        con.startTransaction()
+        row = con.new("T", id=1)
+        if os.fork() == 0:
+            calls = (lambda: row.id, con.commit, db.connect, lambda: exdb.open("x", SCHEMA),
+                     lambda: con.find("T", "x", 1), lambda: setattr(row, "id", 1))
+            for call in calls:
+                try:
+                    call()
+                except exdb.InvalidHandleError as error:
+                    assert "spawn" in str(error)
+                else:
+                    os._exit(1)
+            repr(row)
+            con.close()
+            db.close()
+            sys.exit(0)
+        pid, status = os.wait()
+        assert status == 0, status
+        con.commit()
+        print(con.statistics()["committed"])
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_child_of_a_fork_may_open_one_of_its_own() -> None:
+    done = run("""
+        exdb.open("before", SCHEMA).close()
+        if os.fork() == 0:
+            with exdb.open("child", SCHEMA) as db, db.connect() as con, con.startTransaction():
+                con.new("T", id=1)
+            sys.exit(0)
+        print(os.wait()[1])
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+def test_waiting_calls_let_other_threads_run() -> None:
+    done = run("""
+        db = exdb.open("gil", SCHEMA)
+        one, other = db.connect(), db.connect()
+        one.startTransaction(exdb.MCO_EXCLUSIVE)
+        thread = threading.Thread(target=lambda: one.commit())
+        timer = threading.Timer(0.2, thread.start)
+        timer.start()
+        other.startTransaction(exdb.MCO_EXCLUSIVE)  # would hang if it kept the GIL
+        timer.join()
+        thread.join()
+        print("done")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_ctrl_c_ends_a_waiting_call() -> None:
+    done = run("""
+        import signal
+        db = exdb.open("interrupted", SCHEMA)
+        con = db.connect()
+        with con.startTransaction():
+            con.new("T", id=1)
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        try:
+            while True:
+                with con.startTransaction():
+                    con.new("T", id=1)
+        except KeyboardInterrupt:
+            print("interrupted")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
