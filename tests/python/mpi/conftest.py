@@ -138,6 +138,12 @@ def wait_for_file(file: Path, process: subprocess.Popen[str], seconds: float) ->
 
 
 @pytest.fixture
+def launcher() -> str:
+    """The mpiexec of this environment."""
+    return mpiexec()
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Job]:
     def started(ranks: int, code: str, **options: Any) -> Job:
         return run_job(tmp_path / "job", ranks, code, **options)
