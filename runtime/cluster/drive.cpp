@@ -31,6 +31,9 @@ constexpr auto busy_for = 1s;
 /// The listener looks this often whether the committers, who drive themselves, are still at it.
 constexpr auto park_first = 50us;
 constexpr auto park_cap = 200us;
+/// Committers that came and went this often since the listener last slept are in a closed loop: the
+/// next comes at once, and a listener that polls in between only takes the lock from it.
+constexpr std::uint64_t closed_loop_wishes = 3;
 /// Spins for the turn before sleeping: about what waking a sleeper costs.
 constexpr int turn_spins = 2000;
 constexpr int turn_yields_crowded = 20;
@@ -70,6 +73,7 @@ Node::Inside::Driven Node::Inside::drive_until(const Turn::Condition& done,
       drive(over, deadline);
       turn.release();
       slept = false;
+      if (done()) result = Driven::done;
     } else if (!spin_for_turn(over)) {
       turn.sleep(over, deadline);
       slept = true;
@@ -144,8 +148,11 @@ void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
 /// system in a yield must not keep a committer waiting.
 void Node::Inside::listen() {
   Nanoseconds nap = nap_first, park = park_first;
+  auto wishes = turn.wishes();
   while (!finished()) {
-    if (turn.wished() && options.progress != Progress::spin) {
+    if ((turn.wished() || turn.wishes() - wishes >= closed_loop_wishes) &&
+        options.progress != Progress::spin) {
+      wishes = turn.wishes();
       std::this_thread::sleep_for(park);
       const auto idle = idle_since(Clock::now());
       park = std::min(park * 2, idle < busy_for ? Nanoseconds(park_cap) : nap_cap(idle));
@@ -168,6 +175,7 @@ void Node::Inside::listen() {
       breathe(crowded);
       continue;
     }
+    wishes = turn.wishes();
     sleep_in_transport(nap, false);
     nap = std::min(nap * 2, nap_cap(idle));
   }

@@ -81,7 +81,7 @@ struct Node::Inside final : FrameSink {
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
   [[nodiscard]] std::string names(const std::vector<NodeId>& nodes) const;
   [[nodiscard]] Clock::time_point deadline_after(std::chrono::milliseconds cap) const;
-  void note_event() { last_event_.store(Clock::now().time_since_epoch().count()); }
+  void note_event() { last_event_.store(now_.time_since_epoch().count()); }
   [[nodiscard]] Nanoseconds idle_since(Clock::time_point now) const {
     return now.time_since_epoch() - Clock::duration(last_event_.load());
   }
@@ -107,6 +107,7 @@ struct Node::Inside final : FrameSink {
   std::atomic<bool> in_transport_wait{false};
 
   // --- under the drive lock ---
+  Clock::time_point now_ = Clock::now();  ///< as of the last step that found something to do
   RoundProtocol protocol;
   Status poll_failure;            ///< told by a frame, in the midst of a poll
   CommitWindow::Items in_flight;  ///< my items of the round under way, in order

@@ -40,7 +40,10 @@ class Turn {
   /// Counts the threads that wait for something and drive: the listener keeps out of their way.
   class Wish {
    public:
-    explicit Wish(Turn& turn) : turn_(turn) { ++turn_.wishes_; }
+    explicit Wish(Turn& turn) : turn_(turn) {
+      ++turn_.wishes_;
+      turn_.wishes_made_.fetch_add(1, std::memory_order_relaxed);
+    }
     ~Wish() { --turn_.wishes_; }
     Wish(const Wish&) = delete;
     Wish& operator=(const Wish&) = delete;
@@ -49,6 +52,10 @@ class Turn {
     Turn& turn_;
   };
   [[nodiscard]] bool wished() const { return wishes_.load(std::memory_order_acquire) > 0; }
+  /// How many wishes there ever were.
+  [[nodiscard]] std::uint64_t wishes() const {
+    return wishes_made_.load(std::memory_order_relaxed);
+  }
 
  private:
   struct Sleeper {
@@ -65,6 +72,7 @@ class Turn {
 
   std::atomic<bool> taken_{false};
   std::atomic<int> wishes_{0};
+  std::atomic<std::uint64_t> wishes_made_{0};
   std::mutex mutex_;
   std::list<Sleeper*> sleepers_;
 };

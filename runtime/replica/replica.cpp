@@ -292,18 +292,13 @@ void Replica::forget(NodeId node) {
 
 void Replica::remember(std::uint64_t sequence, ErrorCode code) {
   const std::lock_guard lock(outcomes_mutex_);
-  outcomes_[sequence] = code;
-  outcomes_order_.push_back(sequence);
-  if (outcomes_order_.size() > outcomes_remembered) {
-    outcomes_.erase(outcomes_order_.front());
-    outcomes_order_.pop_front();
-  }
+  outcomes_[sequence % outcomes_.size()] = {sequence, code};
 }
 
 std::optional<ErrorCode> Replica::outcome(std::uint64_t sequence) const {
   const std::lock_guard lock(outcomes_mutex_);
-  const auto found = outcomes_.find(sequence);
-  return found == outcomes_.end() ? std::nullopt : std::optional(found->second);
+  const auto& [of, code] = outcomes_[sequence % outcomes_.size()];
+  return of == sequence && sequence != 0 ? std::optional(code) : std::nullopt;
 }
 
 }  // namespace exdb

@@ -24,7 +24,7 @@
 #include <mutex>
 #include <semaphore>
 #include <set>
-#include <unordered_map>
+#include <vector>
 
 #include "cluster/node.hpp"
 #include "storage/snapshot.hpp"
@@ -133,10 +133,10 @@ class Replica final : public RoundConsumer {
   mutable std::mutex open_mutex_;
   std::multiset<Csn> open_;
 
+  /// Of the newest transactions of this node: a ring by sequence, whose numbers begin at 1.
   static constexpr std::size_t outcomes_remembered = 65536;
   mutable std::mutex outcomes_mutex_;
-  std::unordered_map<std::uint64_t, ErrorCode> outcomes_;
-  std::deque<std::uint64_t> outcomes_order_;
+  std::vector<std::pair<std::uint64_t, ErrorCode>> outcomes_{outcomes_remembered};
 
   ReplicaCounters counters_;
 };
