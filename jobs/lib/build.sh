@@ -5,7 +5,7 @@
 #
 # The Release build in <build>/release, and the Python package from it in the environment.
 
-readonly package_sources=(CMakeLists.txt cmake runtime mpi tcp python)
+readonly package_sources=(CMakeLists.txt runtime mpi tcp python)
 
 package_key() {
   {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
-#include <cstdio>
-
-#include "exdb/errors.hpp"
+#include <exdb/exdb.hpp>
 
 int main() {
-  try {
-    throw exdb::Error(exdb::ErrorCode::conflict, "from an installed exdb");
-  } catch (const exdb::Error& error) {
-    std::puts(error.what());
-  }
-  return 0;
+  const auto schema =
+      exdb::Dictionary::parse("class A { int4 id; unique hash<id> by_id; };").value();
+  const auto db = exdb::Database::open("embedded", schema, {});
+  const auto con = db->connect();
+  con->start();
+  con->create(schema->classes()[0]).set("id", 7);
+  con->commit().or_throw();
+  con->start();
+  const exdb::Value key[] = {7};
+  return con->find(schema->indexes()[0], key) ? 0 : 1;
 }
