@@ -43,11 +43,6 @@ SlotTable::SlotTable(Segment& segment, Allocator& allocator, Reclaimer& reclaime
   head->page_log2 = static_cast<std::uint32_t>(std::bit_width(page_slots) - 1);
 }
 
-std::optional<std::size_t> SlotTable::inline_room() const {
-  if (head_->stride == sizeof(Slot)) return std::nullopt;
-  return head_->stride - sizeof(Slot) - sizeof(Version);
-}
-
 // --- which slots are free ---
 
 SlotId SlotTable::lowest_free() const {
@@ -108,7 +103,12 @@ Slot& SlotTable::make_slot(SlotId slot) {
   auto& entry = make_entry(slot);
   if (entry.page.load(relaxed) == 0) {
     const auto count = &entry == &head_->first ? head_->first_slots() : head_->page_slots();
-    entry.page.store(allocate_zeroed(count * head_->stride), release);
+    // Heads of slots and of inline cells are zeroed; rows need not be, and are most of the page.
+    const auto offset = allocator_.allocate(count * head_->stride);
+    const auto heads = sizeof(Slot) + (inline_room() ? sizeof(Version) : 0);
+    for (std::uint64_t i = 0; i < count; ++i)
+      std::memset(segment_.at<std::byte>(offset + i * head_->stride), 0, heads);
+    entry.page.store(offset, release);
   }
   return *const_cast<Slot*>(locate(segment_, head_, slot));
 }

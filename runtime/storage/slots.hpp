@@ -181,7 +181,10 @@ class SlotTable {
   void unlink_newest(SlotId slot, Slot& place);
   void free_version(const Slot& place, Offset offset);
   /// Row bytes that fit into an inline cell; none when slots have no such cell.
-  [[nodiscard]] std::optional<std::size_t> inline_room() const;
+  [[nodiscard]] std::optional<std::size_t> inline_room() const {
+    if (head_->stride == sizeof(Slot)) return std::nullopt;
+    return head_->stride - sizeof(Slot) - sizeof(Version);
+  }
   /// REQUIRES: slots have inline cells.
   [[nodiscard]] Offset inline_cell(const Slot& place) const {
     return segment_.offset_of(&place) + sizeof(Slot);
