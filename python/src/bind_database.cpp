@@ -125,9 +125,12 @@ void abandon(const Handle& self) {
 
 std::string outcome(const Handle& self, std::uint32_t origin, std::uint64_t sequence) {
   switch (self->use().outcome({NodeId{origin}, sequence})) {
-    case TransactionOutcome::committed: return "committed";
-    case TransactionOutcome::aborted: return "aborted";
-    case TransactionOutcome::unknown: break;
+    case TransactionOutcome::committed:
+      return "committed";
+    case TransactionOutcome::aborted:
+      return "aborted";
+    case TransactionOutcome::unknown:
+      break;
   }
   return "unknown";
 }

@@ -29,10 +29,9 @@ void bind_class(py::module_& module) {
       .def_property_readonly("local",
                              [](const ClassHandle& self) { return self.definition->local; })
       .def_property_readonly("fields", fields_of)
-      .def_property_readonly("indexes",
-                             [](const ClassHandle& self) {
-                               return self.dictionary->indexes_of(self.definition->id);
-                             })
+      .def_property_readonly(
+          "indexes",
+          [](const ClassHandle& self) { return self.dictionary->indexes_of(self.definition->id); })
       .def("__repr__", [](const ClassHandle& self) {
         return "<class " + self.definition->name + " of an exdb dictionary>";
       });

@@ -16,9 +16,8 @@ namespace {
   const std::string type = Py_TYPE(value.ptr())->tp_name;
   std::string shown = py::repr(value).cast<std::string>();
   if (shown.size() > 60) shown = shown.substr(0, 57) + "...";
-  throw Error(ErrorCode::conversion, "field " + field.name + " (" + field.type_text() +
-                                         ") takes " + wanted + ", not " + shown + " of type " +
-                                         type);
+  throw Error(ErrorCode::conversion, "field " + field.name + " (" + field.type_text() + ") takes " +
+                                         wanted + ", not " + shown + " of type " + type);
 }
 
 Value integer(const FieldDef& field, PyObject* value) {
@@ -96,8 +95,7 @@ Value record_value(const FieldDef& field, py::handle value) {
 Value temporal(const FieldDef& field, py::handle value) {
   if (const auto stored = temporal_from_python(field, value.ptr())) return *stored;
   if (PyLong_Check(value.ptr()) || PyIndex_Check(value.ptr())) return number(field, value);
-  refuse(field, value,
-         "a datetime object, numpy.datetime64 or the integer that is stored");
+  refuse(field, value, "a datetime object, numpy.datetime64 or the integer that is stored");
 }
 
 py::object integer_object(const Value& value) {
@@ -158,8 +156,7 @@ Value to_element(const FieldDef& field, py::handle value) {
 
 Value to_value(const FieldDef& field, py::handle value) {
   if (field.is_single() || value.is_none()) return to_element(field, value);
-  if (PyUnicode_Check(value.ptr()) || PyDict_Check(value.ptr()))
-    refuse(field, value, "a sequence");
+  if (PyUnicode_Check(value.ptr()) || PyDict_Check(value.ptr())) refuse(field, value, "a sequence");
   const auto items =
       py::reinterpret_steal<py::object>(PySequence_Fast(value.ptr(), "not a sequence"));
   if (!items) {
@@ -179,10 +176,10 @@ std::vector<Value> to_key(const IndexHandle& index, py::handle key, bool whole) 
   const bool is_tuple = PyTuple_Check(key.ptr());
   const std::size_t given = is_tuple ? std::size_t(PyTuple_GET_SIZE(key.ptr())) : 1;
   if (given == 0 || given > parts.size() || (whole && given < parts.size()))
-    throw Error(ErrorCode::conversion,
-                "index " + index.definition->class_name + "." + index.definition->name + " has " +
-                    std::to_string(parts.size()) + " part(s), and the key has " +
-                    std::to_string(given));
+    throw Error(ErrorCode::conversion, "index " + index.definition->class_name + "." +
+                                           index.definition->name + " has " +
+                                           std::to_string(parts.size()) +
+                                           " part(s), and the key has " + std::to_string(given));
   std::vector<Value> values;
   values.reserve(given);
   for (std::size_t i = 0; i < given; ++i) {

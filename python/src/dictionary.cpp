@@ -81,7 +81,8 @@ const EnumTable* DictionaryHandle::table_of(const EnumDef* definition) {
   EnumTable& table = enums_[definition];
   if (!table.type) {
     py::list pairs;
-    for (const auto& [name, number] : definition->values) pairs.append(py::make_tuple(name, number));
+    for (const auto& [name, number] : definition->values)
+      pairs.append(py::make_tuple(name, number));
     table.type = py::module_::import("exdb._enums").attr("make")(definition->name, pairs);
     for (const auto& [name, number] : definition->values)
       table.members.try_emplace(number, table.type(number));
@@ -142,9 +143,9 @@ const ClassHandle& DictionaryHandle::resolve_class(py::handle which) const {
                                                " is of another dictionary than the database's: "
                                                "use database.dictionary.classes");
   } else {
-    throw Error(ErrorCode::conversion,
-                "a class is given by its name or as dictionary.classes[name], not as " +
-                    text_of(which));
+    throw Error(
+        ErrorCode::conversion,
+        "a class is given by its name or as dictionary.classes[name], not as " + text_of(which));
   }
   std::vector<std::string> names;
   for (const auto& known : classes_) names.push_back(known.definition->name);
@@ -163,14 +164,15 @@ const IndexHandle& DictionaryHandle::resolve_index(const ClassHandle& owner,
     const auto& handle = which.cast<const IndexHandle&>();
     if (handle.owner_class == &owner) return handle;
   } else {
-    throw Error(ErrorCode::conversion, "an index is given by its name or as "
-                                       "dictionary.classes[class].indexes[name], not as " +
-                                           text_of(which));
+    throw Error(ErrorCode::conversion,
+                "an index is given by its name or as "
+                "dictionary.classes[class].indexes[name], not as " +
+                    text_of(which));
   }
   std::vector<std::string> names;
   for (const IndexId id : definition.indexes) names.push_back(dictionary_->index_of(id).name);
-  throw Error(ErrorCode::not_found, "class " + definition.name + " has no index " +
-                                        text_of(which) + "; its indexes are: " + listed(names));
+  throw Error(ErrorCode::not_found, "class " + definition.name + " has no index " + text_of(which) +
+                                        "; its indexes are: " + listed(names));
 }
 
 py::dict DictionaryHandle::classes() const {

@@ -8,7 +8,8 @@
 // Invariants
 //   I1  Names in a table are interned strings: an attribute name that is interned, as every one in
 //       source text is, is found by its address.
-//   I2  Tables and handles live as long as their DictionaryHandle; what Python holds of them holds it.
+//   I2  Tables and handles live as long as their DictionaryHandle; what Python holds of them holds
+//   it.
 // Threads: filled at the start, then only read; Python objects in it need the GIL.
 #pragma once
 #include <pybind11/pybind11.h>
@@ -42,9 +43,9 @@ struct EnumTable {
 
 struct FieldEntry {
   const FieldDef* field = nullptr;
-  pybind11::str name;       ///< interned
-  std::string path;         ///< from the class; within elements of an array or vector from the element
-  std::uint32_t offset = 0; ///< from the start of the row; no meaning within elements
+  pybind11::str name;  ///< interned
+  std::string path;    ///< from the class; within elements of an array or vector from the element
+  std::uint32_t offset = 0;  ///< from the start of the row; no meaning within elements
   std::int64_t presence = -1;
   Shape shape = Shape::scalar;
   bool top_level = false;

@@ -57,9 +57,8 @@ void bind_errors(py::module_& module) {
   });
   // For the test that holds the table in exdb/errors.py against the enumeration here.
   module.def("error_name", [](int code) { return std::string(name_of(ErrorCode(code))); });
-  module.def("raise_error", [](int code, const std::string& text) {
-    throw Error(ErrorCode(code), text);
-  });
+  module.def("raise_error",
+             [](int code, const std::string& text) { throw Error(ErrorCode(code), text); });
 }
 
 }  // namespace exdb::python

@@ -17,7 +17,8 @@
 namespace exdb::python {
 
 /// Sets the Python error; never throws.
-void set_error(ErrorCode code, const std::string& text, std::optional<TxnId> id = std::nullopt) noexcept;
+void set_error(ErrorCode code, const std::string& text,
+               std::optional<TxnId> id = std::nullopt) noexcept;
 /// For the slots of types that pybind11 does not wrap: turns the exception that is being handled
 /// into the Python error. Call it in a catch block.
 void set_error_from_current() noexcept;

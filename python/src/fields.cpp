@@ -4,10 +4,10 @@
 
 #include "conversion.hpp"
 #include "exdb/errors.hpp"
+#include "exdb/row.hpp"
 #include "numbers.hpp"
 #include "object.hpp"
 #include "object_types.hpp"
-#include "row_view.hpp"
 #include "temporal.hpp"
 
 namespace py = pybind11;
@@ -27,22 +27,37 @@ PyObject* read_enumerator(const FieldEntry& entry, std::int32_t number) {
 PyObject* read_scalar(const RowView& row, const FieldEntry& entry) {
   const std::size_t at = entry.offset;
   switch (entry.field->type) {
-    case FieldType::int8: return PyLong_FromLong(row.load<std::int8_t>(at));
-    case FieldType::int16: return PyLong_FromLong(row.load<std::int16_t>(at));
-    case FieldType::int32: return PyLong_FromLong(row.load<std::int32_t>(at));
-    case FieldType::int64: return PyLong_FromLongLong(row.load<std::int64_t>(at));
-    case FieldType::uint8: return PyLong_FromLong(row.load<std::uint8_t>(at));
-    case FieldType::uint16: return PyLong_FromLong(row.load<std::uint16_t>(at));
-    case FieldType::uint32: return PyLong_FromUnsignedLong(row.load<std::uint32_t>(at));
+    case FieldType::int8:
+      return PyLong_FromLong(row.load<std::int8_t>(at));
+    case FieldType::int16:
+      return PyLong_FromLong(row.load<std::int16_t>(at));
+    case FieldType::int32:
+      return PyLong_FromLong(row.load<std::int32_t>(at));
+    case FieldType::int64:
+      return PyLong_FromLongLong(row.load<std::int64_t>(at));
+    case FieldType::uint8:
+      return PyLong_FromLong(row.load<std::uint8_t>(at));
+    case FieldType::uint16:
+      return PyLong_FromLong(row.load<std::uint16_t>(at));
+    case FieldType::uint32:
+      return PyLong_FromUnsignedLong(row.load<std::uint32_t>(at));
     case FieldType::uint64:
-    case FieldType::autoid: return PyLong_FromUnsignedLongLong(row.load<std::uint64_t>(at));
-    case FieldType::float32: return PyFloat_FromDouble(double(row.load<float>(at)));
-    case FieldType::float64: return PyFloat_FromDouble(row.load<double>(at));
-    case FieldType::boolean: return PyBool_FromLong(row.load<std::uint8_t>(at));
-    case FieldType::date: return date_to_python(row.load<std::int32_t>(at));
-    case FieldType::time: return time_to_python(row.load<std::int64_t>(at));
-    case FieldType::datetime: return datetime_to_python(row.load<std::int64_t>(at));
-    case FieldType::enumeration: return read_enumerator(entry, row.load<std::int32_t>(at));
+    case FieldType::autoid:
+      return PyLong_FromUnsignedLongLong(row.load<std::uint64_t>(at));
+    case FieldType::float32:
+      return PyFloat_FromDouble(double(row.load<float>(at)));
+    case FieldType::float64:
+      return PyFloat_FromDouble(row.load<double>(at));
+    case FieldType::boolean:
+      return PyBool_FromLong(row.load<std::uint8_t>(at));
+    case FieldType::date:
+      return date_to_python(row.load<std::int32_t>(at));
+    case FieldType::time:
+      return time_to_python(row.load<std::int64_t>(at));
+    case FieldType::datetime:
+      return datetime_to_python(row.load<std::int64_t>(at));
+    case FieldType::enumeration:
+      return read_enumerator(entry, row.load<std::int32_t>(at));
     case FieldType::chars:
     case FieldType::string: {
       const std::string_view text = row.text_at(*entry.field, at);
@@ -54,15 +69,15 @@ PyObject* read_scalar(const RowView& row, const FieldEntry& entry) {
       return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()),
                                        Py_ssize_t(bytes.size()));
     }
-    case FieldType::structure: break;
+    case FieldType::structure:
+      break;
   }
   throw Error(ErrorCode::core, "field " + entry.field->name + " has no value of its own");
 }
 
 RawArray elements_of(const RowView& row, const FieldEntry& entry) {
   const FieldDef& field = *entry.field;
-  if (field.is_array())
-    return {field.type, row.bytes().data() + entry.offset, field.array_length};
+  if (field.is_array()) return {field.type, row.bytes().data() + entry.offset, field.array_length};
   const auto at = row.load<Reference>(entry.offset);
   return {field.type, row.bytes().data() + at.offset, at.length};
 }
@@ -90,12 +105,18 @@ std::size_t count_of(const RowView& row, const FieldEntry& entry) {
 // A value by its own kind, whatever field it is of.
 py::object plain(const Value& value) {
   switch (value.kind()) {
-    case Value::Kind::null: return py::none();
-    case Value::Kind::boolean: return py::bool_(value.as_bool());
-    case Value::Kind::integer: return py::int_(value.as_int());
-    case Value::Kind::unsigned_integer: return py::int_(value.as_uint());
-    case Value::Kind::real: return py::float_(value.as_double());
-    case Value::Kind::text: return py::str(value.as_text());
+    case Value::Kind::null:
+      return py::none();
+    case Value::Kind::boolean:
+      return py::bool_(value.as_bool());
+    case Value::Kind::integer:
+      return py::int_(value.as_int());
+    case Value::Kind::unsigned_integer:
+      return py::int_(value.as_uint());
+    case Value::Kind::real:
+      return py::float_(value.as_double());
+    case Value::Kind::text:
+      return py::str(value.as_text());
     case Value::Kind::bytes:
       return py::bytes(reinterpret_cast<const char*>(value.as_bytes().data()),
                        value.as_bytes().size());
@@ -119,9 +140,12 @@ PyObject* read_field(PyObject* owner, const Object& object, const FieldEntry& en
   const RowView row = object.row();
   if (!row.present(entry.presence)) return new_none();
   switch (entry.shape) {
-    case Shape::scalar: return read_scalar(row, entry);
-    case Shape::structure: return make_struct(owner, *entry.record, "").release().ptr();
-    case Shape::numbers: return read_numbers(object, entry).release().ptr();
+    case Shape::scalar:
+      return read_scalar(row, entry);
+    case Shape::structure:
+      return make_struct(owner, *entry.record, "").release().ptr();
+    case Shape::numbers:
+      return read_numbers(object, entry).release().ptr();
     case Shape::structures:
       return read_structures(owner, entry, entry.path, count_of(row, entry)).release().ptr();
     case Shape::items:

@@ -16,22 +16,37 @@ namespace {
 
 const char* dtype_name(FieldType type) {
   switch (type) {
-    case FieldType::int8: return "i1";
-    case FieldType::int16: return "i2";
-    case FieldType::int32: return "i4";
-    case FieldType::int64: return "i8";
-    case FieldType::uint8: return "u1";
-    case FieldType::uint16: return "u2";
-    case FieldType::uint32: return "u4";
-    case FieldType::uint64: return "u8";
-    case FieldType::float32: return "f4";
-    case FieldType::float64: return "f8";
-    case FieldType::boolean: return "?";
+    case FieldType::int8:
+      return "i1";
+    case FieldType::int16:
+      return "i2";
+    case FieldType::int32:
+      return "i4";
+    case FieldType::int64:
+      return "i8";
+    case FieldType::uint8:
+      return "u1";
+    case FieldType::uint16:
+      return "u2";
+    case FieldType::uint32:
+      return "u4";
+    case FieldType::uint64:
+      return "u8";
+    case FieldType::float32:
+      return "f4";
+    case FieldType::float64:
+      return "f8";
+    case FieldType::boolean:
+      return "?";
     case FieldType::date:
-    case FieldType::enumeration: return "i4";
-    case FieldType::time: return "m8[ns]";
-    case FieldType::datetime: return "M8[ns]";
-    default: return "u8";
+    case FieldType::enumeration:
+      return "i4";
+    case FieldType::time:
+      return "m8[ns]";
+    case FieldType::datetime:
+      return "M8[ns]";
+    default:
+      return "u8";
   }
 }
 
@@ -46,17 +61,23 @@ const py::dtype& dtype_of(FieldType type) {
 bool format_fits(const char* format, FieldType storage, Py_ssize_t item_bytes) {
   if (format == nullptr) format = "B";
   if (*format == '@' || *format == '=' || *format == '<') ++format;
-  if (*format == '\0' || format[1] != '\0' || item_bytes != Py_ssize_t(size_of(storage))) return false;
+  if (*format == '\0' || format[1] != '\0' || item_bytes != Py_ssize_t(size_of(storage)))
+    return false;
   const char letter = *format;
   switch (storage) {
-    case FieldType::boolean: return letter == '?';
-    case FieldType::float32: return letter == 'f';
-    case FieldType::float64: return letter == 'd';
+    case FieldType::boolean:
+      return letter == '?';
+    case FieldType::float32:
+      return letter == 'f';
+    case FieldType::float64:
+      return letter == 'd';
     case FieldType::int8:
     case FieldType::int16:
     case FieldType::int32:
-    case FieldType::int64: return std::string_view("bhilqn").find(letter) != std::string_view::npos;
-    default: return std::string_view("BHILQN").find(letter) != std::string_view::npos;
+    case FieldType::int64:
+      return std::string_view("bhilqn").find(letter) != std::string_view::npos;
+    default:
+      return std::string_view("BHILQN").find(letter) != std::string_view::npos;
   }
 }
 
@@ -93,9 +114,8 @@ bool has_many_numbers(py::handle value) {
 py::object number_view(const RawArray& elements, std::shared_ptr<const void> hold) {
   const py::dtype& dtype = dtype_of(elements.type);
   auto* kept = new std::shared_ptr<const void>(std::move(hold));
-  const py::capsule base(kept, [](void* pointer) {
-    delete static_cast<std::shared_ptr<const void>*>(pointer);
-  });
+  const py::capsule base(
+      kept, [](void* pointer) { delete static_cast<std::shared_ptr<const void>*>(pointer); });
   py::array view(dtype, {py::ssize_t(elements.count)}, {py::ssize_t(size_of(elements.type))},
                  elements.data, base);
   py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;

@@ -6,9 +6,9 @@
 
 #include "conversion.hpp"
 #include "errors.hpp"
+#include "exdb/row.hpp"
 #include "fields.hpp"
 #include "object_types.hpp"
-#include "row_view.hpp"
 
 namespace py = pybind11;
 
@@ -105,7 +105,9 @@ PyObject* remove(PyObject* self, PyObject*) {
 PyObject* raw(PyObject* self, PyObject* path) {
   try {
     require_unforked();
-    return raw_field(body(self).row, *body(self).table, py::cast<std::string>(py::handle(path))).release().ptr();
+    return raw_field(body(self).row, *body(self).table, py::cast<std::string>(py::handle(path)))
+        .release()
+        .ptr();
   } catch (...) {
     set_error_from_current();
     return nullptr;
@@ -169,8 +171,8 @@ constexpr unsigned no_constructor = Py_TPFLAGS_DISALLOW_INSTANTIATION;
 #else
 constexpr unsigned no_constructor = 0;
 #endif
-PyType_Spec spec = {"exdb._core.Object", sizeof(ObjectBody), 0,
-                    Py_TPFLAGS_DEFAULT | no_constructor, slots};
+PyType_Spec spec = {"exdb._core.Object", sizeof(ObjectBody), 0, Py_TPFLAGS_DEFAULT | no_constructor,
+                    slots};
 
 }  // namespace
 
@@ -216,8 +218,8 @@ py::object wrap(const std::shared_ptr<ConnectionHandle>& connection,
 
 Object& unwrap(py::handle value) {
   if (Py_TYPE(value.ptr()) != object_type)
-    throw Error(ErrorCode::conversion, "an object of the database is needed, not " +
-                                           py::repr(value).cast<std::string>());
+    throw Error(ErrorCode::conversion,
+                "an object of the database is needed, not " + py::repr(value).cast<std::string>());
   return body(value.ptr()).row;
 }
 

@@ -12,17 +12,15 @@
 namespace exdb::python {
 
 struct ObjectBody {
-  PyObject_HEAD
-  Object row;
+  PyObject_HEAD Object row;
   std::shared_ptr<ConnectionHandle> connection;
   const RecordTable* table;
 };
 
 struct StructBody {
-  PyObject_HEAD
-  ObjectBody* owner;         // a reference is held
+  PyObject_HEAD ObjectBody* owner;  // a reference is held
   const RecordTable* table;
-  std::string prefix;        // empty at a fixed place; else the path to the element, with its dot
+  std::string prefix;  // empty at a fixed place; else the path to the element, with its dot
 };
 
 pybind11::object make_struct(PyObject* owner, const RecordTable& table, std::string prefix);

@@ -4,10 +4,10 @@
 
 #include "conversion.hpp"
 #include "errors.hpp"
+#include "exdb/row.hpp"
 #include "fields.hpp"
 #include "object.hpp"
 #include "object_types.hpp"
-#include "row_view.hpp"
 
 namespace py = pybind11;
 
@@ -93,9 +93,8 @@ PyObject* to_dict(PyObject* self, PyObject*) {
   }
 }
 
-PyMethodDef methods[] = {
-    {"to_dict", to_dict, METH_NOARGS, "All fields, copied; structs as dicts."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"to_dict", to_dict, METH_NOARGS, "All fields, copied; structs as dicts."},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
                        {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
@@ -109,8 +108,8 @@ constexpr unsigned no_constructor = Py_TPFLAGS_DISALLOW_INSTANTIATION;
 #else
 constexpr unsigned no_constructor = 0;
 #endif
-PyType_Spec spec = {"exdb._core.Struct", sizeof(StructBody), 0,
-                    Py_TPFLAGS_DEFAULT | no_constructor, slots};
+PyType_Spec spec = {"exdb._core.Struct", sizeof(StructBody), 0, Py_TPFLAGS_DEFAULT | no_constructor,
+                    slots};
 
 // The path of the struct itself: that of any of its fields without the last name.
 std::string own_path(const StructBody& record) {

@@ -21,9 +21,9 @@ std::chrono::year_month_day civil(std::int64_t days) {
 }
 
 std::int64_t days_from(int year, int month, int day) {
-  const auto date = std::chrono::year_month_day{std::chrono::year{year},
-                                                std::chrono::month{unsigned(month)},
-                                                std::chrono::day{unsigned(day)}};
+  const auto date =
+      std::chrono::year_month_day{std::chrono::year{year}, std::chrono::month{unsigned(month)},
+                                  std::chrono::day{unsigned(day)}};
   return std::chrono::sys_days{date}.time_since_epoch().count();
 }
 
@@ -42,8 +42,8 @@ std::int64_t floor_days(std::int64_t nanoseconds) {
 }
 
 [[noreturn]] void refuse(const FieldDef& field, PyObject* value, const char* why) {
-  throw Error(ErrorCode::conversion, "field " + field.name + " (" + field.type_text() + "): " +
-                                         py::repr(value).cast<std::string>() + " " + why);
+  throw Error(ErrorCode::conversion, "field " + field.name + " (" + field.type_text() +
+                                         "): " + py::repr(value).cast<std::string>() + " " + why);
 }
 
 std::int64_t microseconds_of_delta(PyObject* delta) {
@@ -72,7 +72,8 @@ std::int64_t nanoseconds_of_datetime(const FieldDef& field, PyObject* value) {
   std::int64_t result = 0;
   if (__builtin_mul_overflow(micro, std::int64_t{1000}, &result) ||
       __builtin_add_overflow(result, nano, &result))
-    refuse(field, value, "is outside the years 1678 to 2262, which nanoseconds since 1970 can hold");
+    refuse(field, value,
+           "is outside the years 1678 to 2262, which nanoseconds since 1970 can hold");
   return result;
 }
 
