@@ -31,7 +31,8 @@ StorageWriter::StorageWriter(StorageCore& core, Offset first_free,
       allocator_(*core.segment, (first_free + 63) / 64 * 64),
       reclaimer_(core.readers, this, &StorageWriter::collect_one) {
   for (const auto& cls : core.dictionary->classes())
-    slots_.emplace_back(*core.segment, allocator_, reclaimer_, core.rows_of(cls.id), cls.id);
+    slots_.emplace_back(*core.segment, allocator_, reclaimer_, core.rows_of(cls.id), cls.id,
+                        SlotTable::inline_row_bytes(cls.record));
   for (const auto& definition : core.dictionary->indexes()) {
     auto& index = indexes_.emplace_back();
     auto* head = core.head_of(definition.id);
