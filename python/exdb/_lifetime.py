@@ -63,9 +63,18 @@ def abandon_all() -> None:
         database.abandon()
 
 
+def _wait_for_threads() -> None:
+    """Until no thread is in a call of exdb that has let the GIL go; a second at most."""
+    deadline = time.monotonic() + 1.0
+    while _core.released_threads() > 0 and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
 def _at_exit() -> None:
     abandon_all()
+    _wait_for_threads()  # that abandon has ended; they may go on for as long as Python does
     _core.mark_ending()
+    _wait_for_threads()  # that asked for the GIL just before
     if _open_abandoned:
         # MPI_Finalize would wait for the ranks that this one has just given up waiting for.
         with contextlib.suppress(Exception):

@@ -95,14 +95,14 @@ void remove(const Handle& self, py::handle object) { self->use().remove(unwrap(o
 std::uint64_t delete_all(const Handle& self, py::handle cls) {
   Connection& connection = self->use();
   const ClassDef& type = *self->dictionary().resolve_class(cls).definition;
-  const py::gil_scoped_release released;
+  const Released released;
   return connection.delete_all(type);
 }
 
 std::uint64_t count(const Handle& self, py::handle cls) {
   Connection& connection = self->use();
   const ClassDef& type = *self->dictionary().resolve_class(cls).definition;
-  const py::gil_scoped_release released;
+  const Released released;
   return connection.count(type);
 }
 
@@ -124,7 +124,7 @@ py::list find_many(const Handle& self, py::handle cls, py::handle index, const p
   for (const py::handle key : keys) values.push_back(to_key(wanted, key, true));
   std::vector<std::optional<Object>> found;
   {
-    const py::gil_scoped_release released;
+    const Released released;
     found = connection.find_many(*wanted.definition, values);
   }
   py::list result(found.size());
@@ -146,7 +146,7 @@ py::dict statistics(const Handle& self) {
 void close(const Handle& self) {
   if (forked()) return;
   Connection& connection = *self->connection;
-  const py::gil_scoped_release released;
+  const Released released;
   connection.close();
 }
 
@@ -166,7 +166,7 @@ void bind_connection(py::module_& module) {
       .def("rollback",
            [](const Handle& self) {
              Connection& connection = self->use();
-             const py::gil_scoped_release released;
+             const Released released;
              connection.rollback();
            })
       .def_property_readonly("in_transaction",

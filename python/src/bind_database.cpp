@@ -38,31 +38,31 @@ std::unique_ptr<Database> open_now(OpenRequest& request) {
 }
 
 // In a thread of its own, so that Ctrl-C ends the wait for ranks that never come. The thread is
-// left behind then: exdb/_lifetime.py ends the process without waiting for it.
-std::unique_ptr<Database> open_interruptibly(std::shared_ptr<OpenRequest> request) {
+// left behind then, with the request, which holds Python's callbacks: exdb/_lifetime.py ends the
+// process without waiting for it.
+std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>& request) {
   auto opened = std::make_shared<std::promise<std::unique_ptr<Database>>>();
   auto answer = opened->get_future();
-  std::thread([request, opened]() mutable {
+  std::thread([held = request, opened]() mutable {
     try {
-      opened->set_value(open_now(*request));
+      auto database = open_now(*held);
+      held.reset();  // not the last: the caller waits
+      opened->set_value(std::move(database));
     } catch (...) {
+      held.reset();
       opened->set_exception(std::current_exception());
     }
-    const py::gil_scoped_acquire gil;  // callbacks in the request are Python's
-    request.reset();
   }).detach();
-  request.reset();
   while (true) {
     {
-      const py::gil_scoped_release released;
+      const Released released;
       if (answer.wait_for(signal_slice) == std::future_status::ready) break;
     }
     if (PyErr_CheckSignals() != 0) {
-      PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-      PyErr_Fetch(&type, &value, &trace);
+      const py::error_already_set interrupt;
+      new std::shared_ptr<OpenRequest>(request);
       py::module_::import("exdb._lifetime").attr("open_was_abandoned")();
-      PyErr_Restore(type, value, trace);
-      throw py::error_already_set();
+      throw interrupt;
     }
   }
   return answer.get();
@@ -79,9 +79,9 @@ Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& di
   if (cluster) request->cluster = parse_cluster(*cluster);
   std::unique_ptr<Database> database;
   if (own_thread) {
-    database = open_interruptibly(std::move(request));
+    database = open_interruptibly(request);
   } else {
-    const py::gil_scoped_release released;
+    const Released released;
     database = open_now(*request);
   }
   return std::make_shared<DatabaseHandle>(
@@ -119,7 +119,7 @@ void close(const Handle& self) {
 
 void abandon(const Handle& self) {
   if (forked()) return;
-  const py::gil_scoped_release released;
+  const Released released;
   self->database->abandon();
 }
 
@@ -143,7 +143,7 @@ std::tuple<std::uint64_t, std::uint64_t, std::uint64_t> window(const Handle& sel
 void set_window(const Handle& self, std::uint64_t bytes, std::uint64_t length,
                 std::uint64_t timeout_ms) {
   Database& database = self->use();
-  const py::gil_scoped_release released;
+  const Released released;
   database.set_window({bytes, length, timeout_ms});
 }
 
@@ -155,6 +155,7 @@ void bind_open(py::module_& module) {
   module.def("describe_mpi", describe_mpi);
   module.def("mark_forked", mark_forked);
   module.def("mark_ending", mark_ending);
+  module.def("released_threads", released_threads);
 }
 
 }  // namespace
@@ -177,7 +178,7 @@ void bind_database(py::module_& module) {
       .def("digest",
            [](const Handle& self) {
              Database& database = self->use();
-             const py::gil_scoped_release released;
+             const Released released;
              return database.digest();
            })
       .def("statistics",
@@ -185,7 +186,7 @@ void bind_database(py::module_& module) {
              Database& database = self->use();
              Statistics counted;
              {
-               const py::gil_scoped_release released;
+               const Released released;
                counted = database.statistics();
              }
              return counted;
@@ -196,7 +197,7 @@ void bind_database(py::module_& module) {
       .def("progress",
            [](const Handle& self) {
              Database& database = self->use();
-             const py::gil_scoped_release released;
+             const Released released;
              return database.progress();
            })
       .def("describe", [](const Handle& self) { return self->use().describe(); });

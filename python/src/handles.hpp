@@ -26,7 +26,7 @@ struct EngineDeleter {
   void operator()(T* engine) const {
     if (forked()) return;
     if (PyGILState_Check() != 0) {
-      const pybind11::gil_scoped_release released;
+      const Released released;
       delete engine;
     } else {
       delete engine;

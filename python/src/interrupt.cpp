@@ -81,14 +81,6 @@ bool default_handler_is_set() {
   }
 }
 
-bool in_main_thread() {
-  static const unsigned long main_thread = [] {
-    const py::module_ threading = py::module_::import("threading");
-    return threading.attr("main_thread")().attr("ident").cast<unsigned long>();
-  }();
-  return PyThread_get_thread_ident() == main_thread;
-}
-
 bool install_handler() {
   struct sigaction current;
   if (sigaction(SIGINT, nullptr, &current) != 0) return false;

@@ -21,6 +21,8 @@
 #include <optional>
 #include <utility>
 
+#include "process.hpp"
+
 namespace exdb {
 class Database;
 }
@@ -41,7 +43,7 @@ class Blocking {
 
  private:
   void disarm();
-  std::optional<pybind11::gil_scoped_release> released_;
+  std::optional<Released> released_;
   bool armed_ = false;
 };
 

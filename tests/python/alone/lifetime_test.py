@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import textwrap
@@ -163,7 +162,30 @@ def test_waiting_calls_let_other_threads_run() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("turn", range(5))
+def test_threads_that_are_busy_when_the_program_ends_do_no_harm(turn: int) -> None:
+    done = run("""
+        db = exdb.open("busy", SCHEMA)
+        def work():
+            with db.connect() as con:
+                while True:
+                    with con.startTransaction():
+                        con.new("T", id=1)
+                        con.count("T")
+                        db.digest()
+        def wait():
+            with db.connect() as con:
+                con.startTransaction(exdb.MCO_EXCLUSIVE)
+        sys.stderr = open(os.devnull, "w")  # the threads may see that the database is closed
+        for target in (work, work, wait, wait):
+            threading.Thread(target=target, daemon=True).start()
+        import time
+        time.sleep(0.1)
+        print("end", flush=True)
+    """)
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
+
+
 def test_ctrl_c_ends_a_waiting_call() -> None:
     done = run("""
         import signal
