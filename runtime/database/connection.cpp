@@ -15,8 +15,7 @@ void Connection::close() {
   if (!state_->open) return;
   state_->open = false;
   if (state_->active) {
-    if (state_->fragments_sent)
-      (void)state_->core->node->submit(RoundItem::Kind::discard, state_->sequence, {}, 0);
+    state_->discard_fragments();
     state_->end();
   }
   if (state_->later && state_->later->registered)
@@ -44,7 +43,7 @@ Object Connection::object(const ClassDef& type, RowId row) {
   object.state_ = state_.get();
   object.generation_ = state_->generation;
   object.class_ = type.id;
-  object.row_ = row.value;
+  object.row_ = RowHandle::of(row, state_->statement_number()).value;
   return object;
 }
 
@@ -73,14 +72,13 @@ std::uint64_t Connection::delete_all(const ClassDef& type) {
   std::uint64_t removed = 0;
   auto all = cursor(type);
   while (const auto next = all.next()) {
-    state_->remove(type, RowId{next->row_});
+    state_->remove(type, RowHandle{next->row_});
     ++removed;
   }
   return removed;
 }
 
 std::uint64_t Connection::count(const ClassDef& type) {
-  state_->statement();
   std::uint64_t rows = 0;
   for (auto all = cursor(type); all.next();) ++rows;
   return rows;

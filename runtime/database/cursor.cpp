@@ -12,7 +12,8 @@ namespace exdb {
 
 /// Three walks behind one cursor:
 ///   tree  both sources are ordered by (key, row); each step takes the nearer of the two;
-///   list  the rows that a search in a hash or autoid index found, all at once;
+///   list  the rows of the snapshot that a search in a hash or autoid index found, all at once, and
+///         the own ones with that key; each step takes the nearer of the two;
 ///   scan  slots in storage order, then the transaction's new rows.
 /// A step never trusts what it saw before: own writes may have come in between, so the own keys are
 /// looked up anew and a snapshot row is checked for being shadowed when it is about to be given.
@@ -26,7 +27,8 @@ struct Cursor::Inside {
   const IndexDef* index;
   std::uint64_t generation;
   bool open = true;
-  std::shared_ptr<Snapshots> snapshots;
+  std::shared_ptr<Snapshots> snapshots;  ///< read_committed alone: those of its own statement
+  std::uint64_t statement = 0;
 
   Walk walk = Walk::scan;
   bool downward = false;  ///< next() goes down (after a search for less)
@@ -36,19 +38,21 @@ struct Cursor::Inside {
   RowId row;              ///< the row given last
   RangeCursor base;
   BaseAt base_at = BaseAt::unknown;
-  std::vector<RowId> matches;
-  std::size_t match = 0;
+  std::vector<RowId> matches;        ///< list: those of the snapshot, ascending
   std::optional<std::size_t> range;  ///< into state.work.ranges
+  bool scan_noted = false;
 
   Inside(TransactionState& state_in, const ClassDef& type_in, const IndexDef* index_in)
-      : state(state_in),
-        type(type_in),
-        index(index_in),
-        generation(state_in.generation),
-        snapshots(state_in.snapshots) {}
+      : state(state_in), type(type_in), index(index_in), generation(state_in.generation) {
+    hold_statement();
+  }
 
+  void hold_statement() {
+    if (state.isolation == Isolation::read_committed) snapshots = state.snapshots;
+    statement = state.statement_number();
+  }
   [[nodiscard]] const Snapshot& snapshot() const {
-    return state.core->replica->is_local(type) ? snapshots->local : snapshots->replicated;
+    return state.snapshot_in(snapshots ? *snapshots : *state.snapshots, type);
   }
   [[nodiscard]] bool tree_index() const { return index && index->kind == IndexKind::tree; }
 
@@ -64,7 +68,7 @@ struct Cursor::Inside {
 
   void restart(Walk wanted) {
     state.statement();
-    snapshots = state.snapshots;
+    hold_statement();
     walk = wanted;
     low.clear();
     high.clear();
@@ -72,10 +76,8 @@ struct Cursor::Inside {
     at = At::before;
     base_at = BaseAt::unknown;
     matches.clear();
-    match = 0;
     range.reset();
     if (walk == Walk::tree) base = snapshot().range(index->id);
-    if (walk == Walk::scan && state.records_reads()) state.work.whole_classes.push_back(type.id);
   }
 
   // ---- reads of serializable transactions ----
@@ -92,6 +94,13 @@ struct Cursor::Inside {
     if (compare_keys(from, covered.low) < 0) covered.low = KeyBytes(from);
     if (!covered.high.empty() && (to.empty() || compare_keys(to, covered.high) > 0))
       covered.high = to;
+  }
+
+  /// The whole class, by its first step: who opens a cursor to search a hash has read nothing yet.
+  void note_scan() {
+    if (scan_noted || !state.records_reads()) return;
+    state.work.whole_classes.push_back(type.id);
+    scan_noted = true;
   }
 
   // ---- tree ----
@@ -117,15 +126,14 @@ struct Cursor::Inside {
   }
 
   std::optional<RowId> tree_up() {
+    if (at == At::after) return std::nullopt;
     state.work.settle(type.id);
     const auto& own = state.work.keys(index->id);
     const bool in_base = base_above() && (high.empty() || compare_keys(base.key(), high) < 0);
     auto mine = at == At::before ? own.lower_bound({low, RowId{}}) : own.upper_bound({key, row});
-    const bool in_own =
-        at != At::after && mine != own.end() && (high.empty() || mine->first < high);
-    const bool ended = at == At::after || (!in_base && !in_own);
+    const bool in_own = mine != own.end() && (high.empty() || mine->first < high);
     const auto from = at == At::before ? low : key;
-    if (ended) {
+    if (!in_base && !in_own) {
       base_at = BaseAt::unknown;
       cover(from, high);
       at = At::after;
@@ -138,12 +146,13 @@ struct Cursor::Inside {
   }
 
   std::optional<RowId> tree_down() {
+    if (at == At::before) return std::nullopt;
     state.work.settle(type.id);
     const auto& own = state.work.keys(index->id);
-    const bool in_base = at != At::before && base_below() && compare_keys(base.key(), low) >= 0;
+    const bool in_base = base_below() && compare_keys(base.key(), low) >= 0;
     auto mine = at == At::after ? (high.empty() ? own.end() : own.lower_bound({high, RowId{}}))
                                 : own.lower_bound({key, row});
-    bool in_own = at != At::before && mine != own.begin();
+    bool in_own = mine != own.begin();
     if (in_own) in_own = (--mine)->first >= low;
     const auto to = at == At::after ? high : key_successor(key);
     if (!in_base && !in_own) {
@@ -238,20 +247,34 @@ struct Cursor::Inside {
   // ---- list ----
 
   std::optional<RowId> list_up() {
-    match = at == At::before ? 0 : at == At::on ? match + 1 : matches.size();
-    while (match < matches.size() && dead(matches[match])) ++match;
-    if (match < matches.size()) return give(matches[match]);
+    if (at == At::after) return std::nullopt;
+    state.work.settle(type.id);
+    auto match =
+        at == At::before ? matches.begin() : std::upper_bound(matches.begin(), matches.end(), row);
+    while (match != matches.end() && hidden(match->slot())) ++match;
+    const auto& own = state.work.keys(index->id);
+    const auto mine =
+        at == At::before ? own.lower_bound({low, RowId{}}) : own.upper_bound({low, row});
+    const bool in_own = mine != own.end() && mine->first == low;
+    if (match != matches.end() && (!in_own || *match < mine->second)) return give(*match);
+    if (in_own) return give(mine->second);
     at = At::after;
     return std::nullopt;
   }
 
   std::optional<RowId> list_down() {
-    auto end = at == At::after ? matches.size() : at == At::on ? match : 0;
-    while (end > 0) {
-      if (dead(matches[--end])) continue;
-      match = end;
-      return give(matches[match]);
-    }
+    if (at == At::before) return std::nullopt;
+    state.work.settle(type.id);
+    const bool from_end = at == At::after;
+    auto match = from_end ? matches.end() : std::lower_bound(matches.begin(), matches.end(), row);
+    while (match != matches.begin() && hidden((match - 1)->slot())) --match;
+    const auto& own = state.work.keys(index->id);
+    auto mine = from_end ? own.lower_bound({high, RowId{}}) : own.lower_bound({low, row});
+    if (from_end && high.empty()) mine = own.end();
+    const bool in_own = mine != own.begin() && (--mine)->first == low;
+    const bool in_matches = match != matches.begin();
+    if (in_matches && (!in_own || mine->second < *(match - 1))) return give(*(match - 1));
+    if (in_own) return give(mine->second);
     at = At::before;
     return std::nullopt;
   }
@@ -260,7 +283,11 @@ struct Cursor::Inside {
     const auto stepped = walk == Walk::tree   ? (up ? tree_up() : tree_down())
                          : walk == Walk::list ? (up ? list_up() : list_down())
                                               : (up ? scan_up() : scan_down());
-    if (stepped) state.saw(type, *stepped);
+    if (walk == Walk::scan) {
+      note_scan();
+    } else if (stepped) {
+      state.saw(type, *stepped);
+    }
     return stepped;
   }
 
@@ -279,17 +306,11 @@ struct Cursor::Inside {
     cover(low, high);
     std::vector<SlotId> slots;
     snapshot().find_all(index->id, low, slots);
-    for (const auto slot : slots) {
-      if (!hidden(slot)) matches.push_back(RowId::of(slot));
-    }
-    state.work.settle(type.id);
-    const auto& own = state.work.keys(index->id);
-    for (auto mine = own.lower_bound({low, RowId{}}); mine != own.end() && mine->first == low;
-         ++mine) {
-      matches.push_back(mine->second);
-    }
+    for (const auto slot : slots) matches.push_back(RowId::of(slot));
     std::sort(matches.begin(), matches.end());
-    return !matches.empty();
+    const bool found = list_up().has_value();
+    at = At::before;
+    return found;
   }
 
   bool search_tree(Operation operation, std::span<const Value> values) {
@@ -314,7 +335,10 @@ struct Cursor::Inside {
         break;
       case Operation::greater_than:
         low = key_successor(wanted);
-        if (low.empty()) return false;  // nothing is above the greatest key
+        if (low.empty()) {  // nothing is above the greatest key
+          at = At::after;
+          return false;
+        }
         break;
       case Operation::less_than:
         high = wanted;
@@ -385,7 +409,7 @@ std::optional<Object> Cursor::object(std::optional<RowId> row) const {
   object.state_ = &inside_->state;
   object.generation_ = inside_->generation;
   object.class_ = inside_->type.id;
-  object.row_ = row->value;
+  object.row_ = RowHandle::of(*row, inside_->statement).value;
   return object;
 }
 
@@ -448,7 +472,7 @@ std::optional<Object> Cursor::current() const {
 // ---- Connection ----
 
 Cursor Connection::cursor(const ClassDef& type, const IndexDef* index) {
-  state_->require_active();
+  state_->statement();
   if (index && index->class_id != type.id) {
     throw Error(ErrorCode::invalid_handle, "index " + index->name + " is of class " +
                                                index->class_name + ", not of " + type.name);
@@ -457,8 +481,6 @@ Cursor Connection::cursor(const ClassDef& type, const IndexDef* index) {
   if (inside->tree_index()) {
     inside->walk = Cursor::Inside::Walk::tree;
     inside->base = inside->snapshot().range(index->id);
-  } else if (state_->records_reads()) {
-    state_->work.whole_classes.push_back(type.id);
   }
   return Cursor(std::move(inside));
 }

@@ -83,7 +83,12 @@ std::unique_ptr<Connection> Database::connect() {
                                           std::to_string(core_->options.max_connections) +
                                           ") connections open: close one, or open with more");
   }
-  return std::unique_ptr<Connection>(new Connection(core_));
+  try {
+    return std::unique_ptr<Connection>(new Connection(core_));
+  } catch (...) {
+    core_->connections.fetch_sub(1);
+    throw;
+  }
 }
 
 void Database::close() {

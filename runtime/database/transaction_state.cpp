@@ -47,8 +47,25 @@ void TransactionState::require_generation(std::uint64_t of_handle, const char* w
 }
 
 void TransactionState::new_snapshot() {
+  const bool per_statement = isolation == Isolation::read_committed;
+  if (per_statement && statements.size() >= RowHandle::statements_max) {
+    throw Error(ErrorCode::too_large, "this read_committed transaction has had " +
+                                          std::to_string(statements.size()) +
+                                          " snapshots: commit it and start another");
+  }
   auto pinned = core->replica->pin();
-  snapshots = std::move(pinned).value();
+  auto shown = std::move(pinned).value();
+  if (per_statement) statements.push_back({shown->replicated.csn(), shown->local.csn(), shown});
+  snapshots = std::move(shown);
+}
+
+/// Others of this node may have it for long; a database that is closed meanwhile ends the waiting.
+void TransactionState::take_exclusive_turn() {
+  constexpr auto look_up = std::chrono::milliseconds(20);
+  while (!core->exclusive_turn.try_acquire_for(look_up)) core->require_open();
+  if (core->open.load()) return;
+  core->exclusive_turn.release();
+  core->require_open();
 }
 
 void TransactionState::begin(const TransactionOptions& wanted) {
@@ -71,7 +88,7 @@ void TransactionState::begin(const TransactionOptions& wanted) {
   isolation =
       wanted.isolation == Isolation::standard ? Isolation::repeatable_read : wanted.isolation;
   const bool exclusive = wanted.type == TransactionType::exclusive;
-  if (exclusive) core->exclusive_turn.acquire();
+  if (exclusive) take_exclusive_turn();
   try {
     if (records_reads()) registered = core->replica->register_open();
     new_snapshot();
@@ -92,6 +109,7 @@ void TransactionState::end() {
   if (registered) core->replica->release_open(*registered);
   registered.reset();
   work.clear();
+  statements.clear();
   snapshots.reset();
   sequence = 0;
   fragments_sent = false;
@@ -102,15 +120,18 @@ void TransactionState::end() {
 
 void TransactionState::statement() {
   require_active();
-  if (isolation == Isolation::read_committed) new_snapshot();
+  if (isolation == Isolation::read_committed && !core->replica->current(*snapshots)) new_snapshot();
+}
+
+/// Best effort: if the node has failed, its fragments are forgotten with it.
+void TransactionState::discard_fragments() {
+  if (!fragments_sent) return;
+  (void)core->node->submit(RoundItem::Kind::discard, sequence, {}, options.priority);
 }
 
 void TransactionState::rollback() {
   require_active();
-  if (fragments_sent) {
-    // Best effort: if the node has failed, its fragments are forgotten with it.
-    (void)core->node->submit(RoundItem::Kind::discard, sequence, {}, options.priority);
-  }
+  discard_fragments();
   ++statistics.rolled_back;
   core->counters.rolled_back.fetch_add(1, std::memory_order_relaxed);
   end();
@@ -186,7 +207,8 @@ CommitResult TransactionState::result_of(ItemOutcome outcome, TxnId id) const {
 
 CommitResult TransactionState::wait_for(PendingItem& item, TxnId id) {
   auto outcome = core->node->wait(item);
-  if (!core->node->failure().ok()) core->replica->drop_local(id.sequence);
+  // Of a round that came, its local part came with it; of none that will.
+  if (outcome.code != ErrorCode::ok) core->replica->drop_local(id.sequence);
   return finish(result_of(std::move(outcome), id));
 }
 
@@ -198,12 +220,36 @@ std::optional<CommitResult> TransactionState::submit(std::shared_ptr<PendingItem
     ended = try_submit(item, id);
   } catch (const Error& error) {  // a key beyond the limit: nothing has left
     ended = finish({error.code(), {}, {}, error.what()});
+  } catch (...) {
+    discard_fragments();
+    throw;
   }
-  if (ended && !ended->committed() && fragments_sent) {
-    // Best effort: if the node has failed, its fragments are forgotten with it.
-    (void)core->node->submit(RoundItem::Kind::discard, sequence, {}, options.priority);
-  }
+  if (ended && !ended->committed()) discard_fragments();
   return ended;
+}
+
+/// The turn may belong to a transaction that is being exchanged, of this very thread by
+/// commit_later(): the exchange is driven meanwhile.
+void TransactionState::take_local_turn() {
+  constexpr std::chrono::microseconds look_up{100};
+  while (!core->replica->take_local_turn(look_up)) (void)core->node->progress();
+}
+
+/// A transaction that no other node hears of.
+std::optional<CommitResult> TransactionState::end_here(TransactionRecord& record,
+                                                       TransactionRecord& local) {
+  if (fragments_sent || !record.ops.empty()) {
+    if (core->node) return std::nullopt;
+    const std::lock_guard lock(core->commit_lock);
+    return finish(result_of(core->replica->commit_alone(record), {}));
+  }
+  if (local.ops.empty()) {
+    ++statistics.read_only;
+    core->counters.read_only.fetch_add(1, std::memory_order_relaxed);
+    return CommitResult{ErrorCode::ok, snapshots->replicated.csn(), {}, {}};
+  }
+  take_local_turn();
+  return finish(result_of(core->replica->commit_local(local, record, core->lock()), {}));
 }
 
 std::optional<CommitResult> TransactionState::try_submit(std::shared_ptr<PendingItem>& item,
@@ -211,17 +257,7 @@ std::optional<CommitResult> TransactionState::try_submit(std::shared_ptr<Pending
   if (auto duplicate = check_unique()) return finish(std::move(*duplicate));
   auto record = make_record(false);
   auto local_record = core->node ? make_record(true) : TransactionRecord();
-  if (record.ops.empty() && local_record.ops.empty() && !fragments_sent) {
-    ++statistics.read_only;
-    core->counters.read_only.fetch_add(1, std::memory_order_relaxed);
-    return CommitResult{ErrorCode::ok, snapshots->replicated.csn(), {}, {}};
-  }
-  if (!core->node) {
-    const std::lock_guard lock(core->commit_lock);
-    return finish(result_of(core->replica->commit_alone(record), {}));
-  }
-  if (record.ops.empty() && !fragments_sent)
-    return finish(result_of(core->replica->commit_local(local_record), {}));
+  if (auto ended = end_here(record, local_record)) return ended;
   if (const auto* lost = core->replica->hopeless(record)) {
     const auto& type = core->dictionary->class_of(lost->cls);
     const auto row = snapshot_of(type).row(type.id, SlotId{lost->row});
@@ -234,18 +270,34 @@ std::optional<CommitResult> TransactionState::try_submit(std::shared_ptr<Pending
   }
   if (sequence == 0) sequence = core->next_sequence.fetch_add(1);
   id = {core->self, sequence};
-  if (!local_record.ops.empty()) {
-    if (auto outcome = core->replica->prepare_local(sequence, std::move(local_record));
-        outcome.code != ErrorCode::ok) {
-      return finish(result_of(std::move(outcome), {}));
-    }
+  // What it read of local classes must hold until its place in the order, too.
+  const bool local_part = !local_record.ops.empty() || !local_record.ranges.empty() ||
+                          !local_record.rows.empty() || !local_record.classes.empty() ||
+                          (local_record.exclusive && core->replica->has_local());
+  if (!local_part) return send(record, item);
+  take_local_turn();
+  if (auto outcome = core->replica->prepare_local(sequence, std::move(local_record));
+      outcome.code != ErrorCode::ok) {
+    return finish(result_of(std::move(outcome), {}));
   }
+  struct Drop {
+    TransactionState& state;
+    const std::shared_ptr<PendingItem>& item;
+    ~Drop() {
+      if (!item) state.core->replica->drop_local(state.sequence);
+    }
+  };
+  const Drop unless_sent{*this, item};
+  return send(record, item);
+}
+
+std::optional<CommitResult> TransactionState::send(TransactionRecord& record,
+                                                   std::shared_ptr<PendingItem>& item) {
   record.normalise_ops();
   record.normalise_reads();
   std::vector<std::byte> bytes;
   record.encode(bytes);
   if (bytes.size() > transaction_bytes_max) {
-    core->replica->drop_local(sequence);
     return finish({ErrorCode::too_large,
                    {},
                    {},
@@ -255,11 +307,9 @@ std::optional<CommitResult> TransactionState::try_submit(std::shared_ptr<Pending
   }
   auto sent = core->node->submit(RoundItem::Kind::transaction, sequence, std::move(bytes),
                                  options.priority);
-  if (!sent) {
-    core->replica->drop_local(sequence);
-    return finish({sent.status().code(), {}, {}, sent.status().text()});
-  }
+  if (!sent) return finish({sent.status().code(), {}, {}, sent.status().text()});
   item = std::move(*sent);
+  core->replica->local_is_sent(sequence, item);
   return std::nullopt;
 }
 

@@ -13,6 +13,23 @@
 
 namespace exdb {
 
+/// What an Object holds of its row: the RowId, and, of a row of a snapshot under read_committed,
+/// the number of the statement that found it, in bits that no slot has.
+struct RowHandle {
+  static constexpr unsigned slot_bits = 40;
+  static constexpr std::uint64_t statements_max = std::uint64_t{1} << 22;
+  std::uint64_t value = 0;
+  static RowHandle of(RowId row, std::uint64_t statement) {
+    return {row.is_new() ? row.value : row.value | statement << slot_bits};
+  }
+  [[nodiscard]] RowId row() const {
+    return {value & RowId::new_bit ? value : value & ((std::uint64_t{1} << slot_bits) - 1)};
+  }
+  [[nodiscard]] std::uint64_t statement() const {
+    return value & RowId::new_bit ? 0 : value >> slot_bits;
+  }
+};
+
 struct TransactionState {
   explicit TransactionState(std::shared_ptr<DatabaseCore> core_in)
       : core(std::move(core_in)), work(*core->dictionary) {}
@@ -26,7 +43,14 @@ struct TransactionState {
   std::shared_ptr<Snapshots> snapshots;
   Csn first_snapshot,
       first_local_snapshot;  ///< of the transaction; snapshots may be newer under read_committed
-  std::optional<Csn> registered;  ///< with the replica, as serializable
+  /// read_committed: the statements so far that had a snapshot each. One that is past keeps its
+  /// snapshot only as long as a cursor does; without it, what has not changed since is shown still.
+  struct Statement {
+    Csn replicated, local;
+    std::weak_ptr<Snapshots> shown;
+  };
+  std::vector<Statement> statements;
+  std::optional<Replica::Registered> registered;  ///< with the replica, as serializable
   Workspace work;
   std::uint64_t sequence = 0;  ///< given when the first fragment or the commit leaves
   bool fragments_sent = false;
@@ -36,7 +60,7 @@ struct TransactionState {
   struct Later {
     std::shared_ptr<PendingItem> item;
     TxnId id;
-    std::optional<Csn> registered;
+    std::optional<Replica::Registered> registered;
     CommitResult result;  ///< when it never left
   };
   std::optional<Later> later;
@@ -53,6 +77,7 @@ struct TransactionState {
   void commit_later();
   CommitResult take_later();
   void rollback();
+  void discard_fragments();
   void end();
   void new_snapshot();
   /// A statement begins: under read_committed it gets the newest snapshot.
@@ -63,17 +88,26 @@ struct TransactionState {
   [[nodiscard]] bool records_reads() const {
     return serializable() && options.type != TransactionType::read_only;
   }
+  [[nodiscard]] const Snapshot& snapshot_in(const Snapshots& shown, const ClassDef& type) const {
+    return core->replica->is_local(type) ? shown.local : shown.replicated;
+  }
   [[nodiscard]] const Snapshot& snapshot_of(const ClassDef& type) const {
-    return core->replica->is_local(type) ? snapshots->local : snapshots->replicated;
+    return snapshot_in(*snapshots, type);
   }
   /// Does the workspace hide or replace this row of the snapshot?
   [[nodiscard]] bool shadowed(ClassId cls, SlotId slot) {
     return work.find(cls, RowId::of(slot)) != nullptr;
   }
-  /// Row bytes as the transaction sees them; none when it sees no such row.
-  [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowId row);
-  WorkEntry& writable(const ClassDef& type, RowId row);
-  void remove(const ClassDef& type, RowId row);
+  [[nodiscard]] std::uint64_t statement_number() const {
+    return statements.empty() ? 0 : statements.size() - 1;
+  }
+  /// Row bytes as the transaction sees them; none when it sees no such row. Under read_committed as
+  /// the statement saw them that found the row: throws invalid_handle when that cannot be known.
+  [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowHandle handle);
+  /// What shows a row that the transaction has not written.
+  [[nodiscard]] std::shared_ptr<Snapshots> shown_to(const ClassDef& type, RowHandle handle);
+  WorkEntry& writable(const ClassDef& type, RowHandle handle);
+  void remove(const ClassDef& type, RowHandle handle);
   /// A serializable transaction remembers what it was shown.
   void saw(const ClassDef& type, RowId row);
   void send_ahead_if_large();
@@ -81,6 +115,13 @@ struct TransactionState {
   std::optional<RowId> find(const IndexDef& index, Bytes key);
 
  private:
+  /// The entry of a row, or null; throws when it may be of another row that has the slot now.
+  WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
+  [[noreturn]] void throw_changed(const ClassDef& type) const;
+  void take_exclusive_turn();
+  void take_local_turn();
+  std::optional<CommitResult> send(TransactionRecord& record, std::shared_ptr<PendingItem>& item);
+  std::optional<CommitResult> end_here(TransactionRecord& record, TransactionRecord& local);
   std::optional<CommitResult> check_unique();
   TransactionRecord make_record(bool local);
   CommitResult finish(CommitResult result);

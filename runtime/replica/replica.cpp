@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "replica/replica.hpp"
 
+#include <utility>
+
 #include "base/assert.hpp"
 
 namespace exdb {
@@ -49,23 +51,35 @@ Result<std::shared_ptr<Snapshots>> Replica::pin() {
     auto local = local_->pin();
     if (!local) return local.status();
     snapshots->local = std::move(*local);
-    if (before % 2 == 0 && joint_publications_.load(std::memory_order_acquire) == before)
+    // csns never fall: what is published still was so when the local one was pinned. Without that a
+    // local commit could be seen beside a state older than the one it was made on.
+    if (before % 2 == 0 && replicated_->published() == snapshots->replicated.csn() &&
+        joint_publications_.load(std::memory_order_acquire) == before)
       return snapshots;
   }
 }
 
-Csn Replica::register_open() {
-  const std::lock_guard lock(open_mutex_);
-  const auto csn = replicated_->published();
-  open_.insert(csn);
-  return csn;
+bool Replica::current(const Snapshots& snapshots) const {
+  return replicated_->published() == snapshots.replicated.csn() &&
+         (!local_ || local_->published() == snapshots.local.csn());
 }
 
-void Replica::release_open(Csn csn) {
+Replica::Registered Replica::register_open() {
   const std::lock_guard lock(open_mutex_);
-  const auto found = open_.find(csn);
-  EXDB_ASSERT(found != open_.end(), "a transaction is released as it was registered");
-  open_.erase(found);
+  const Registered open{replicated_->published(), local_ ? local_->published() : Csn{}};
+  open_.insert(open.replicated);
+  open_local_.insert(open.local);
+  return open;
+}
+
+void Replica::release_open(const Registered& open) {
+  const std::lock_guard lock(open_mutex_);
+  const auto replicated = open_.find(open.replicated);
+  const auto local = open_local_.find(open.local);
+  EXDB_ASSERT(replicated != open_.end() && local != open_local_.end(),
+              "a transaction is released as it was registered");
+  open_.erase(replicated);
+  open_local_.erase(local);
 }
 
 Csn Replica::oldest_snapshot() const {
@@ -95,7 +109,39 @@ const WriteOp* Replica::hopeless(const TransactionRecord& record) const {
   return nullptr;
 }
 
+Csn Replica::newest_change(const ClassDef& type, SlotId slot) const {
+  return (is_local(type) ? *local_ : *replicated_).newest_csn(type.id, slot);
+}
+
+namespace {
+
+/// Says that a change failed half-way, unless it was carried through.
+class HalfWay {
+ public:
+  explicit HalfWay(std::atomic<bool>& broken) : broken_(broken) {}
+  ~HalfWay() {
+    if (!done_) broken_.store(true);
+  }
+  HalfWay(const HalfWay&) = delete;
+  HalfWay& operator=(const HalfWay&) = delete;
+  void done() { done_ = true; }
+
+ private:
+  std::atomic<bool>& broken_;
+  bool done_ = false;
+};
+
+ItemOutcome broken_outcome() {
+  return {ErrorCode::no_memory,
+          {},
+          "an earlier commit failed half-way for want of memory, so nothing more can be committed "
+          "here: open the database again, with more memory"};
+}
+
+}  // namespace
+
 ItemOutcome Replica::commit_alone(TransactionRecord& record) {
+  if (broken_.load()) return broken_outcome();
   record.normalise_ops();
   record.normalise_reads();
   auto verdict = certifier_->certify(record, true);
@@ -103,43 +149,92 @@ ItemOutcome Replica::commit_alone(TransactionRecord& record) {
     counters_.aborted.fetch_add(1, std::memory_order_relaxed);
     return {verdict.code, {}, std::move(verdict.text)};
   }
+  HalfWay change(broken_);
   applied_ = applied_.next();
   certifier_->apply(record, applied_);
   replicated_->publish(applied_);
+  change.done();
   log_.prune(oldest_snapshot());
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
   counters_.rows_written.fetch_add(record.ops.size(), std::memory_order_relaxed);
   return {ErrorCode::ok, applied_, {}};
 }
 
-ItemOutcome Replica::commit_local(TransactionRecord& record) {
+/// True when the prepared transaction will never be resolved by a round, and is dropped.
+bool Replica::give_up_if_ended() {
+  const std::lock_guard lock(prepared_mutex_);
+  if (!prepared_ || !prepared_->item || !Node::done(*prepared_->item)) return false;
+  prepared_.reset();
+  return true;
+}
+
+bool Replica::take_local_turn(std::chrono::microseconds patience) {
+  if (local_turn_.try_acquire_for(patience)) return true;
+  // Its turn passes to who found it.
+  return give_up_if_ended();
+}
+
+/// Its place among the replicated transactions is where they are now: held there by the lock.
+ItemOutcome Replica::certify_local(const TransactionRecord& record, TransactionRecord& reads,
+                                   std::mutex& drive_lock) {
+  auto verdict = local_certifier_->certify(record, true);
+  if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
+  if (!reads.serializable && !reads.exclusive) return {};
+  reads.normalise_reads();
+  const std::lock_guard lock(drive_lock);
+  verdict = certifier_->certify(reads, true);
+  if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
+  return {};
+}
+
+ItemOutcome Replica::commit_local(TransactionRecord& record, TransactionRecord& reads,
+                                  std::mutex& drive_lock) {
+  struct Turn {
+    std::binary_semaphore& turn;
+    ~Turn() { turn.release(); }
+  };
+  const Turn turn{local_turn_};
+  if (broken_.load()) return broken_outcome();
   record.normalise_ops();
   record.normalise_reads();
-  local_turn_.acquire();
-  auto verdict = local_certifier_->certify(record, true);
-  if (verdict.code == ErrorCode::ok) {
+  auto outcome = certify_local(record, reads, drive_lock);
+  if (outcome.code == ErrorCode::ok) {
+    HalfWay change(broken_);
     local_certifier_->apply(record, local_->applied().next());
     local_->publish();
-    local_log_.prune(local_->published());
+    change.done();
+    prune_local();
   }
-  local_turn_.release();
   // The token of a commit that nobody else sees: the agreed state it was made on.
-  return {verdict.code, replicated_->published(), std::move(verdict.text)};
+  outcome.csn = replicated_->published();
+  return outcome;
 }
 
 ItemOutcome Replica::prepare_local(std::uint64_t sequence, TransactionRecord record) {
+  struct Turn {
+    std::binary_semaphore* turn;
+    ~Turn() {
+      if (turn) turn->release();
+    }
+  };
+  Turn turn{&local_turn_};
+  if (broken_.load()) return broken_outcome();
   record.normalise_ops();
-  local_turn_.acquire();
+  record.normalise_reads();
   auto verdict = local_certifier_->certify(record, true);
-  if (verdict.code != ErrorCode::ok) {
-    local_turn_.release();
-    return {verdict.code, {}, std::move(verdict.text)};
-  }
-  Prepared prepared{sequence, {}};
+  if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
+  Prepared prepared;
+  prepared.sequence = sequence;
   record.encode(prepared.bytes);
   const std::lock_guard lock(prepared_mutex_);
   prepared_ = std::move(prepared);
+  turn.turn = nullptr;
   return {};
+}
+
+void Replica::local_is_sent(std::uint64_t sequence, std::shared_ptr<PendingItem> item) {
+  const std::lock_guard lock(prepared_mutex_);
+  if (prepared_ && prepared_->sequence == sequence) prepared_->item = std::move(item);
 }
 
 void Replica::drop_local(std::uint64_t sequence) {
@@ -151,6 +246,16 @@ void Replica::drop_local(std::uint64_t sequence) {
   local_turn_.release();
 }
 
+/// REQUIRES: the local turn. Transactions registered later are at a csn that is published now.
+void Replica::prune_local() {
+  Csn oldest;
+  {
+    const std::lock_guard lock(open_mutex_);
+    oldest = open_local_.empty() ? local_->published() : *open_local_.begin();
+  }
+  local_log_.prune(oldest);
+}
+
 bool Replica::apply_prepared_local(std::uint64_t sequence) {
   std::vector<std::byte> bytes;
   {
@@ -158,6 +263,7 @@ bool Replica::apply_prepared_local(std::uint64_t sequence) {
     if (!prepared_ || prepared_->sequence != sequence) return false;
     bytes = std::move(prepared_->bytes);
     prepared_.reset();
+    local_consumed_ = true;
   }
   TransactionRecord record;
   const auto status = TransactionRecord::decode(*dictionary_, bytes, record);
@@ -257,7 +363,30 @@ void Replica::publish(bool local_too) {
   if (!local_too) return;
   local_->publish();
   joint_publications_.fetch_add(1, std::memory_order_acq_rel);
-  local_turn_.release();
+  prune_local();
+}
+
+void Replica::settle_all(std::span<const RoundItem> items, const std::vector<bool>& mine,
+                         std::vector<ItemOutcome>& outcomes) {
+  HalfWay change(broken_);
+  struct GiveTurnBack {
+    Replica& replica;
+    ~GiveTurnBack() {
+      if (std::exchange(replica.local_consumed_, false)) replica.local_turn_.release();
+    }
+  };
+  const GiveTurnBack turn{*this};
+  bool local_too = false;
+  for (std::size_t i = 0; i < arrived_.size(); ++i) {
+    if (i % fetch_ahead == 0) fetch(i);
+    const auto at = arrived_[i].item;
+    outcomes[at] = settle(arrived_[i].record, mine[at]);
+    if (items[at].origin != self_) continue;
+    remember(items[at].sequence, outcomes[at].code);
+    local_too |= settle_local(items[at].sequence, outcomes[at].code);
+  }
+  if (!arrived_.empty()) publish(local_too);
+  change.done();
 }
 
 Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon,
@@ -265,16 +394,7 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
   outcomes.assign(items.size(), {});
   if (auto status = unpack(items); !status) return status;
   try {
-    bool local_too = false;
-    for (std::size_t i = 0; i < arrived_.size(); ++i) {
-      if (i % fetch_ahead == 0) fetch(i);
-      const auto at = arrived_[i].item;
-      outcomes[at] = settle(arrived_[i].record, mine[at]);
-      if (items[at].origin != self_) continue;
-      remember(items[at].sequence, outcomes[at].code);
-      local_too |= settle_local(items[at].sequence, outcomes[at].code);
-    }
-    if (!arrived_.empty()) publish(local_too);
+    settle_all(items, mine, outcomes);
   } catch (const Error& error) {
     return {error.code(), std::string("this replica cannot go on: ") + error.what()};
   } catch (const std::bad_alloc&) {

@@ -9,7 +9,11 @@
 // Invariants
 //   R1  Replicated state is a function of the sequence of rounds (without a cluster: of local
 //   commits) alone. R2  csns are dense: the n-th committed transaction has csn n. R3  A transaction
-//   that writes local and replicated classes shows both or neither to a snapshot pinned by pin().
+//   that writes local and replicated classes shows both or neither to a snapshot pinned by pin(),
+//   which shows both storages as they were at one instant.
+//   R4  Who has the local turn, and nobody else, changes local classes; a prepared transaction has
+//   it until it is applied or dropped, and it is given back whatever becomes of the round.
+//   R5  After a change that failed half-way nothing more is installed or published.
 // Threads: apply_round and commit_alone under the caller's lock (the drive lock of the node, or the
 // database's own);
 //   commit_local takes its own; pin and the register of open transactions from any thread.
@@ -18,6 +22,7 @@
 //   behind then, and only reads may go on.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -55,21 +60,36 @@ class Replica final : public RoundConsumer {
 
   /// A serializable transaction holds the agreed horizon back while it is open: register before
   /// pinning, release at its end.
-  Csn register_open();
-  void release_open(Csn csn);
+  struct Registered {
+    Csn replicated, local;
+  };
+  Registered register_open();
+  void release_open(const Registered& open);
+  /// Whether nothing was published since: a new pin would show the same.
+  [[nodiscard]] bool current(const Snapshots& snapshots) const;
 
   // --- commits that leave no message ---
   /// Certifies, applies, publishes. REQUIRES: no cluster; the caller holds the database's commit
-  /// lock.
+  /// lock. Throws Error(no_memory) when it fails half-way (R5).
   ItemOutcome commit_alone(TransactionRecord& record);
-  /// Writes to local classes only. Takes the local lock.
-  ItemOutcome commit_local(TransactionRecord& record);
 
-  /// A transaction that writes both kinds: certifies its local part and keeps others from local
-  /// classes until resolved. After ok its end is: apply_round resolves it with its transaction; or
-  /// drop_local, when that never left the node or the node has failed.
+  /// Waits for the local turn for at most `patience`: whoever waits on has to drive the node in
+  /// between, for the turn may belong to a transaction that is being exchanged. One whose exchange
+  /// has ended without its round is dropped here.
+  bool take_local_turn(std::chrono::microseconds patience);
+  /// Writes to local classes only; `reads` is what it read elsewhere, or says that it is exclusive.
+  /// REQUIRES: the local turn, which it gives back; the drive lock is not held, `drive_lock` is it.
+  ItemOutcome commit_local(TransactionRecord& record, TransactionRecord& reads,
+                           std::mutex& drive_lock);
+  /// A transaction of both kinds of classes: certifies its local part and keeps the turn until
+  /// resolved. After ok its end is: apply_round resolves it with its transaction; or drop_local,
+  /// when that never left the node or ended without a round. REQUIRES: the local turn; it is given
+  /// back unless ok.
   ItemOutcome prepare_local(std::uint64_t sequence, TransactionRecord record);
+  /// The prepared transaction is on its way as `item`.
+  void local_is_sent(std::uint64_t sequence, std::shared_ptr<PendingItem> item);
   void drop_local(std::uint64_t sequence);
+  [[nodiscard]] bool has_local() const { return local_ != nullptr; }
 
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
@@ -87,6 +107,8 @@ class Replica final : public RoundConsumer {
   /// An op that the newest state here already shows to be in conflict, or null: spares an exchange.
   /// Lock-free.
   [[nodiscard]] const WriteOp* hopeless(const TransactionRecord& record) const;
+  /// csn of the newest change of this row, published or about to be. Lock-free.
+  [[nodiscard]] Csn newest_change(const ClassDef& type, SlotId slot) const;
 
  private:
   Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self);
@@ -100,7 +122,13 @@ class Replica final : public RoundConsumer {
   void fetch(std::size_t first);
   ItemOutcome settle(const TransactionRecord& record, bool mine);
   bool settle_local(std::uint64_t sequence, ErrorCode code);
+  void settle_all(std::span<const RoundItem> items, const std::vector<bool>& mine,
+                  std::vector<ItemOutcome>& outcomes);
+  ItemOutcome certify_local(const TransactionRecord& record, TransactionRecord& reads,
+                            std::mutex& drive_lock);
   void publish(bool local_too);
+  void prune_local();
+  [[nodiscard]] bool give_up_if_ended();
   void remember(std::uint64_t sequence, ErrorCode code);
   bool apply_prepared_local(std::uint64_t sequence);
 
@@ -123,15 +151,18 @@ class Replica final : public RoundConsumer {
   struct Prepared {
     std::uint64_t sequence = 0;
     std::vector<std::byte> bytes;
+    std::shared_ptr<PendingItem> item;  ///< once it is on its way
   };
   std::optional<Prepared> prepared_;
+  bool local_consumed_ = false;      ///< under the drive lock: the round gives the turn back
+  std::atomic<bool> broken_{false};  ///< R5
 
   std::map<TxnId, std::vector<std::vector<std::byte>>> fragments_;
   std::vector<Arrived> arrived_;  ///< of the round being applied
   static constexpr std::size_t fetch_ahead = 16;
 
   mutable std::mutex open_mutex_;
-  std::multiset<Csn> open_;
+  std::multiset<Csn> open_, open_local_;
 
   /// Of the newest transactions of this node: a ring by sequence, whose numbers begin at 1.
   static constexpr std::size_t outcomes_remembered = 65536;

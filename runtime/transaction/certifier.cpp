@@ -2,9 +2,10 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "transaction/certifier.hpp"
 
-#include <algorithm>
+#include <unordered_map>
 
 #include "base/assert.hpp"
+#include "base/hash.hpp"
 
 namespace exdb {
 
@@ -53,8 +54,10 @@ Verdict Certifier::row_conflict(ClassId cls, SlotId slot, bool explain) const {
 Verdict Certifier::certify_rows(const TransactionRecord& record, bool explain) const {
   for (const auto& op : record.ops) {
     if (!op.names_slot()) continue;
-    if (storage_.newest_csn(op.cls, SlotId{op.row}) > op.base)
-      return row_conflict(op.cls, SlotId{op.row}, explain);
+    // That there is a row follows from the csn, unless the record's author has the base wrong.
+    const SlotId slot{op.row};
+    if (storage_.newest_csn(op.cls, slot) > op.base || !storage_.newest_row(op.cls, slot))
+      return row_conflict(op.cls, slot, explain);
   }
   return {};
 }
@@ -92,15 +95,40 @@ Verdict Certifier::certify_reads(const TransactionRecord& record, bool explain) 
   return {};
 }
 
-/// Does this transaction itself take `key` away from `owner`? Ops are few, or this is asked seldom:
-/// a linear search.
-bool Certifier::gives_up(const TransactionRecord& record, const IndexDef& index, SlotId owner,
-                         Bytes key) const {
-  const auto op = std::find_if(record.ops.begin(), record.ops.end(), [&](const WriteOp& candidate) {
-    return candidate.names_slot() && candidate.cls == index.class_id &&
-           candidate.row == owner.value;
-  });
-  if (op == record.ops.end()) return false;
+namespace {
+
+/// The op for a slot. Made when it is first asked for, which is seldom; a table then, since a
+/// transaction that moves all keys of a class asks for each of its rows.
+class OpsBySlot {
+ public:
+  explicit OpsBySlot(const TransactionRecord& record) : record_(record) {}
+  const WriteOp* find(ClassId cls, SlotId slot) {
+    if (!made_) {
+      for (const auto& op : record_.ops) {
+        if (op.names_slot()) ops_.emplace(std::pair(op.cls.value, op.row), &op);
+      }
+      made_ = true;
+    }
+    const auto found = ops_.find({cls.value, slot.value});
+    return found == ops_.end() ? nullptr : found->second;
+  }
+
+ private:
+  struct Hash {
+    std::size_t operator()(const std::pair<std::uint32_t, std::uint64_t>& name) const {
+      return hash_word(name.second + (std::uint64_t{name.first} << 40));
+    }
+  };
+  const TransactionRecord& record_;
+  bool made_ = false;
+  std::unordered_map<std::pair<std::uint32_t, std::uint64_t>, const WriteOp*, Hash> ops_;
+};
+
+}  // namespace
+
+/// Does this transaction itself, by `op`, take `key` away from the row that carries it?
+bool Certifier::gives_up(const WriteOp* op, const IndexDef& index, Bytes key) const {
+  if (op == nullptr) return false;
   if (op->kind == WriteOp::Kind::remove) return true;
   KeyBytes now;
   append_key(index, RowView(storage_.dictionary().class_of(op->cls), op->bytes), now);
@@ -110,6 +138,7 @@ bool Certifier::gives_up(const TransactionRecord& record, const IndexDef& index,
 Verdict Certifier::certify_unique(const TransactionRecord& record, bool explain) const {
   const auto& dictionary = storage_.dictionary();
   KeyBytes key, before;
+  OpsBySlot own(record);
   for (const auto& op : record.ops) {
     if (op.bytes.empty()) continue;
     const auto& type = dictionary.class_of(op.cls);
@@ -124,7 +153,7 @@ Verdict Certifier::certify_unique(const TransactionRecord& record, bool explain)
         if (before == key) continue;
       }
       const auto owner = storage_.newest_owner(id, key);
-      if (owner == SlotId::none() || gives_up(record, index, owner, key)) continue;
+      if (owner == SlotId::none() || gives_up(own.find(op.cls, owner), index, key)) continue;
       // Carried since before the snapshot, it is a duplicate that stays one; otherwise trying again
       // may find it gone.
       const bool raced = storage_.newest_csn(op.cls, owner) > record.snapshot;

@@ -48,8 +48,7 @@ class Certifier {
   [[nodiscard]] Verdict certify_rows(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_unique(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_reads(const TransactionRecord& record, bool explain) const;
-  [[nodiscard]] bool gives_up(const TransactionRecord& record, const IndexDef& index, SlotId owner,
-                              Bytes key) const;
+  [[nodiscard]] bool gives_up(const WriteOp* op, const IndexDef& index, Bytes key) const;
   [[nodiscard]] Verdict row_conflict(ClassId cls, SlotId slot, bool explain) const;
 
   Storage& storage_;

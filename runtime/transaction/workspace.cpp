@@ -53,6 +53,16 @@ WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn b
   return add(type, std::move(entry), entries_.size());
 }
 
+void Workspace::take_back_update(const ClassDef& type) {
+  auto& entry = entries_.back();
+  EXDB_ASSERT(entry.state == WorkEntry::State::updated && !entry.settled && !entry.sent_once,
+              "an update is taken back at once or not at all");
+  auto& work = classes_[type.id.value];
+  work.by_slot.erase(entry.id.value);
+  work.unsettled.pop_back();
+  entries_.pop_back();
+}
+
 void Workspace::remove(const ClassDef& type, SlotId slot, Csn base) {
   WorkEntry entry(type, RowId::of(slot));
   entry.state = WorkEntry::State::removed;
@@ -90,13 +100,15 @@ void Workspace::settle(ClassId cls) {
   for (const auto at : work.unsettled) {
     auto& entry = entries_[at];
     if (entry.settled || !entry.live()) continue;
+    // All keys before any of them is entered: one that is too long throws, and leaves none behind.
     entry.keys.resize(type.indexes.size());
     for (std::size_t i = 0; i < type.indexes.size(); ++i) {
-      const auto& index = dictionary_.index_of(type.indexes[i]);
-      if (index.parts.empty()) continue;
       entry.keys[i].clear();
-      append_key(index, entry.builder.view(), entry.keys[i]);
-      keys_[index.id].insert({entry.keys[i], entry.id});
+      append_key(dictionary_.index_of(type.indexes[i]), entry.builder.view(), entry.keys[i]);
+    }
+    for (std::size_t i = 0; i < type.indexes.size(); ++i) {
+      const auto& index = dictionary_.index_of(type.indexes[i]);
+      if (!index.parts.empty()) keys_[index.id].insert({entry.keys[i], entry.id});
     }
     entry.settled = true;
   }

@@ -75,6 +75,8 @@ class Workspace {
   WorkEntry& insert(const ClassDef& type);
   /// First write to a row of the snapshot.
   WorkEntry& update(const ClassDef& type, SlotId slot, Bytes row, Csn base);
+  /// As though the last call, which was update(), had not been made.
+  void take_back_update(const ClassDef& type);
   void remove(const ClassDef& type, SlotId slot, Csn base);
   void remove(WorkEntry& entry, const ClassDef& type);
   /// To be called before a builder is written to: its keys will be taken anew.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -164,6 +165,47 @@ TEST_F(CursorTest, a_walk_that_changes_the_row_it_stands_on_goes_on_behind_it) {
   }
   EXPECT_EQ(steps, 50);
   EXPECT_EQ(con->count(item), 33u);
+}
+
+TEST_F(CursorTest, a_search_above_the_greatest_key_of_all_finds_nothing) {
+  const int greatest = std::numeric_limits<int>::max();
+  store(1, greatest);
+  store(2, 5);
+  con = db->connect();
+  con->start();
+  EXPECT_EQ(found(by_price, Operation::greater_than, key(greatest)), (std::vector<int>{}));
+  EXPECT_EQ(found(by_price, Operation::equals, key(greatest)), (std::vector{1}));
+  EXPECT_EQ(found(by_price, Operation::less_or_equals, key(greatest)), (std::vector{1, 2}));
+  EXPECT_EQ(found(by_price, Operation::less_than, key(std::numeric_limits<int>::min())),
+            (std::vector<int>{}));
+}
+
+TEST_F(CursorTest, a_search_in_a_hash_sees_own_writes_made_while_it_is_walked) {
+  for (int id = 1; id <= 4; ++id) store(id, id, "same");
+  con = db->connect();
+  con->start();
+  auto cursor = con->cursor(item, &of_name);
+  ASSERT_TRUE(cursor.search(Operation::equals, key("same")));
+  EXPECT_EQ(cursor.next()->get("id").as_int(), 1);
+  get(*con, 2)->set("name", "other");  // carries the key no longer
+  get(*con, 3)->set("price", 33);
+  put(*con, 9, 9, "same");
+  EXPECT_EQ(walk(cursor), (std::vector{3, 4, 9}));
+  EXPECT_EQ(walk(cursor, true), (std::vector{9, 4, 3, 1}));
+  EXPECT_EQ(walk(cursor), (std::vector{1, 3, 4, 9}));
+}
+
+TEST_F(CursorTest, a_key_that_is_too_long_leaves_no_other_key_of_its_row_behind) {
+  con = db->connect();
+  con->start();
+  auto row = put(*con, 1, 10);
+  row.set("name", std::string(2000, 'x'));
+  EXPECT_ERROR(con->cursor(item, &by_price).first(), key_too_long);
+  row.set("name", "short");
+  row.set("price", 20);
+  EXPECT_EQ(found(by_price, Operation::greater_or_equals, key(0)), (std::vector{1}));
+  EXPECT_EQ(found(by_price, Operation::equals, key(10)), (std::vector<int>{}));
+  EXPECT_TRUE(con->commit());
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
+#include <future>
 #include <thread>
 
 #include "database_fixture.hpp"
@@ -313,6 +314,97 @@ TEST_F(DatabaseTest, equal_histories_give_equal_digests) {
   EXPECT_EQ(db->digest(), other->digest());
   store(50, 1);
   EXPECT_NE(db->digest(), other->digest());
+}
+
+TEST_F(DatabaseTest, a_serializable_search_in_a_hash_is_no_read_of_the_whole_class) {
+  store(1, 10, "a");
+  auto con = db->connect();
+  for (const auto* index : {&by_id, &of_name}) {
+    con->start(with(Isolation::serializable));
+    auto cursor = con->cursor(item, index);
+    ASSERT_TRUE(cursor.find(index == &by_id ? key(1) : key("a")));
+    store(index == &by_id ? 2 : 3, 20, "b");
+    put(*con, index == &by_id ? 100 : 101, 1, "c");
+    EXPECT_TRUE(con->commit()) << index->name;
+  }
+  con->start(with(Isolation::serializable));
+  auto cursor = con->cursor(item, &of_name);
+  ASSERT_TRUE(cursor.next());  // a scan
+  store(4, 20, "b");
+  put(*con, 102, 1, "c");
+  EXPECT_EQ(con->commit().code, ErrorCode::conflict);
+}
+
+TEST_F(DatabaseTest, a_write_that_is_refused_leaves_the_row_unwritten) {
+  store(1, 10);
+  auto con = db->connect(), other = db->connect();
+  con->start();
+  auto row = *get(*con, 1);
+  EXPECT_ERROR(row.set("prize", 1), ddl_field_not_found);
+  EXPECT_ERROR(row.set("price", std::int64_t{1} << 40), conversion);
+  other->start();
+  get(*other, 1)->set("price", 11);
+  ASSERT_TRUE(other->commit());
+  EXPECT_TRUE(con->commit()) << "it has written nothing";
+  con->start();
+  row = *get(*con, 1);
+  row.set("price", 12);
+  EXPECT_ERROR(row.set("price", std::int64_t{1} << 40), conversion);
+  EXPECT_EQ(price(*con, 1), 12) << "a row that was written before keeps what was written";
+  EXPECT_TRUE(con->commit());
+}
+
+TEST_F(DatabaseTest, who_waits_for_an_exclusive_turn_is_told_when_the_database_is_closed) {
+  auto holder = db->connect();
+  holder->start(with(Isolation::standard, TransactionType::exclusive));
+  auto waiter = std::async(std::launch::async, [&] {
+    auto con = db->connect();
+    try {
+      con->start(with(Isolation::standard, TransactionType::exclusive));
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::ok;
+  });
+  while (db->statistics().at("connections") < 2) std::this_thread::yield();
+  db->close();
+  const bool told = waiter.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  holder.reset();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(waiter.get(), ErrorCode::invalid_handle);
+}
+
+TEST_F(DatabaseTest, a_unique_key_of_one_row_can_be_swapped_moved_and_taken_over) {
+  for (int id = 1; id <= 3; ++id) store(id, id * 10);
+  auto con = db->connect();
+  con->start();
+  auto one = *get(*con, 1), two = *get(*con, 2), three = *get(*con, 3);
+  one.set("id", 2);
+  two.set("id", 1);
+  three.remove();
+  put(*con, 3, 33);
+  EXPECT_EQ(price(*con, 1), 20);
+  ASSERT_TRUE(con->commit());
+  con->start();
+  EXPECT_EQ(price(*con, 1), 20);
+  EXPECT_EQ(price(*con, 2), 10);
+  EXPECT_EQ(price(*con, 3), 33);
+  EXPECT_EQ(con->count(item), 3u);
+}
+
+TEST_F(DatabaseTest, all_keys_of_a_class_move_by_one_in_one_transaction) {
+  constexpr int rows = 30'000;
+  auto con = db->connect();
+  con->start();
+  for (int id = 0; id < rows; ++id) put(*con, id, id);
+  ASSERT_TRUE(con->commit());
+  con->start();
+  auto cursor = con->cursor(item);
+  while (auto row = cursor.next()) row->set("id", row->get("price").as_int() + 1);
+  ASSERT_TRUE(con->commit());
+  con->start();
+  EXPECT_FALSE(get(*con, 0));
+  EXPECT_EQ(price(*con, rows), rows - 1);
 }
 
 }  // namespace
