@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "finalize_guard.hpp"
 
+#include <dlfcn.h>
 #include <mpi.h>
 #include <pthread.h>
 
@@ -30,10 +31,14 @@ Registry& registry() {
 
 std::atomic<bool> forked{false};
 
-extern "C" int exdb_mpi_finalizes(MPI_Comm, int, void*, void*) {
+void end_all() {
   Registry& all = registry();
   std::lock_guard guard(all.lock);
   for (EndsWithMpi* object : all.open) object->mpi_ends();
+}
+
+extern "C" int exdb_mpi_finalizes(MPI_Comm, int, void*, void*) {
+  end_all();
   return MPI_SUCCESS;
 }
 
@@ -81,3 +86,12 @@ bool mpi_usable() {
 }
 
 }  // namespace exdb::mpi
+
+/// The profiling interface's way of being asked before MPI begins to end (I3). What comes after us
+/// in the order of libraries, a profiler or MPI itself, is called next.
+extern "C" int MPI_Finalize(void) {
+  exdb::mpi::end_all();
+  using Finalize = int (*)();
+  const auto next = reinterpret_cast<Finalize>(dlsym(RTLD_NEXT, "MPI_Finalize"));
+  return next != nullptr ? next() : PMPI_Finalize();
+}

@@ -36,7 +36,8 @@ int main() {
   con->start({.type = exdb::TransactionType::read_only, .fresh = true});
   auto all = con->cursor(greeting, &by_rank);
   for (auto row = all.first(); row; row = all.next()) {
-    std::cout << "rank " << db->node_id() << " reads: " << row->get(text) << '\n';
+    const auto reader = "rank " + std::to_string(db->node_id()) + " reads: ";
+    std::cout << reader + std::string(row->get(text)) + '\n';  // a line at a time
   }
   con->rollback();
   db->close();
