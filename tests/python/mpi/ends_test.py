@@ -124,7 +124,7 @@ def test_an_exception_on_one_rank_does_not_hang_the_others(run: Run, how: str) -
     body = {
         "open": """
         try:
-            with exdb.open("grid", SCHEMA, comm=comm, timeout=20) as db, db.connect() as con:
+            with exdb.open("grid", SCHEMA, comm=comm, timeout=6) as db, db.connect() as con:
                 put(con, rank)
                 if rank == 1:
                     raise ZeroDivisionError("on purpose")
@@ -134,7 +134,7 @@ def test_an_exception_on_one_rank_does_not_hang_the_others(run: Run, how: str) -
             tell(closed=True)
         """,
         "listener of its own": """
-        db = exdb.open("grid", SCHEMA, comm=comm, own_listener=False, timeout=20)
+        db = exdb.open("grid", SCHEMA, comm=comm, own_listener=False, timeout=6)
         listener = db.connect()
         thread = threading.Thread(target=lambda: tell(listened=failure(listener.listen)))
         thread.start()
@@ -148,7 +148,7 @@ def test_an_exception_on_one_rank_does_not_hang_the_others(run: Run, how: str) -
         tell(closed=True)
         """,
         "never caught": """
-        db = exdb.open("grid", SCHEMA, comm=comm, timeout=20)
+        db = exdb.open("grid", SCHEMA, comm=comm, timeout=6)
         con = db.connect()
         put(con, rank)
         if rank == 1:
