@@ -218,15 +218,16 @@ void Node::Inside::answer_mine(const std::vector<RoundItem>& items,
   in_flight.clear();
 }
 
-/// Membership after the round: who left, and who was found odd.
+/// Membership after the round: who left (in the last round too: a collective close must not wait for
+/// it), and who was found odd.
 void Node::Inside::drop_members(const CompletedRound& round, const std::vector<NodeId>& odd) {
-  if (round.last) return;
   for (const auto& batch : round.batches)
     if (batch.header.leave && batch.node != self) {
       transport->remove(batch.node.value);
       consumer.forget(batch.node);
       lose(batch.node, "left");
     }
+  if (round.last) return;
   for (const auto node : odd) {
     protocol.expel(node);
     transport->remove(node.value);
