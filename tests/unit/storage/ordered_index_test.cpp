@@ -566,6 +566,8 @@ TEST(OrderedIndex, shows_each_reader_one_whole_snapshot_while_it_is_written) {
 // thread sanitizer is too slow for that; there the test only looks for data races.
 #if defined(__SANITIZE_THREAD__)
 constexpr int chain_rounds = 5'000;
+#elif defined(__SANITIZE_ADDRESS__)
+constexpr int chain_rounds = 20'000;
 #else
 constexpr int chain_rounds = 500'000;
 #endif
