@@ -114,6 +114,7 @@ void TransactionState::end() {
   sequence = 0;
   fragments_sent = false;
   writes_since_fragment = 0;
+  entries_at_fragment = 0;
   active = false;
   ++generation;
 }
@@ -366,10 +367,12 @@ void TransactionState::send_ahead_if_large() {
   if (!core->node || !(core->mode_mask & cluster_mode_early_data_send)) return;
   if (++writes_since_fragment < writes_between_checks) return;
   writes_since_fragment = 0;
+  // Rows made since the last fragment; what was sent and changed again goes with the next.
   std::size_t bytes = 0;
-  for (const auto& entry : work.entries()) {
-    if (!entry.sent && entry.live() && !work.type_of(entry).local)
-      bytes += entry.builder.view().bytes().size();
+  const auto& entries = work.entries();
+  for (auto at = entries_at_fragment; at < entries.size(); ++at) {
+    if (entries[at].live() && !work.type_of(entries[at]).local)
+      bytes += entries[at].builder.view().bytes().size();
   }
   if (bytes >= fragment_bytes) send_fragment();
 }
@@ -387,6 +390,7 @@ void TransactionState::send_fragment() {
   if (!sent.ok()) return;
   fragments_sent = true;
   work.mark_sent();
+  entries_at_fragment = work.size();
 }
 
 }  // namespace exdb

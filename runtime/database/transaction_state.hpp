@@ -55,6 +55,7 @@ struct TransactionState {
   std::uint64_t sequence = 0;  ///< given when the first fragment or the commit leaves
   bool fragments_sent = false;
   std::uint32_t writes_since_fragment = 0;
+  std::size_t entries_at_fragment = 0;  ///< of the workspace, when the last one left
   ConnectionStatistics statistics;
 
   struct Later {

@@ -3,11 +3,13 @@
 //
 // Connection, Object and Cursor: work with a database, one transaction at a time on a connection.
 //
+// Invariants
+//   I1  Objects and cursors end with their transaction: using one later throws invalid_handle or
+//       cursor_closed. They must not outlive their Connection object.
 // Threads: a connection, its objects and cursors are used by one thread at a time; many connections
-// may be open. Failure: misuse throws Error (no transaction, a field that does not exist, a value
-// that does not fit, use after close)
-//   and leaves the transaction as it was. Objects and cursors end with their transaction; using one
-//   later throws invalid_handle.
+//   may be open.
+// Failure: misuse throws Error (no transaction, a field that does not exist, a value that does not
+//   fit, use after close) and leaves the transaction as it was.
 #pragma once
 #include <functional>
 #include <memory>
@@ -156,8 +158,8 @@ class Connection {
   /// order. Blocks for about one exchange. NOT collective.
   CommitResult commit();
   /// Sends what was written and returns; the connection may start the next transaction at once,
-  /// whose snapshot may not have it yet. At most one such commit is on its way: the next commit(),
-  /// commit_later() or wait() first takes it.
+  /// whose snapshot may not have it yet. At most one such commit is on its way: until wait() has
+  /// taken its result, commit() and commit_later() throw transaction_active.
   void commit_later();
   /// The result of commit_later(). Blocks. Throws transaction_not_active when there is none.
   CommitResult wait();
