@@ -218,8 +218,8 @@ void Node::Inside::answer_mine(const std::vector<RoundItem>& items,
   in_flight.clear();
 }
 
-/// Membership after the round: who left (in the last round too: a collective close must not wait for
-/// it), and who was found odd.
+/// Membership after the round: who left (in the last round too: a collective close must not wait
+/// for it), and who was found odd.
 void Node::Inside::drop_members(const CompletedRound& round, const std::vector<NodeId>& odd) {
   for (const auto& batch : round.batches)
     if (batch.header.leave && batch.node != self) {
