@@ -94,7 +94,7 @@ def checks(mpi: Any, ours: dict[str, Any]) -> list[Check]:
     """Do mpi4py and libexdb_mpi.so see the same MPI? Touches no communicator."""
     their_bytes = mpi._sizeof(mpi.Comm)
     theirs, version = _clean(mpi.Get_library_version()), _clean(ours["version"])
-    libraries = ours["libraries"].split()
+    libraries = ours["libraries"].splitlines()
     level = ours["thread_level"]
     wrong_launcher = ours["world_size"] == 1 and ours["launcher_size"] > 1
     return [
@@ -154,7 +154,7 @@ def _require_one_mpi(mpi: Any, ours: dict[str, Any]) -> None:
         return
     text = "; ".join(f"{check.name}: {check.detail}" for check in failed)
     if [check.name for check in failed] != ["launcher"]:
-        text += f"\nMPI libraries in this process: {ours['libraries'].split()}\n{REMEDY}"
+        text += f"\nMPI libraries in this process: {ours['libraries'].splitlines()}\n{REMEDY}"
     raise LauncherError(f"wrong MPI: {text}")
 
 

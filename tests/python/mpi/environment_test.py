@@ -74,7 +74,7 @@ def described(**changes: Any) -> dict[str, Any]:
         "compiled_for": "MPICH",
         "version": MPI.Get_library_version(),
         "library_path": "/opt/libmpi.so.12",
-        "libraries": "/opt/libmpi.so.12\n",
+        "libraries": "/opt/my mpi/libmpi.so.12\n",
     }
     return {**same, **changes}
 
