@@ -103,7 +103,7 @@ def test_a_mixture_of_mpis_is_refused_before_a_handle_is_touched(
     assert caught.value.code == 2004
     if name != "launcher":
         text = str(caught.value)
-        assert "/opt/libmpi.so.12" in text
+        assert "/opt/my mpi/libmpi.so.12" in text
         assert "MPI4PY_LIBMPI" in text
         assert "exdb.doctor" in text
 
