@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,11 @@ def mark() -> str:
 @pytest.fixture
 def sleeper(mark: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(["sleep", "50"], env={**os.environ, "EXDB_TESTS_RUN": mark})
+    # Popen may return before the kernel shows the new program's environment.
+    for _ in range(1000):
+        if mark.encode() in Path(f"/proc/{process.pid}/environ").read_bytes():
+            break
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait(10)
