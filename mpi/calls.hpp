@@ -6,8 +6,9 @@
 //
 // Invariants
 //   I1  No thread blocks inside MPI: MPICH spins there (4 ranks on 2 cores: 8 ms a collective;
-//   testing and yielding 25 µs). I2  Memory that a request may still touch is never freed: what
-//   cannot be completed is kept until the process ends.
+//       testing and yielding 25 µs).
+//   I2  Memory that a request may still touch is never freed: what cannot be completed is kept
+//       until the process ends.
 // Threads: any, one at a time for the same request.
 // Failure: `cluster` with MPI's text when a call fails, `timeout` when the deadline passes.
 #pragma once

@@ -7,11 +7,11 @@
 //
 // Invariants
 //   I1  Every rank makes the same sequence of collective calls: what follows the cells depends on
-//   the cells alone. I2  One exchange at a time; the next begins when all frames of the one before
-//   were taken.
+//       the cells alone.
+//   I2  One exchange at a time; the next begins when all frames of the one before were taken.
 // Threads: one at a time (the transport's lock).
 // Failure: a Status of a failed MPI call. An exchange that a dead rank does not join never ends and
-// cannot be cancelled.
+//   cannot be cancelled.
 #pragma once
 #include <mpi.h>
 

@@ -13,7 +13,7 @@
 // Invariants
 //   I1  After mpi_ends() has returned on a transport, that transport makes no MPI call any more.
 //   I2  A failed assertion of exdb ends the whole job (MPI_Abort), as the other ranks would wait
-//   for this one for ever.
+//       for this one for ever.
 //   I3  In a program linked with this library no transport is inside MPI when MPI begins to end.
 // Threads: watch, unwatch: any. mpi_ends is called by the thread that is in MPI_Finalize.
 // Failure: none.

@@ -11,8 +11,7 @@
 //
 // Invariants
 //   I1  Frames of one peer come out in the order in which it sent them: a ring is emptied head
-//   first, and what arrives after
-//       the header of a long frame waits behind it.
+//       first, and what arrives after the header of a long frame waits behind it.
 //   I2  A broadcast sent point-to-point after collective ones comes out after them.
 //   I3  A slot is given back to MPI only after its frame was delivered (release).
 // Threads: one at a time (the transport's lock).

@@ -6,12 +6,11 @@
 //
 // Invariants
 //   I1  A failure that any rank finds is known to all before any leaves: each rank first duplicates
-//   once, then the lowest
-//       failing rank tells its reason to everybody.
+//       once, then the lowest failing rank tells its reason to everybody.
 //   I2  Every step is nonblocking with one common deadline.
 // Threads: COLLECTIVE.
 // Failure: no communicator is left behind, unless the deadline has passed (then what is half made
-// cannot be freed).
+//   cannot be freed).
 #pragma once
 #include <mpi.h>
 

@@ -6,11 +6,11 @@
 //
 // Invariants
 //   I1  Every MPI call after opening happens under `lock_` and after the gate was seen open: so
-//   once mpi_ends() or close()
-//       has returned, there is none.
+//       once mpi_ends() or close() has returned, there is none.
 //   I2  The lock is held for some calls of MPI_Test, never while a frame is delivered and never
-//   while sleeping. I3  After remove() broadcasts are point-to-point: a collective call that
-//   includes a rank that has gone never completes.
+//       while sleeping.
+//   I3  After remove() broadcasts are point-to-point: a collective call that includes a rank that
+//       has gone never completes.
 // Threads: as exdb::Transport.
 // Failure: the first failed MPI call is remembered and returned by every later call.
 #pragma once

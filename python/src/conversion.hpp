@@ -11,11 +11,12 @@
 //   string      str                                              -> str
 //   binary      bytes, or a contiguous buffer                    -> bytes
 //   date …      see temporal.hpp
-//   struct      dict, or another object's struct                 -> dict (here), a proxy
-//   (object.hpp) nullable    and None
+//   struct      dict, or another object's struct                 -> dict (a proxy: object.hpp)
+//   nullable    and None
 // Range, length and UTF-8 are the engine's to check.
 //
-// Threads: all functions need the GIL. Failure: Error 99 that names the field and the value.
+// Threads: all functions need the GIL.
+// Failure: Error 99 that names the field and the value.
 #pragma once
 #include <pybind11/pybind11.h>
 

@@ -9,7 +9,7 @@
 //   I1  Names in a table are interned strings: an attribute name that is interned, as every one in
 //       source text is, is found by its address.
 //   I2  Tables and handles live as long as their DictionaryHandle; what Python holds of them holds
-//   it.
+//       it.
 // Threads: filled at the start, then only read; Python objects in it need the GIL.
 #pragma once
 #include <pybind11/pybind11.h>

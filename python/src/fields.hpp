@@ -3,7 +3,8 @@
 //
 // Reading and writing one field of a row, by its entry in the class's table.
 //
-// Threads: all functions need the GIL. Failure: the engine's Error; the row stays as it was.
+// Threads: all functions need the GIL.
+// Failure: the engine's Error; the row stays as it was.
 #pragma once
 #include <pybind11/pybind11.h>
 

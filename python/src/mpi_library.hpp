@@ -5,8 +5,8 @@
 // MPI otherwise.
 //
 // Precondition: mpi4py.MPI was imported, so that the library is bound to the MPI which that chose.
-// Threads: all functions need the GIL, except make_transport, which is collective and must not
-//   have it.
+// Threads: all functions need the GIL, except make_transport, which is collective and must not have
+//   it.
 #pragma once
 #include <pybind11/pybind11.h>
 

@@ -8,7 +8,8 @@
 // since 1970-01-01; NumPy has no 4-byte date); time timedelta64[ns]; datetime datetime64[ns];
 // enumeration int32; autoid uint64.
 //
-// Threads: all functions need the GIL. Failure: Error 99 for elements that do not fit.
+// Threads: all functions need the GIL.
+// Failure: Error 99 for elements that do not fit.
 #pragma once
 #include <pybind11/pybind11.h>
 

@@ -10,8 +10,8 @@
 // table of that place; an element of an array or a vector has a prefix like "legs[2]." and goes by
 // path.
 //
-// Threads: as Connection; all functions need the GIL. Failure: a field that does not exist raises
-// UnknownFieldError, which is an AttributeError too.
+// Threads: as Connection; all functions need the GIL.
+// Failure: a field that does not exist raises UnknownFieldError, which is an AttributeError too.
 #pragma once
 #include <pybind11/pybind11.h>
 

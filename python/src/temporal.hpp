@@ -8,7 +8,8 @@
 // Writing takes those objects (with a time zone: converted to UTC; without: taken as UTC),
 // numpy.datetime64, pandas.Timestamp with its nanoseconds, and integers as stored.
 //
-// Threads: all functions need the GIL. Failure: Error 99 for what cannot be represented.
+// Threads: all functions need the GIL.
+// Failure: Error 99 for what cannot be represented.
 #pragma once
 #include <pybind11/pybind11.h>
 

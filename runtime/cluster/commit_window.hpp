@@ -5,14 +5,13 @@
 //
 // Invariants
 //   I1  Items leave by priority, higher first, in the order of their coming within one priority.
-//   Fragments and discards
-//       leave before transactions: a fragment must never come after its own transaction.
+//       Fragments and discards leave before transactions: a fragment must never come after its own
+//       transaction.
 //   I2  Never more than in_exchange_max items are accepted and not answered.
 //   I3  After shut() no item is accepted, and what is there is due at once.
 //   I4  A window in which nobody else can put anything (I2) is due, whatever its bounds say. A
-//   window whose timeout is off
-//       is held for held_max at the longest, so that bounds nobody reaches do not turn into a
-//       timeout of the cluster.
+//       window whose timeout is off is held for held_max at the longest, so that bounds nobody
+//       reaches do not turn into a timeout of the cluster.
 // Threads: all functions from any thread.
 #pragma once
 #include <atomic>
@@ -21,7 +20,7 @@
 #include <mutex>
 #include <vector>
 
-#include "cluster/pending_item.hpp"
+#include "cluster/round_item.hpp"
 
 namespace exdb {
 

@@ -19,11 +19,10 @@
 //
 // Invariants
 //   I1  decode_frame accepts exactly what encode_frame makes; nothing is read or allocated on the
-//   word of a
-//       length that was not checked against the bytes at hand.
+//       word of a length that was not checked against the bytes at hand.
 // Threads: pure functions.
 // Failure: bytes that are no frame give a Status cluster_protocol that says what is wrong with
-// them.
+//   them.
 #pragma once
 #include <vector>
 

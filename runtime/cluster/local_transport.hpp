@@ -8,10 +8,10 @@
 // Invariants
 //   I1  As transport.hpp. With delays links keep their own order and lose it among each other.
 //   I2  In collective mode the k-th broadcasts of all nodes that are not removed arrive together,
-//   when the last is made.
+//       when the last is made.
 // Threads: an endpoint as transport.hpp says; the network from any thread.
 // Failure: poll() of a crashed or closed endpoint says so. A muted node loses all its frames,
-// unnoticed by anybody.
+//   unnoticed by anybody.
 #pragma once
 #include "exdb/transport.hpp"
 

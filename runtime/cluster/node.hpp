@@ -9,64 +9,26 @@
 // Invariants
 //   I1  Rounds are handed to the consumer in order, each once, under the drive lock.
 //   I2  A submitted item is answered exactly once: with the consumer's outcome, or with
-//   unknown_outcome when the node
-//       stops before its round is complete, or with a certain refusal when it never left the
-//       window.
+//       unknown_outcome when the node stops before its round is complete, or with a certain refusal
+//       when it never left the window.
 //   I3  After stop() no new item is accepted here; items accepted before are still exchanged.
 //   I4  A node whose digest differs from the majority's fails with `inconsistent`; with no majority
-//   all fail.
+//       all fail.
 // Threads: all public functions from any thread. Callbacks of the consumer come under the drive
-// lock. Failure: once failed, every waiting and later call returns the same Status, which names
-// node, round and reason.
+//   lock.
+// Failure: once failed, every waiting and later call returns the same Status, which names node,
+//   round and reason.
 #pragma once
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
+#include "cluster/round_consumer.hpp"
 #include "cluster/round_protocol.hpp"
 #include "exdb/cluster.hpp"
 
 namespace exdb {
-
-/// One thing that travels in a batch.
-struct RoundItem {
-  enum class Kind : std::uint8_t {
-    transaction = 1,  ///< certified and applied at its place in the order
-    fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction
-                      ///< item (same sequence) comes
-    discard = 3,      ///< the transaction of these fragments was rolled back
-  };
-  Kind kind = Kind::transaction;
-  NodeId origin;
-  std::uint64_t sequence = 0;  ///< of the transaction at its origin
-  Bytes bytes;
-};
-
-/// How an item ended, for the thread that waits.
-struct ItemOutcome {
-  ErrorCode code =
-      ErrorCode::ok;  ///< ok, conflict, duplicate, snapshot_too_old, …, unknown_outcome
-  Csn csn;            ///< of the commit, when ok
-  std::string text;   ///< why not
-};
-
-/// The replica, as a node sees it.
-class RoundConsumer {
- public:
-  virtual ~RoundConsumer() = default;
-  /// All items of one round in the agreed order. The outcome of item i is wanted when `mine[i]`;
-  /// outcomes[i] is to be set then. Everything is applied and published on return. A Status other
-  /// than ok stops the node.
-  virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
-                             const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) = 0;
-  /// Frees what a node that left had sent in fragments.
-  virtual void forget(NodeId node) = 0;
-  [[nodiscard]] virtual std::uint64_t digest() const = 0;
-  [[nodiscard]] virtual Csn oldest_snapshot()
-      const = 0;  ///< of open local transactions that may still commit
-  [[nodiscard]] virtual Csn published() const = 0;
-};
 
 struct NodeStatistics {
   std::uint64_t rounds = 0, rounds_empty = 0;  ///< empty: nobody sent a transaction
@@ -75,9 +37,6 @@ struct NodeStatistics {
   std::uint64_t exchange_ns_median = 0, exchange_ns_p99 = 0;
   std::uint64_t apply_ns_total = 0;
 };
-
-/// A local item on its way. Made by submit(), waited for by wait(), which frees it.
-struct PendingItem;
 
 class Node {
  public:

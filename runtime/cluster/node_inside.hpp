@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The state of a Node, and its parts: driving (drive.cpp), rounds (rounds.cpp), listening
-// (listener.cpp). node.cpp has what the public functions decide.
+// The state of a Node, and its parts: driving and listening (drive.cpp), rounds (rounds.cpp).
+// node.cpp has what the public functions decide.
 //
 // Invariants
 //   I1  phase_ changes once, from running to something else, under the drive lock.
 //   I2  posted_ is stored before the batch of that round is handed to the transport (wait_fresh
-//   rests on it). I3  Order of locks: turn (no lock) -> drive_lock_ -> the locks inside window,
-//   turn, quorum, notifier, state_lock_.
-//       Nothing that calls out of the runtime happens under any but the drive lock, and there only
-//       the consumer's.
+//       rests on it).
+//   I3  Order of locks: turn (no lock) -> drive_lock_ -> the locks inside window, turn, quorum,
+//       notifier, state_lock_. Nothing that calls out of the runtime happens under any but the
+//       drive lock, and there only the consumer's.
 // Threads: members below "under the drive lock" only so; atomics and the parts with locks of their
-// own from anywhere.
+//   own from anywhere.
 #pragma once
 #include <atomic>
 #include <optional>

@@ -6,7 +6,7 @@
 // Invariants
 //   I1  The callback runs without any lock of exdb; what it throws is logged and goes no further.
 //   I2  close() returns after every event told before was delivered (unless the callback itself
-//   calls it).
+//       calls it).
 // Threads: all functions from any thread.
 #pragma once
 #include <condition_variable>

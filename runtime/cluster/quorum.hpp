@@ -7,10 +7,10 @@
 //
 // Invariants
 //   I1  The callback is asked once for each change of the reachable nodes, and its answer is kept
-//   until the next.
+//       until the next.
 // Threads: all functions from any thread. The callback is called without any lock of the node; a
-// check() that comes while
-//   another thread asks waits for the answer; a check() from within the callback is refused.
+//   check() that comes while another thread asks waits for the answer; a check() from within the
+//   callback is refused.
 #pragma once
 #include <atomic>
 #include <functional>

@@ -13,21 +13,20 @@
 //
 // Invariants
 //   I1  A completed round holds exactly one batch of each of its members, and is the same on all of
-//   them. I2  Rounds complete in order, without gaps. I3  posted() - completed() is 0 or 1, and
-//   nobody completes a round that this node has not posted: so a node that
-//       waits until completed() == posted() has every round that any node completed before (`fresh`
-//       reads rest on this).
+//       them.
+//   I2  Rounds complete in order, without gaps.
+//   I3  posted() - completed() is 0 or 1, and nobody completes a round that this node has not
+//       posted: so a node that waits until completed() == posted() has every round that any node
+//       completed before (`fresh` reads rest on this).
 //   I4  A member whose batch in round r says leave is no member from r+1 on, everywhere. The
-//   protocol has ended after the
-//       round in which every member says stop (or leave).
+//       protocol has ended after the round in which every member says stop (or leave).
 //   I5  Frames of a foreign cluster, of an old round or of a node that has left change nothing.
 //   I6  By I3 a batch that arrives is of round completed+1 or completed+2, the latter only from a
-//   member whose batch of
-//       completed+1 is here, and only when this node has posted completed+1. Any other newer batch
-//       is a protocol error.
+//       member whose batch of completed+1 is here, and only when this node has posted completed+1.
+//       Any other newer batch is a protocol error.
 // Threads: none; the caller has one lock around it.
 // Failure: a frame that cannot be decoded, or that breaks the rules, gives a Status
-// cluster_protocol; the node stops.
+//   cluster_protocol; the node stops.
 #pragma once
 #include <optional>
 #include <vector>

@@ -7,9 +7,10 @@
 //
 // Invariants
 //   I1  While somebody sleeps, somebody has the turn, or a sleeper has been woken and is on its way
-//   to it. I2  A sleeper whose condition has become true is woken by wake_done().
+//       to it.
+//   I2  A sleeper whose condition has become true is woken by wake_done().
 // Threads: all functions from any thread. Conditions are called under the turn's own mutex: they
-// read atomics only.
+//   read atomics only.
 #pragma once
 #include <atomic>
 #include <chrono>

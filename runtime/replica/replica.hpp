@@ -8,18 +8,18 @@
 //
 // Invariants
 //   R1  Replicated state is a function of the sequence of rounds (without a cluster: of local
-//   commits) alone. R2  csns are dense: the n-th committed transaction has csn n. R3  A transaction
-//   that writes local and replicated classes shows both or neither to a snapshot pinned by pin(),
-//   which shows both storages as they were at one instant.
+//       commits) alone.
+//   R2  csns are dense: the n-th committed transaction has csn n.
+//   R3  A transaction that writes local and replicated classes shows both or neither to a snapshot
+//       pinned by pin(), which shows both storages as they were at one instant.
 //   R4  Who has the local turn, and nobody else, changes local classes; a prepared transaction has
-//   it until it is applied or dropped, and it is given back whatever becomes of the round.
+//       it until it is applied or dropped, and it is given back whatever becomes of the round.
 //   R5  After a change that failed half-way nothing more is installed or published.
 // Threads: apply_round and commit_alone under the caller's lock (the drive lock of the node, or the
-// database's own);
-//   commit_local takes its own; pin and the register of open transactions from any thread.
+//   database's own); commit_local takes its own; pin and the register of open transactions from any
+//   thread.
 // Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
-// the node: the replica is
-//   behind then, and only reads may go on.
+//   the node: the replica is behind then, and only reads may go on.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -31,7 +31,7 @@
 #include <set>
 #include <vector>
 
-#include "cluster/node.hpp"
+#include "cluster/round_consumer.hpp"
 #include "storage/snapshot.hpp"
 #include "transaction/certifier.hpp"
 

@@ -5,8 +5,8 @@
 // enumerators. Rows and search keys use the same functions, so that what cannot be stored cannot be
 // searched for either.
 //
-// Threads: pure. Failure: Error 99 "Flight.month: 300 does not fit unsigned<1> (0..255)"; nothing
-// is written.
+// Threads: pure.
+// Failure: Error 99 "Flight.month: 300 does not fit unsigned<1> (0..255)"; nothing is written.
 #pragma once
 #include <string>
 #include <string_view>

@@ -5,7 +5,8 @@
 // described in canonical text. Knows nothing of source positions; what it refuses it refuses by a
 // return value, the parser says where.
 //
-// Threads: one. Failure: see each function; a builder that refused something is thrown away.
+// Threads: one.
+// Failure: see each function; a builder that refused something is thrown away.
 #pragma once
 #include <memory>
 #include <optional>

@@ -14,10 +14,13 @@
 //   K1  a < b as tuples of values  <=>  memcmp order of their keys; equal values <=> equal bytes.
 //   K2  No key is a proper prefix of another key of the same index with the same number of parts.
 //   K3  The key of the first k parts is a prefix of exactly the keys that begin with those k
-//   values. K4  No key is longer than key_bytes_limit.
+//       values.
+//   K4  No key is longer than key_bytes_limit.
 // A null is a value like another: nulls are equal to each other and come first (last when
-// descending). Threads: pure functions. Failure: Error 1010 beyond K4 (never for rows that passed
-// validate_row), Error 99 for a search value that does not fit its field.
+// descending).
+// Threads: pure functions.
+// Failure: Error 1010 beyond K4 (never for rows that passed validate_row), Error 99 for a search
+//   value that does not fit its field.
 #pragma once
 #include <array>
 #include <compare>

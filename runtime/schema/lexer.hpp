@@ -5,8 +5,8 @@
 // comes out of a constant has the position where the constant was used, because that is the line
 // its user has to mend.
 //
-// Threads: pure. Failure: SchemaError with its position; input of any bytes ends in tokens or in a
-// SchemaError.
+// Threads: pure.
+// Failure: SchemaError with its position; input of any bytes ends in tokens or in a SchemaError.
 #pragma once
 #include <cstdint>
 #include <stdexcept>

@@ -5,8 +5,8 @@
 // token of look-ahead. Names, types and index parts are checked here, where their position is
 // known.
 //
-// Threads: pure. Failure: SchemaError at the first thing that is wrong; the builder is then of no
-// use.
+// Threads: pure.
+// Failure: SchemaError at the first thing that is wrong; the builder is then of no use.
 #pragma once
 #include <string_view>
 

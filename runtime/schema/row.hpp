@@ -12,20 +12,18 @@
 //
 // Invariants
 //   R1  A reference is {0, 0} when empty; else its bytes lie within the row. offset counts from the
-//   row's start,
-//       `length` is bytes for string and blob, elements for a vector.
+//       row's start, `length` is bytes for string and blob, elements for a vector.
 //   R2  What is absent (null, an absent struct) is all zero bytes; padding is zero.
 //   R3  Canonical form: the tail holds the referenced bytes in the order of the fields, depth
-//   first, a vector's block
-//       before what its elements refer to, with no gap but alignment: 64 for vectors of scalars, 8
-//       for other vectors, 1 for strings and blobs. So equal values have equal bytes, and no byte
-//       is referred to twice.
+//       first, a vector's block before what its elements refer to, with no gap but alignment: 64
+//       for vectors of scalars, 8 for other vectors, 1 for strings and blobs. So equal values have
+//       equal bytes, and no byte is referred to twice.
 //   R4  A row is at most 4 GiB - 1. In a builder, what was replaced counts until it is squeezed
-//   out.
+//       out.
 // Threads: a RowView reads bytes it does not own; a RowBuilder is used by one thread at a time.
 // Failure: setters throw Error (99 for a value that does not fit, 803 for an unknown field, 2002
-// for a row beyond R4) and leave the row as it was. A RowView trusts its bytes: those from
-// elsewhere go through validate_row first.
+//   for a row beyond R4) and leave the row as it was. A RowView trusts its bytes: those from
+//   elsewhere go through validate_row first.
 #pragma once
 #include <cstring>
 #include <optional>

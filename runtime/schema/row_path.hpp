@@ -4,8 +4,9 @@
 // "legs[2].airport" to a place in one row. (A place that is the same in every row is
 // ClassDef::locate.)
 //
-// Threads: pure. Failure: Error 803 for an unknown field or a path that is none, Error 99 for an
-// index beyond the end.
+// Threads: pure.
+// Failure: Error 803 for an unknown field or a path that is none, Error 99 for an index beyond the
+//   end.
 #pragma once
 #include <functional>
 #include <string_view>

@@ -7,10 +7,9 @@
 // Invariants
 //   I1  path_[0] is the root, and path_[i + 1] the child `at` of path_[i].
 //   I2  After own_path() every node on the path has birth > published, so it is written in place
-//   (I1 of the index).
+//       (I1 of the index).
 // Threads: the writer only. Nodes born and given up within one unpublished round are freed at once:
-// no reader can have
-//   seen them.
+//   no reader can have seen them.
 #pragma once
 #include <span>
 #include <vector>

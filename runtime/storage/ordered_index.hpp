@@ -14,20 +14,21 @@
 // Invariants
 //   I1  A node whose birth csn is published is never written again.
 //   I2  Every node reachable from the root of a pinned csn S has birth <= S < death, so the
-//   Reclaimer keeps it. I3  Entries are strictly ascending by (key, slot); every separator of an
-//   inner node is the least entry below it. I4  All leaves lie at the same depth. I5  csns of
-//   records descend strictly along the chain; the record that a pinned S needs is in the chain. I6
-//   A record is unlinked before it is freed, and a free one has csn 0 until its new owner has
-//   filled it. So if a
-//       record still has the csn it was found by, and still points to the record that was read
-//       next, what was read there was that record's: this is what at() checks at each step, and it
-//       starts again if not.
+//       Reclaimer keeps it.
+//   I3  Entries are strictly ascending by (key, slot); every separator of an inner node is the
+//       least entry below it.
+//   I4  All leaves lie at the same depth.
+//   I5  csns of records descend strictly along the chain; the record that a pinned S needs is in
+//       the chain.
+//   I6  A record is unlinked before it is freed, and a free one has csn 0 until its new owner has
+//       filled it. So if a record still has the csn it was found by, and still points to the record
+//       that was read next, what was read there was that record's: this is what at() checks at each
+//       step, and it starts again if not.
 // Threads: everything that changes the index, collect(), newest() and check() by the writer; at()
-// and cursors by anybody
-//   with a pin.
+//   and cursors by anybody with a pin.
 // Processes: nodes and root records are in the segment and hold offsets only.
 // Failure: no_memory thrown from a change may leave the unpublished tree without some entries;
-// published ones are whole.
+//   published ones are whole.
 #pragma once
 #include <atomic>
 #include <span>

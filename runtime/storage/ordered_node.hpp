@@ -8,11 +8,13 @@
 //
 // Invariants
 //   I1  Entries are strictly ascending by (key, slot): keys as by memcmp, a prefix before what it
-//   begins. I2  A key of at most head_bytes is its head and nothing else; its head is padded with
-//   zeros. I3  heap_live() is the sum of the lengths of the keys in the heap: what a copy of the
-//   node needs of it.
+//       begins.
+//   I2  A key of at most head_bytes is its head and nothing else; its head is padded with zeros.
+//   I3  heap_live() is the sum of the lengths of the keys in the heap: what a copy of the node
+//       needs of it.
 // Threads: what changes a node is for the writer that owns it; see ordered_index.hpp for when that
-// is. Processes: lies in the segment; places in the heap count from the start of the node.
+//   is.
+// Processes: lies in the segment; places in the heap count from the start of the node.
 #pragma once
 #include <cstring>
 

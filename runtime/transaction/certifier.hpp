@@ -8,10 +8,10 @@
 // The rule (first committer wins; backward validation as in Kung and Robinson, 1981, on snapshots
 // as in Berenson et al., 1995): a transaction with snapshot S aborts if
 //   V1  a row that it updates or removes was changed by a commit with csn > the snapshot at which
-//   it read that row; V2  a unique key that it adds is carried by another row that it does not
-//   itself take it from; V3  (serializable) a row that it read, or a key range that it looked
-//   through, or a class that it read as a whole, was
-//       changed by a commit with csn > S; or that can no longer be known;
+//       it read that row;
+//   V2  a unique key that it adds is carried by another row that it does not itself take it from;
+//   V3  (serializable) a row that it read, or a key range that it looked through, or a class that
+//       it read as a whole, was changed by a commit with csn > S; or that can no longer be known;
 //   V4  (exclusive) anything was committed with csn > S.
 // Threads: the writer only.
 #pragma once

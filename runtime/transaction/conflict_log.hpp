@@ -12,8 +12,8 @@
 //
 // Invariants
 //   C1  Every key change with csn > floor() is in the log.
-//   C2  floor() is the same on every node after the same round: it follows from the agreed
-//       horizon and the number of entries alone.
+//   C2  floor() is the same on every node after the same round: it follows from the agreed horizon
+//       and the number of entries alone.
 // Threads: the writer only.
 #pragma once
 #include <deque>

@@ -10,11 +10,12 @@
 //
 // Invariants
 //   T1  After normalise(): one op a row; removals, then updates, then inserts; each group in order
-//   of first writing. T2  Read ranges are sorted by (index, low), disjoint within an index; an
-//   empty high = no upper bound.
+//       of first writing.
+//   T2  Read ranges are sorted by (index, low), disjoint within an index; an empty high = no upper
+//       bound.
 // Threads: none of these types is shared between threads.
 // Failure: decode() gives a Status for bytes that are no record of this dictionary; it reads
-// nothing outside them.
+//   nothing outside them.
 #pragma once
 #include <vector>
 

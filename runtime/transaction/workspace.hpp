@@ -7,8 +7,7 @@
 //
 // Invariants
 //   W1  At most one Entry a row of the database; entries are never moved or freed before the
-//   transaction ends, so that an
-//       index into them stays valid.
+//       transaction ends, so that an index into them stays valid.
 //   W2  After settle(cls), keys(index) holds exactly the keys of the live entries of that class.
 // Threads: used by one thread at a time.
 #pragma once

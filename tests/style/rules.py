@@ -25,6 +25,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "replica": ("base", "schema", "storage", "transaction", "cluster"),
     "database": ("base", "schema", "storage", "transaction", "cluster", "replica"),
     "topology": ("base",),
+    "host": ("base", "cluster"),
 }
 LAYERS = tuple(MAY_INCLUDE)
 # Everything may be included from here.
@@ -155,7 +156,35 @@ def include_guard(path: str, text: str) -> Iterator[Finding]:
         yield 0, "a header needs #pragma once"
 
 
-EACH_FILE = (wall_clock, licence, banned_words, length, include_guard)
+# "I3  text": how a header numbers its invariants.
+NUMBERED = re.compile(r"(?<!\S)[A-Z]\d{1,2}  (?=\S)")
+SECTION = re.compile(r"(?<=[.;)] )(?:Threads|Failure|Processes|Cost): ")
+
+
+def numbered_comments(path: str, text: str) -> Iterator[Finding]:
+    """Each numbered invariant and each section begins a line, and the lines of an invariant after
+    its first are indented below its text: formatters run such lists together."""
+    if not is_cpp(path):
+        return
+    within = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("//"):
+            break
+        comment = line[2:]
+        marks = list(NUMBERED.finditer(comment))
+        if any(comment[: mark.start()].strip() for mark in marks):
+            yield number, "a numbered invariant begins a line of its own"
+        if SECTION.search(comment):
+            yield number, "a section (Threads, Failure, ...) begins a line of its own"
+        if marks:
+            within = True
+        elif within and comment.startswith("   ") and not comment.startswith("       "):
+            yield number, "a numbered invariant goes on below its text"
+        elif not comment.startswith("   "):
+            within = False
+
+
+EACH_FILE = (wall_clock, licence, banned_words, length, include_guard, numbered_comments)
 
 
 def unregistered_tests(files: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -146,3 +146,23 @@ def test_an_entry_of_ctest_without_time_limit_or_label_is_found() -> None:
     assert list(rules.ctest_entries(listing(LABELS=["unit"])))
     assert list(rules.ctest_entries(listing(TIMEOUT=60)))
     assert not list(rules.ctest_entries(listing(TIMEOUT=60, LABELS=["unit"])))
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "//   I1  One thing. I2  Another.",
+        "//   I1  One thing, told\n//   in two lines.",
+        "// Threads: any. Failure: none.",
+    ],
+)
+def test_invariants_run_together_are_found(comment: str) -> None:
+    assert list(rules.numbered_comments("runtime/base/x.hpp", comment + "\n#pragma once\n"))
+
+
+def test_invariants_that_stand_apart_are_not() -> None:
+    text = (
+        "// As I1 says.\n//   I1  One thing, told\n//       in two lines.\n//   I2  Another.\n"
+        "// Threads: any,\n//   see I1.\n// Failure: none.\n#pragma once\n"
+    )
+    assert not list(rules.numbered_comments("runtime/base/x.hpp", text))

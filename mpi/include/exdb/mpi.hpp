@@ -6,15 +6,14 @@
 //
 // Invariants
 //   I1  The program's communicator is used for three duplications and nothing else: its own
-//   messages, tags and
-//       collectives are never touched, and it may be freed afterwards.
+//       messages, tags and collectives are never touched, and it may be freed afterwards.
 //   I2  transport() gives a Transport on every rank or the same failure on every rank.
 //   I3  Nothing here calls MPI_Init or MPI_Finalize but Environment.
 // Threads: transport() is COLLECTIVE over the communicator, in the same order as its other
-// collectives. Failure: below MPI_THREAD_MULTIPLE (unless cooperative), on an intercommunicator,
-// with a wrong launcher: a Status
-//   `launcher` that says what to do. A rank that never comes: a Status `timeout` after the
-//   deadline, not a hang.
+//   collectives.
+// Failure: below MPI_THREAD_MULTIPLE (unless cooperative), on an intercommunicator, with a wrong
+//   launcher: a Status `launcher` that says what to do. A rank that never comes: a Status `timeout`
+//   after the deadline, not a hang.
 #pragma once
 #include <mpi.h>
 

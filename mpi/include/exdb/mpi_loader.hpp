@@ -6,9 +6,8 @@
 //
 // Invariants
 //   I1  exdb_mpi_describe touches no communicator and needs no initialised MPI: call it first,
-//   compare with what the
-//       program's own MPI says (size of a handle, version text, initialised or not), and go on only
-//       when they agree.
+//       compare with what the program's own MPI says (size of a handle, version text, initialised
+//       or not), and go on only when they agree.
 //   I2  `struct_bytes` is set by the caller to sizeof; another size is refused.
 // Threads: exdb_mpi_describe: any. exdb_mpi_transport: COLLECTIVE, as exdb::mpi::transport.
 // Failure: the number of an exdb::ErrorCode, with its text in `error`; 0 = success. Nothing throws.

@@ -5,7 +5,8 @@
 //   outcomes (committed, conflict, not found, unknown) are return values: see CommitResult;
 //   failures of the world are a Status or Result<T>: code, text, and what was being done;
 //   misuse (a wrong name, a value that does not fit, use after close) is thrown as exdb::Error,
-//   before any exchange; a bug of exdb itself ends the process: EXDB_ASSERT in base/assert.hpp.
+//     before any exchange;
+//   a bug of exdb itself ends the process: EXDB_ASSERT in base/assert.hpp.
 #pragma once
 #include <optional>
 #include <stdexcept>

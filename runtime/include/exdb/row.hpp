@@ -6,7 +6,7 @@
 //
 // Threads: a RowView reads bytes it does not own; any number of threads may.
 // Failure: a RowView trusts its bytes; asking for a field that does not exist, or as another shape,
-// throws Error.
+//   throws Error.
 #pragma once
 #include <cstring>
 #include <type_traits>

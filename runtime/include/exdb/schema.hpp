@@ -7,14 +7,15 @@
 //
 // Invariants
 //   S1  Definitions are immutable and live as long as their Dictionary; pointers between them stay
-//   valid so long. S2  classes()[i].id == i and indexes()[i].id == i: both ids are plain positions.
+//       valid so long.
+//   S2  classes()[i].id == i and indexes()[i].id == i: both ids are plain positions.
 //   S3  Every offset is relative to the start of its record; a field lies within [0, record.size)
-//   at its alignment. S4  Two texts that differ only in comments, white space, #define names or
-//   spelling of types (int4, signed<4>)
-//       have the same to_text() and the same hash().
+//       at its alignment.
+//   S4  Two texts that differ only in comments, white space, #define names or spelling of types
+//       (int4, signed<4>) have the same to_text() and the same hash().
 // Threads: immutable, so shared by any number of threads.
 // Failure: parse() gives a Status with code `schema`; lookups by a name that does not exist throw
-// Error or give null.
+//   Error or give null.
 #pragma once
 #include <cstdint>
 #include <deque>

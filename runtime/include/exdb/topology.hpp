@@ -8,7 +8,7 @@
 //   I1  1 <= allowed_pus; equal sets of processing units give equal `set_hash`.
 // Threads: any.
 // Failure: none; where hwloc cannot tell, the kernel's affinity mask alone is used and `cores`,
-// `numa_nodes` are 0.
+//   `numa_nodes` are 0.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -7,19 +7,18 @@
 //
 // Invariants
 //   I1  Frames from one node to another arrive whole, once, in the order of the calls; send and
-//   broadcast keep one order
-//       (where a broadcast is collective, sends keep theirs and broadcasts theirs, but a send may
-//       overtake a broadcast).
+//       broadcast keep one order (where a broadcast is collective, sends keep theirs and broadcasts
+//       theirs, but a send may overtake a broadcast).
 //   I2  send, broadcast and poll never block; memory for what is on its way is the only thing they
-//   need. I3  wait() returns within its cap; and soon after wake(), or after a frame arrived where
-//   the transport can tell. A
-//       wake() or a frame that came between the last poll() and wait() is not slept over.
+//       need.
+//   I3  wait() returns within its cap; and soon after wake(), or after a frame arrived where the
+//       transport can tell. A wake() or a frame that came between the last poll() and wait() is not
+//       slept over.
 // Threads: send, broadcast, remove, poll and close by one thread at a time (the caller holds the
-// drive lock). wait() by one
-//   thread at a time too, but without the drive lock: beside poll(), send() and broadcast() of
-//   another. wake, statistics, crowded, self and size by any.
+//   drive lock). wait() by one thread at a time too, but without the drive lock: beside poll(),
+//   send() and broadcast() of another. wake, statistics, crowded, self and size by any.
 // Failure: a failed transport says so from poll(); frames handed over before may or may not have
-// arrived.
+//   arrived.
 #pragma once
 #include <chrono>
 #include <cstdint>

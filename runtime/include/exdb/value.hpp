@@ -6,8 +6,10 @@
 //
 // Kinds: null, boolean, integer (signed or unsigned 64 bit), real, text (UTF-8), bytes, list,
 // record (a struct: names to values, in declaration order when read from a row). Dates are
-// integers: days, or nanoseconds, as FieldType says. Threads: a plain value. Failure: the as_…
-// functions throw Error 99 when the value is of another kind.
+// integers: days, or nanoseconds, as FieldType says.
+//
+// Threads: a plain value.
+// Failure: the as_… functions throw Error 99 when the value is of another kind.
 #pragma once
 #include <concepts>
 #include <cstddef>

@@ -6,7 +6,7 @@
 
 #include <deque>
 
-#include "cluster/pending_item.hpp"
+#include "cluster/round_item.hpp"
 #include "schema/row.hpp"
 
 namespace exdb {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Where rounds go: the replica, as the layer below it sees it.
+//
+// Invariants
+//   I1  Rounds come in order, each once, all of them by one thread at a time.
+// Threads: all functions under the caller's lock (the drive lock of the node), but for those that
+//   say otherwise.
+// Failure: a Status other than ok from apply_round stops the node: what it holds is behind then,
+//   and stays as it is.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "cluster/round_item.hpp"
+
+namespace exdb {
+
+/// The replica, as a node sees it.
+class RoundConsumer {
+ public:
+  virtual ~RoundConsumer() = default;
+  /// All items of one round in the agreed order. The outcome of item i is wanted when `mine[i]`;
+  /// outcomes[i] is to be set then. Everything is applied and published on return. A Status other
+  /// than ok stops the node.
+  virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
+                             const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) = 0;
+  /// Frees what a node that left had sent in fragments.
+  virtual void forget(NodeId node) = 0;
+  [[nodiscard]] virtual std::uint64_t digest() const = 0;
+  [[nodiscard]] virtual Csn oldest_snapshot()
+      const = 0;  ///< of open local transactions that may still commit
+  [[nodiscard]] virtual Csn published() const = 0;
+};
+
+}  // namespace exdb

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// One thing that travels in a batch, and the same thing at home: from submit to answer.
+//
+// Invariants
+//   I1  A PendingItem is answered once: `outcome` is written before `done` becomes true and never
+//       after.
+// Threads: `done` by any; `outcome` by whoever saw `done`; the rest by the window, then by the
+//   driver.
+#pragma once
+#include <atomic>
+#include <vector>
+
+#include "base/assert.hpp"
+#include "base/types.hpp"
+#include "exdb/errors.hpp"
+
+namespace exdb {
+
+/// One thing that travels in a batch.
+struct RoundItem {
+  enum class Kind : std::uint8_t {
+    transaction = 1,  ///< certified and applied at its place in the order
+    fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction
+                      ///< item (same sequence) comes
+    discard = 3,      ///< the transaction of these fragments was rolled back
+  };
+  Kind kind = Kind::transaction;
+  NodeId origin;
+  std::uint64_t sequence = 0;  ///< of the transaction at its origin
+  Bytes bytes;
+};
+
+/// How an item ended, for the thread that waits.
+struct ItemOutcome {
+  ErrorCode code =
+      ErrorCode::ok;  ///< ok, conflict, duplicate, snapshot_too_old, …, unknown_outcome
+  Csn csn;            ///< of the commit, when ok
+  std::string text;   ///< why not
+};
+
+/// A local item on its way: made by Node::submit(), answered by its round.
+struct PendingItem {
+  RoundItem::Kind kind = RoundItem::Kind::transaction;
+  std::uint64_t sequence = 0;
+  std::vector<std::byte> bytes;
+  int priority = 0;
+  ItemOutcome outcome;
+  std::atomic<bool> done{false};
+
+  void answer(ItemOutcome with) {
+    EXDB_ASSERT(!done.load(std::memory_order_relaxed), "an item is answered once");
+    outcome = std::move(with);
+    bytes = {};
+    done.store(true, std::memory_order_release);
+  }
+};
+
+}  // namespace exdb
