@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "cluster/round_item.hpp"
+#include "exdb/cluster.hpp"
 
 namespace exdb {
 
