@@ -163,7 +163,8 @@ ItemOutcome Replica::commit_alone(TransactionRecord& record) {
 /// True when the prepared transaction will never be resolved by a round, and is dropped.
 bool Replica::give_up_if_ended() {
   const std::lock_guard lock(prepared_mutex_);
-  if (!prepared_ || !prepared_->item || !prepared_->item->done.load(std::memory_order_acquire)) return false;
+  if (!prepared_ || !prepared_->item || !prepared_->item->done.load(std::memory_order_acquire))
+    return false;
   prepared_.reset();
   return true;
 }
