@@ -63,6 +63,8 @@ class Canonicaliser {
 }  // namespace
 
 void canonicalise(const RecordDef& record, Bytes row, std::vector<std::byte>& out) {
+  // The fixed part first, with its old references: the walk needs them to find what to bring, and
+  // overwrites each as it goes.
   out.assign(row.begin(), row.begin() + record.size);
   Canonicaliser(row, out).bring_record(record, 0, 0);
 }

@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::int64_t nanoseconds_a_day = 86'400'000'000'000;
 
+// One set of functions for rows and for search keys: what could not be stored cannot be found
+// either, and both say the same.
+
 /// The field's type without what is about the whole of an array or vector: values are checked one
 /// by one.
 std::string element_type_text(const FieldDef& field) {
@@ -83,20 +86,71 @@ std::string range_text(const FieldDef& field) {
   return "";
 }
 
+bool is_integer(const Value& value) {
+  return value.kind() == Value::Kind::integer || value.kind() == Value::Kind::unsigned_integer;
+}
+
+/// Whether a value of this kind could fit the field at all, and what would.
+bool right_kind(const FieldDef& field, const Value& value) {
+  const auto kind = value.kind();
+  switch (field.type) {
+    case FieldType::float32:
+    case FieldType::float64:
+      return is_integer(value) || kind == Value::Kind::real;
+    case FieldType::enumeration:
+      return is_integer(value) || kind == Value::Kind::text;
+    case FieldType::chars:
+    case FieldType::string:
+      return kind == Value::Kind::text;
+    case FieldType::binary:
+    case FieldType::blob:
+      return kind == Value::Kind::bytes;
+    case FieldType::structure:
+      return kind == Value::Kind::record;
+    default:
+      return is_integer(value) || kind == Value::Kind::boolean;
+  }
+}
+
+std::string kind_text(const FieldDef& field) {
+  switch (field.type) {
+    case FieldType::float32:
+    case FieldType::float64:
+      return "a number";
+    case FieldType::boolean:
+      return "true or false";
+    case FieldType::enumeration:
+      return "one of " + enumerators(*field.enumeration);
+    case FieldType::chars:
+    case FieldType::string:
+      return "text";
+    case FieldType::binary:
+    case FieldType::blob:
+      return "bytes";
+    case FieldType::structure:
+      return "a record of its fields";
+    case FieldType::date:
+      return "days since 1970-01-01, an integer";
+    case FieldType::time:
+      return "nanoseconds since midnight, an integer";
+    case FieldType::datetime:
+      return "nanoseconds since 1970-01-01 UTC, an integer";
+    default:
+      return "an integer";
+  }
+}
+
 template <class T>
 bool put(T value, std::byte* out) {
   std::memcpy(out, &value, sizeof value);
   return true;
 }
 
-bool is_integer(const Value& value) {
-  return value.kind() == Value::Kind::integer || value.kind() == Value::Kind::unsigned_integer;
-}
-
 /// Integers of either signedness; a boolean counts as 0 or 1, a real number is never cut.
 template <class T>
 bool put_integer(const Value& value, std::byte* out) {
   if (value.kind() == Value::Kind::boolean) return put(T(value.as_bool()), out);
+  // in_range compares across signedness, where a cast would wrap -1 to a large number.
   if (value.kind() == Value::Kind::integer) {
     const auto number = value.as_int();
     return std::in_range<T>(number) && put(T(number), out);
@@ -128,6 +182,8 @@ bool put_enumerator(const FieldDef& field, const Value& value, std::byte* out) {
     const auto* number = field.enumeration->find(value.as_text());
     return number != nullptr && put(*number, out);
   }
+  // By number too, for data that comes from elsewhere; never one without a name, which no reader
+  // could print.
   std::int32_t number = 0;
   return is_integer(value) &&
          put_integer<std::int32_t>(value, reinterpret_cast<std::byte*>(&number)) &&
@@ -190,8 +246,16 @@ void throw_misfit(const Where& where, const std::string& value, const FieldDef& 
                                          element_type_text(field) + " (" + range_text(field) + ")");
 }
 
+// Whoever gave the wrong kind of value is not helped by a range: 1.0 lies within every one.
+void throw_refused(const Where& where, const Value& value, const FieldDef& field) {
+  if (value.is_null() || right_kind(field, value)) throw_misfit(where, value.to_text(), field);
+  throw Error(ErrorCode::conversion, where.to_text() + ": " + value.to_text() + " is " +
+                                         std::string(name_of(value.kind())) + ", and " +
+                                         element_type_text(field) + " takes " + kind_text(field));
+}
+
 void convert_scalar(const FieldDef& field, const Value& value, std::byte* out, const Where& where) {
-  if (!put_scalar(field, value, out)) throw_misfit(where, value.to_text(), field);
+  if (!put_scalar(field, value, out)) throw_refused(where, value, field);
 }
 
 const char* scalar_fault(const FieldDef& field, const std::byte* value) {
@@ -216,6 +280,8 @@ const char* scalar_fault(const FieldDef& field, const std::byte* value) {
 
 void check_bytes(const FieldDef& field, Bytes value, const Where& where) {
   const bool is_text = field.type == FieldType::chars || field.type == FieldType::string;
+  // char<n> is padded with zero bytes and read up to the last that is none: one at the end of the
+  // value would be lost.
   const bool fits =
       (field.length == 0 || value.size() <= field.length) &&
       (!is_text || is_utf8(as_text(value))) &&
@@ -228,7 +294,7 @@ void check_bytes(const FieldDef& field, Bytes value, const Where& where) {
 Bytes convert_bytes(const FieldDef& field, const Value& value, const Where& where) {
   const bool is_text = field.type == FieldType::chars || field.type == FieldType::string;
   if (value.kind() != (is_text ? Value::Kind::text : Value::Kind::bytes))
-    throw_misfit(where, value.to_text(), field);
+    throw_refused(where, value, field);
   const Bytes bytes = is_text ? as_bytes(value.as_text()) : Bytes(value.as_bytes());
   check_bytes(field, bytes, where);
   return bytes;

@@ -28,6 +28,8 @@ struct Where {
 
 /// Throws Error 99: "<where>: <value> does not fit <type of the field> (<range>)".
 [[noreturn]] void throw_misfit(const Where& where, const std::string& value, const FieldDef& field);
+/// The same for a value of the right kind; of another one "<value> is <kind>, and <type> takes …".
+[[noreturn]] void throw_refused(const Where& where, const Value& value, const FieldDef& field);
 
 /// Writes size_of(field.type) bytes. Precondition: is_scalar(field.type).
 void convert_scalar(const FieldDef& field, const Value& value, std::byte* out, const Where& where);

@@ -43,7 +43,8 @@ std::uint64_t extent_of(const FieldDef& field) {
   return std::uint64_t{field.element_size} * std::max<std::uint32_t>(field.array_length, 1);
 }
 
-/// What a new record holds in this field; what may be absent stays zero.
+/// What a new record holds in this field; what may be absent stays zero. An enumerator defaults to
+/// the first one declared, since 0 may be none.
 void write_default(const FieldDef& field, std::vector<std::byte>& defaults) {
   if (field.is_vector || field.presence_bit >= 0) return;
   const std::uint32_t count = std::max<std::uint32_t>(field.array_length, 1);
@@ -61,6 +62,8 @@ bool lay_out(RecordDef& record) {
   for (const auto& field : record.fields)
     if (field.record) record.nesting = std::max(record.nesting, field.record->nesting + 1);
   if (record.nesting > struct_nesting_max) return false;
+  // The bitmap comes first and fields keep the order of the text: a layout that sorted them by
+  // alignment would be smaller, and would not be the C struct that users know from elsewhere.
   record.presence_bits = 0;
   for (auto& field : record.fields)
     if (field.nullable || field.optional) field.presence_bit = std::int32_t(record.presence_bits++);
@@ -83,6 +86,7 @@ bool lay_out(RecordDef& record) {
 
 /// IndexDef::key_bytes_max of these parts.
 std::uint32_t key_bound(const std::vector<IndexPart>& parts) {
+  // 0 = no bound: such keys are measured one by one when a row is checked.
   std::uint64_t bound = 0;
   for (const auto& part : parts) {
     const auto& field = *part.place.field;
@@ -138,6 +142,7 @@ void DictionaryBuilder::add_index(IndexDef index) {
 
 std::shared_ptr<const Dictionary> DictionaryBuilder::finish() {
   auto& d = *dictionary_;
+  // The hash is of the canonical text: two spellings of one schema are one schema (S4).
   d.text_ = canonical_text(d, d.enums_, d.structs_);
   d.hash_ = hash_bytes(as_bytes(d.text_));
   return std::shared_ptr<const Dictionary>(std::move(dictionary_));

@@ -11,6 +11,9 @@
 namespace exdb {
 namespace {
 
+// Marks in a key. A zero byte within a text becomes 00 FF and its end is 00 01, so that the end sorts
+// before every continuation and no text is a prefix of another (K2). A length in front would be
+// shorter but would sort short texts first.
 constexpr std::byte null_mark{0};
 constexpr std::byte value_mark{1};
 constexpr std::byte zero{0};
@@ -32,14 +35,17 @@ void put_number(const std::byte* at, KeyBytes& out) {
   if constexpr (std::is_floating_point_v<T>) {
     using Word = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     constexpr auto sign = Word{1} << (sizeof(T) * 8 - 1);
-    if (value == 0) value = 0;  // -0.0
+    if (value == 0) value = 0;  // -0.0 equals 0.0, so it has the same key (K1)
+    // IEEE numbers order as integers of sign and magnitude: negative ones are inverted as a whole,
+    // the others get the sign bit set. NaN has no order; all of them are one key behind the rest, so
+    // that a row with one can be found and removed again.
     auto word = std::bit_cast<Word>(value);
     word = (word & sign) != 0 ? Word(~word) : Word(word | sign);
     put_big_endian(value != value ? Word(~Word{0}) : word, out);
   } else {
     using Word = std::make_unsigned_t<T>;
     constexpr auto sign = std::is_signed_v<T> ? Word(Word{1} << (sizeof(T) * 8 - 1)) : Word{0};
-    put_big_endian(Word(Word(value) ^ sign), out);
+    put_big_endian(Word(Word(value) ^ sign), out);  // the least number becomes all zeros
   }
 }
 
@@ -91,6 +97,7 @@ class KeyWriter {
   }
 
   void end(const IndexPart& part) {
+    // All bytes inverted, marks too: memcmp then orders the part backwards, nulls last.
     if (part.descending)
       for (auto i = part_begin_; i < out_.size(); ++i) out_.data()[i] = ~out_.data()[i];
     if (out_.size() - begin_ <= key_bytes_limit) return;
@@ -143,6 +150,7 @@ void append_value(const IndexDef& index, const IndexPart& part, const Value& val
       const auto text = convert_bytes(field, value, where);
       if (field.length > key_bytes_limit && field.type == FieldType::binary)
         throw_too_long(index, part);
+      // As the row stores it: a search for a shorter value must meet the padded one.
       ByteString padded;
       if (field.type == FieldType::binary) {
         padded.assign(text.begin(), text.end());
@@ -232,6 +240,8 @@ void make_key(const IndexDef& index, std::span<const Value> values, KeyBytes& ou
 }
 
 KeyBytes key_successor(Bytes key) {
+  // FF cannot be counted up: what follows all keys that begin so follows those of the shorter
+  // beginning. An empty result means that nothing follows.
   while (!key.empty() && key.back() == std::byte{0xFF}) key = key.first(key.size() - 1);
   KeyBytes next(key);
   if (!next.empty()) {

@@ -44,7 +44,7 @@ class KeyReader {
         text.push_back(byte);
         continue;
       }
-      if (!take(byte)) break;
+      if (!take(byte)) break;  // behind a zero byte: 01 ends the text, FF was a zero of its own
       if (byte == std::byte{1}) return text;
       if (byte != std::byte{0xFF}) break;
       text.push_back(std::byte{0});
@@ -142,7 +142,7 @@ std::optional<ValueList> decode_key(const IndexDef& index, Bytes key) {
   KeyReader reader(key);
   ValueList values;
   for (const auto& part : index.parts) {
-    if (reader.done()) return values;
+    if (reader.done()) return values;  // the leading parts alone: the bound of a range
     auto value = take_part(part, reader);
     if (!value) return std::nullopt;
     values.push_back(std::move(*value));

@@ -18,6 +18,10 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
 
+// Two stages, as in C: a scanner that knows lines and positions, and a preprocessor that puts
+// constants in. One regular expression would do for tokens, but not for the positions of what a
+// #define brings in, nor for the bound on how much it brings.
+
 /// Tokens as they stand in the text, before constants are put in.
 class Scanner {
  public:
@@ -98,6 +102,7 @@ class Scanner {
 
   void advance(std::size_t count) {
     for (const auto end = at_ + count; at_ < end; ++at_)
+      // A column is a character as an editor counts them, not a byte of UTF-8.
       if ((static_cast<unsigned char>(text_[at_]) & 0xC0) != 0x80) ++position_.column;
   }
 
@@ -126,6 +131,7 @@ class Scanner {
       const unsigned digit = is_digit(c)                          ? unsigned(c - '0')
                              : (c | 32) >= 'a' && (c | 32) <= 'f' ? unsigned((c | 32) - 'a' + 10)
                                                                   : 99;
+      // Letters are taken with the digits: "12abc" is a wrong number, not a number and a name.
       if (digit >= base || value > (std::numeric_limits<std::uint64_t>::max() - digit) / base)
         throw SchemaError(token.position, "a decimal or 0x number below 2^64", describe(token));
       value = value * base + digit;
@@ -196,6 +202,7 @@ class Preprocessor {
   void define(const Token& name, Constant constant) {
     const auto same_text = [](const Token& a, const Token& b) { return a.text == b.text; };
     const auto [at, added] = constants_.try_emplace(name.text, std::move(constant));
+    // The same constant in two included headers is common and harmless; two values are not.
     // try_emplace leaves `constant` alone when the name is taken.
     if (!added && !std::equal(at->second.body.begin(), at->second.body.end(), constant.body.begin(),
                               constant.body.end(), same_text))

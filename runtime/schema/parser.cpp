@@ -17,6 +17,10 @@ constexpr std::string_view unsupported_words[] = {
     "oid",   "ref",   "history", "compact", "compressed", "inmemory", "encrypted", "voluntary",
     "nchar", "wchar", "nstring", "wstring", "interface",  "import"};
 
+/// Those of them that would begin an index.
+constexpr std::string_view unsupported_index_words[] = {"rtree", "trie", "trigram", "kdtree",
+                                                        "userdef"};
+
 constexpr std::string_view index_words[] = {"unique", "nonunique", "tree",
                                             "hash",   "list",      "autoid"};
 
@@ -53,6 +57,9 @@ constexpr NamedType plain_types[] = {
     {"varbinary", FieldType::blob},  {"date", FieldType::date},
     {"time", FieldType::time},       {"datetime", FieldType::datetime},
     {"autoid_t", FieldType::autoid}};
+
+// Recursive descent with one token of look-ahead, written by hand: the grammar is small, and a
+// generator's messages could not say what would have been right.
 
 /// An index as written; its field names are looked up when the class is complete.
 struct IndexText {
@@ -105,9 +112,13 @@ class Parser {
 
   [[noreturn]] static void fail(const Token& token, const std::string& expected,
                                 const std::string& remark = "") {
-    const auto why = !remark.empty()         ? ", " + remark
-                     : is_unsupported(token) ? std::string(", which is not supported")
-                                             : std::string();
+    // A word that exdb leaves out says so itself: its user has a schema that works elsewhere.
+    std::string why = remark.empty() ? "" : ", " + remark;
+    if (why.empty() && token.kind == Token::Kind::identifier &&
+        is_one_of(token.text, unsupported_index_words))
+      why = ", an index kind that exdb does not support: use tree, hash, list or autoid";
+    else if (why.empty() && is_unsupported(token))
+      why = ", which is not supported";
     throw SchemaError(token.position, expected, describe(token) + why);
   }
 
@@ -167,6 +178,7 @@ class Parser {
     }
     if (!token.is("-") && !token.is("(")) fail(token, what);
     if (++depth_ > nesting_max) fail(token, "at most 64 signs and parentheses within each other");
+    // The least 64-bit number is refused everywhere, so that no negation and no division overflows.
     std::int64_t value = 0;
     if (token.is("-")) {
       value = -parse_factor(what);  // no overflow: a factor is never the least 64-bit number
@@ -272,6 +284,8 @@ class Parser {
     expect("{");
     std::vector<IndexText> indexes;
     while (!accept("}")) {
+      if (peek().kind == Token::Kind::identifier && is_one_of(peek().text, unsupported_index_words))
+        fail(peek(), "a field or an index");
       if (is_one_of(peek().text, index_words) && peek().kind == Token::Kind::identifier) {
         indexes.push_back(parse_index(indexes));
       } else {
@@ -279,6 +293,8 @@ class Parser {
       }
     }
     expect(";");
+    // The id field may be made by its index, and the layout needs all fields: so first the fields,
+    // then the class, then the indexes.
     const auto autoid = std::find_if(indexes.begin(), indexes.end(), [](const IndexText& text) {
       return text.index.kind == IndexKind::autoid;
     });
@@ -441,6 +457,7 @@ class Parser {
       if (text.parts.size() != 1 || text.parts[0].path.size() != 1 || text.parts[0].descending)
         fail(text.kind_word, "one field of the class as the id");
     }
+    // "list;" is common in schemas: the index is then called list.
     text.name_word = peek().kind == Token::Kind::identifier ? take() : text.kind_word;
     if (text.index.unique) parse_size_hint(text);
   }

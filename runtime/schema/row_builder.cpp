@@ -174,7 +174,7 @@ class RowWriter {
 
   void set_record(const FieldDef& field, std::size_t offset, const Value& value,
                   const Where& where) {
-    if (value.kind() != Value::Kind::record) throw_misfit(where, value.to_text(), field);
+    if (value.kind() != Value::Kind::record) throw_refused(where, value, field);
     if (field.record->has_references) builder_.canonical_ = false;
     write_defaults(*field.record, offset);
     for (const auto& [name, part] : value.as_record()) {

@@ -22,6 +22,7 @@ Step take_step(const RowView& row, std::string_view path, std::string_view& rest
   const auto dot = rest.find('.');
   auto text = rest.substr(0, dot);
   rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
+  // Without this "a." would be taken as "a": `rest` is empty either way.
   if (dot != std::string_view::npos && rest.empty()) bad_path(row, path, "ends in a dot");
   Step step{text, std::nullopt};
   if (const auto bracket = text.find('['); bracket != std::string_view::npos) {
@@ -42,6 +43,8 @@ void enter_element(const RowView& row, std::string_view path, std::uint64_t inde
   if (field.is_single())
     bad_path(row, path, "has an index, but '" + field.name + "' is " + field.type_text());
   at.element = true;
+  // Within an absent struct there is nothing to count: whether the index lies within is only known
+  // when the struct is made present.
   if (at.absent) return;
   std::uint64_t count = field.array_length;
   if (field.is_vector) {

@@ -69,6 +69,7 @@ class Validator {
     return true;
   }
 
+  /// Any bits are a value of these types: a vector of a million numbers costs nothing to check.
   static bool needs_no_check(FieldType type) {
     return type == FieldType::binary || (is_scalar(type) && type != FieldType::boolean &&
                                          type != FieldType::time && type != FieldType::enumeration);
@@ -132,6 +133,7 @@ class Validator {
   std::string fault_field_;
 };
 
+/// Only indexes whose keys have no bound of their own need measuring.
 Status check_keys(std::span<const IndexDef> indexes, const RowView& row) {
   for (const auto& index : indexes) {
     if (index.class_id != row.type().id || index.parts.empty() || index.key_bytes_max != 0)

@@ -108,7 +108,7 @@ TEST_F(Row, an_absent_struct_reads_as_null_and_appears_when_written_into) {
 
 TEST_F(Row, a_refused_write_makes_no_struct_present) {
   expect_refused("odeep.spare.via.x", "text",
-                 "All.odeep.spare.via.x: 'text' does not fit double (a number)");
+                 "All.odeep.spare.via.x: 'text' is text, and double takes a number");
   EXPECT_TRUE(get("odeep").is_null());
 }
 
@@ -121,11 +121,18 @@ TEST_F(Row, says_what_does_not_fit_and_what_would) {
                  "All.i8: 18446744073709551615 does not fit signed<8> "
                  "(-9223372036854775808..9223372036854775807)");
   expect_refused("u8", -1, "All.u8: -1 does not fit unsigned<8> (0..18446744073709551615)");
-  expect_refused("i4", 1.0, "All.i4: 1.0 does not fit signed<4> (-2147483648..2147483647)");
-  expect_refused("i4", "1", "All.i4: '1' does not fit signed<4> (-2147483648..2147483647)");
+  expect_refused("i4", 1.0, "All.i4: 1.0 is a real number, and signed<4> takes an integer");
+  expect_refused("i4", "1", "All.i4: '1' is text, and signed<4> takes an integer");
+  expect_refused("i4", 3.5, "All.i4: 3.5 is a real number, and signed<4> takes an integer");
+  expect_refused("i4", ValueList{1}, "All.i4: [1] is a list, and signed<4> takes an integer");
+  expect_refused("t", "noon",
+                 "All.t: 'noon' is text, and time takes nanoseconds since midnight, an integer");
+  expect_refused("color", 1.5,
+                 "All.color: 1.5 is a real number, and Color takes one of red = 0, green = 5, "
+                 "blue = -3");
   expect_refused("f4", 1e39,
                  "All.f4: 1e+39 does not fit float (a number, finite ones within ±3.4028235e38)");
-  expect_refused("f8", true, "All.f8: true does not fit double (a number)");
+  expect_refused("f8", true, "All.f8: true is a boolean, and double takes a number");
   expect_refused("b", 2, "All.b: 2 does not fit boolean (true or false)");
   expect_refused("t", 86'400'000'000'000,
                  "All.t: 86400000000000 does not fit time "
@@ -145,24 +152,23 @@ TEST_F(Row, says_what_does_not_fit_and_what_would) {
   expect_refused("s", "\xff", "All.s: 0xff of 1 bytes does not fit string (UTF-8 text)");
   expect_refused("bin", ByteString(5),
                  "All.bin: 0x0000000000 of 5 bytes does not fit binary<4> (at most 4 bytes)");
-  expect_refused("bl", "text", "All.bl: 'text' does not fit blob (bytes)");
+  expect_refused("bl", "text", "All.bl: 'text' is text, and blob takes bytes");
 }
 
 TEST_F(Row, says_which_element_or_field_does_not_fit) {
   row_.set("vl", ValueList{ValueRecord{{"name", "old"}}});
   row_.set("as", ValueList{"one", "two"});
-  expect_refused("vf", ValueList{1.0, "x"}, "All.vf[1]: 'x' does not fit double (a number)");
+  expect_refused("vf", ValueList{1.0, "x"}, "All.vf[1]: 'x' is text, and double takes a number");
   expect_refused("vf", 1.0, "All.vf: 1.0 does not fit vector<double> (a list of its elements)");
   expect_refused("ai", ValueList{1, 2},
                  "All.ai: a list of 2 does not fit signed<2>[3] (exactly 3 elements)");
-  expect_refused("as", ValueList{"new", 2}, "All.as[1]: 2 does not fit string (UTF-8 text)");
+  expect_refused("as", ValueList{"new", 2}, "All.as[1]: 2 is an integer, and string takes text");
   expect_refused("vl", ValueList{ValueRecord{{"name", "new"}, {"codes", ValueList{1, 99999}}}},
                  "All.vl[0].codes[1]: 99999 does not fit unsigned<2> (0..65535)");
   expect_refused("vl[0]", ValueRecord{{"name", "new"}, {"tag", 1}},
-                 "All.vl[0].tag: 1 does not fit char<3> "
-                 "(UTF-8 text of at most 3 bytes, no zero byte last)");
+                 "All.vl[0].tag: 1 is an integer, and char<3> takes text");
   expect_refused("leg", ValueRecord{{"name", "new"}, {"via", ValueRecord{{"x", "?"}}}},
-                 "All.leg.via.x: '?' does not fit double (a number)");
+                 "All.leg.via.x: '?' is text, and double takes a number");
   expect_refused("vl[1]", ValueRecord{}, "All.vl[1]: 'vl' has 1 elements, counted from 0");
   expect_refused("i4", nullptr, "All.i4: null does not fit signed<4> (declare it 'nullable')");
   expect_refused("leg", nullptr, "All.leg: null does not fit Leg (declare it 'optional')");
