@@ -10,8 +10,10 @@
 namespace exdb {
 namespace {
 
-/// Upper bound of what an item takes beside its bytes: kind, sequence, length.
-constexpr std::size_t item_overhead_bytes = 1 + 10 + 10;
+/// Upper bound of what an item takes beside its bytes: kind, origin, sequence, length.
+constexpr std::size_t item_overhead_bytes = 1 + 5 + 10 + 10;
+/// In the byte of the kind: the origin follows. Most items are their member's own, and cost nothing.
+constexpr std::uint8_t flag_origin = 0x80;
 
 std::int64_t rank_of(const PendingItem& item) {
   if (item.kind != RoundItem::Kind::transaction) return std::numeric_limits<std::int64_t>::max();
@@ -55,7 +57,7 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   return std::max(nanoseconds(0), nanoseconds(oldest_ + held - now));
 }
 
-CommitWindow::Taken CommitWindow::take() {
+CommitWindow::Taken CommitWindow::take(MemberId member) {
   Taken taken;
   const std::lock_guard lock(mutex_);
   std::stable_sort(items_.begin(), items_.end(),
@@ -70,10 +72,13 @@ CommitWindow::Taken CommitWindow::take() {
   taken.payload.reserve(bytes);
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
-    item_bytes_ -= items_[i]->bytes.size();
-    out.put(std::uint8_t(items_[i]->kind));
-    out.put_varint(items_[i]->sequence);
-    out.put_bytes(items_[i]->bytes);
+    const auto& item = *items_[i];
+    const bool own = item.origin.value == member.value;
+    item_bytes_ -= item.bytes.size();
+    out.put(std::uint8_t(std::uint8_t(item.kind) | (own ? 0 : flag_origin)));
+    if (!own) out.put_varint(item.origin.value);
+    out.put_varint(item.sequence);
+    out.put_bytes(item.bytes);
   }
   taken.items.assign(std::make_move_iterator(items_.begin()),
                      std::make_move_iterator(items_.begin() + std::ptrdiff_t(count)));
@@ -107,18 +112,22 @@ ClusterWindow CommitWindow::bounds() const {
   return bounds_;
 }
 
-Status decode_items(NodeId origin, Bytes payload, std::vector<RoundItem>& items) {
+Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items) {
   ByteReader in(payload);
   while (in.remaining() > 0) {
     RoundItem item;
-    const auto kind = in.get<std::uint8_t>();
+    const auto first = in.get<std::uint8_t>();
+    const auto kind = std::uint8_t(first & ~flag_origin);
+    const std::uint64_t origin = first & flag_origin ? in.get_varint() : member.value;
     item.kind = RoundItem::Kind(kind);
-    item.origin = origin;
+    item.member = member;
+    item.origin = NodeId{std::uint32_t(origin)};
     item.sequence = in.get_varint();
     item.bytes = in.get_bytes();
-    if (!in.ok() || kind < std::uint8_t(RoundItem::Kind::transaction) ||
+    if (!in.ok() || origin > std::numeric_limits<std::uint32_t>::max() ||
+        kind < std::uint8_t(RoundItem::Kind::transaction) ||
         kind > std::uint8_t(RoundItem::Kind::discard))
-      return {ErrorCode::cluster_protocol, "from node " + std::to_string(origin.value) +
+      return {ErrorCode::cluster_protocol, "from node " + std::to_string(member.value) +
                                                ": a batch with a broken item of kind " +
                                                std::to_string(kind)};
     items.push_back(item);

@@ -51,8 +51,9 @@ class CommitWindow {
 
   /// How long until the batch shall leave: 0 = now, max = nothing is waiting.
   [[nodiscard]] std::chrono::nanoseconds due_in(Clock::time_point now) const;
-  /// All that is waiting, up to batch_bytes_max.
-  Taken take();
+  /// All that is waiting, up to batch_bytes_max, as the batch of `member`: an item of its own
+  /// number carries no origin.
+  Taken take(MemberId member);
   /// `count` items of take() or abandon() were answered.
   void answered(std::size_t count) { in_exchange_ -= std::uint32_t(count); }
 
@@ -80,7 +81,7 @@ class CommitWindow {
   std::atomic<bool> shut_{false};
 };
 
-/// The items of a batch's payload, in order, with views into it.
-Status decode_items(NodeId origin, Bytes payload, std::vector<RoundItem>& items);
+/// The items of the payload of a batch of `member`, in order, with views into it.
+Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items);
 
 }  // namespace exdb

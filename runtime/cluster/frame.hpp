@@ -52,7 +52,7 @@ struct BatchHeader {
 struct FrameHeader {
   FrameType type = FrameType::batch;
   std::uint64_t cluster_id = 0;
-  NodeId sender;
+  MemberId sender;
   Round round;
   BatchHeader batch;
 };

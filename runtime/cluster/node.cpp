@@ -66,7 +66,7 @@ NodeInfo Node::Inside::info(std::uint32_t node) const {
   return {options.nodes[node].addr, options.nodes[node].qrank, node};
 }
 
-std::string Node::Inside::names(const std::vector<NodeId>& nodes) const {
+std::string Node::Inside::names(const std::vector<MemberId>& nodes) const {
   std::string text = nodes.size() == 1 ? "node " : "nodes ";
   for (std::size_t i = 0; i < nodes.size(); ++i)
     text += (i ? ", " : "") + std::to_string(nodes[i].value);
@@ -93,7 +93,8 @@ void Node::start(bool own_listener) {
 }
 
 Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uint64_t sequence,
-                                                  std::vector<std::byte> bytes, int priority) {
+                                                  std::vector<std::byte> bytes, int priority,
+                                                  std::optional<NodeId> origin) {
   auto& in = *inside_;
   if (auto status = in.refusal(); !status.ok()) return status;
   if (bytes.size() > item_bytes_max)
@@ -104,6 +105,7 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
     if (auto status = in.quorum.check(); !status.ok()) return status;
   auto item = std::make_shared<PendingItem>();
   item->kind = kind;
+  item->origin = origin.value_or(NodeId{in.self.value});
   item->sequence = sequence;
   item->bytes = std::move(bytes);
   item->priority = priority;

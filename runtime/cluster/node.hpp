@@ -61,9 +61,10 @@ class Node {
 
   /// Puts an item into the window; blocks only for back-pressure. Fails with cluster_stopped after
   /// stop(), with cluster_no_quorum (after asking the callback), or with the node's failure.
-  /// `sequence` is unique at this node.
+  /// `sequence` is unique at its origin; no `origin` = this member's own number.
   Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence,
-                                              std::vector<std::byte> bytes, int priority);
+                                              std::vector<std::byte> bytes, int priority,
+                                              std::optional<NodeId> origin = {});
   /// Drives until the item is answered, or the timeout passes without any progress
   /// (unknown_outcome, naming who is waited for).
   ItemOutcome wait(PendingItem& item);

@@ -55,11 +55,11 @@ struct Node::Inside final : FrameSink {
   void post();
   void flush();
   void take(CompletedRound& round);
-  [[nodiscard]] std::vector<NodeId> odd_ones(const CompletedRound& round) const;
+  [[nodiscard]] std::vector<MemberId> odd_ones(const CompletedRound& round) const;
   Status apply(const CompletedRound& round);
   void answer_mine(const std::vector<RoundItem>& items, std::vector<ItemOutcome>& outcomes);
-  void drop_members(const CompletedRound& round, const std::vector<NodeId>& odd);
-  void lose(NodeId node, const char* how);
+  void drop_members(const CompletedRound& round, const std::vector<MemberId>& odd);
+  void lose(MemberId node, const char* how);
   void check_gone();
   /// Warns, then fails the node, when a round has been silent for too long. Called while somebody
   /// waits.
@@ -79,7 +79,7 @@ struct Node::Inside final : FrameSink {
   /// Why nothing more is accepted here; ok while it is.
   [[nodiscard]] Status refusal() const;
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
-  [[nodiscard]] std::string names(const std::vector<NodeId>& nodes) const;
+  [[nodiscard]] std::string names(const std::vector<MemberId>& nodes) const;
   [[nodiscard]] Clock::time_point deadline_after(std::chrono::milliseconds cap) const;
   void note_event() { last_event_.store(now_.time_since_epoch().count()); }
   [[nodiscard]] Nanoseconds idle_since(Clock::time_point now) const {
@@ -89,7 +89,7 @@ struct Node::Inside final : FrameSink {
   const Options options;
   const std::unique_ptr<Transport> transport;
   RoundConsumer& consumer;
-  const NodeId self;
+  const MemberId self;
   const Trace trace;
   CommitWindow window;
   Turn turn;

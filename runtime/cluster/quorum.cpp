@@ -8,7 +8,7 @@
 
 namespace exdb {
 
-Quorum::Quorum(NodeId self, std::vector<std::uint32_t> qranks, Callback callback)
+Quorum::Quorum(MemberId self, std::vector<std::uint32_t> qranks, Callback callback)
     : self_(self),
       qranks_(std::move(qranks)),
       callback_(std::move(callback)),
@@ -24,7 +24,7 @@ bool Quorum::majority() const {
   return 2 * reached > total;
 }
 
-void Quorum::lost(NodeId node) {
+void Quorum::lost(MemberId node) {
   const std::lock_guard lock(mutex_);
   if (!reachable_[node.value]) return;
   reachable_[node.value] = false;

@@ -28,9 +28,9 @@ class Quorum {
  public:
   using Callback = std::function<bool(const std::vector<std::uint32_t>&)>;
 
-  Quorum(NodeId self, std::vector<std::uint32_t> qranks, Callback callback);
+  Quorum(MemberId self, std::vector<std::uint32_t> qranks, Callback callback);
 
-  void lost(NodeId node);
+  void lost(MemberId node);
   /// ok, or cluster_no_quorum with who is missing. May call the callback.
   Status check();
 
@@ -39,7 +39,7 @@ class Quorum {
   [[nodiscard]] std::string explain() const;
   bool ask();
 
-  const NodeId self_;
+  const MemberId self_;
   const std::vector<std::uint32_t> qranks_;
   const Callback callback_;
   mutable std::mutex mutex_;  ///< of reachable_ and version_; never held while the callback runs

@@ -26,8 +26,8 @@ class RoundConsumer {
   /// than ok stops the node.
   virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
                              const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) = 0;
-  /// Frees what a node that left had sent in fragments.
-  virtual void forget(NodeId node) = 0;
+  /// Frees what a member that left had sent in fragments, whatever their origins.
+  virtual void forget(MemberId member) = 0;
   [[nodiscard]] virtual std::uint64_t digest() const = 0;
   [[nodiscard]] virtual Csn oldest_snapshot()
       const = 0;  ///< of open local transactions that may still commit

@@ -27,7 +27,8 @@ struct RoundItem {
     discard = 3,      ///< the transaction of these fragments was rolled back
   };
   Kind kind = Kind::transaction;
-  NodeId origin;
+  MemberId member;             ///< whose batch it travels in, and who is answered
+  NodeId origin;               ///< where the transaction began
   std::uint64_t sequence = 0;  ///< of the transaction at its origin
   Bytes bytes;
 };
@@ -43,6 +44,7 @@ struct ItemOutcome {
 /// A local item on its way: made by Node::submit(), answered by its round.
 struct PendingItem {
   RoundItem::Kind kind = RoundItem::Kind::transaction;
+  NodeId origin;
   std::uint64_t sequence = 0;
   std::vector<std::byte> bytes;
   int priority = 0;

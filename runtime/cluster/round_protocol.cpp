@@ -10,7 +10,7 @@
 namespace exdb {
 namespace {
 
-Status broken(NodeId from, const std::string& what) {
+Status broken(MemberId from, const std::string& what) {
   return {ErrorCode::cluster_protocol, "from node " + std::to_string(from.value) + ": " + what};
 }
 
@@ -27,7 +27,7 @@ RoundProtocol::RoundProtocol(const Options& options)
               "a node is one of the nodes");
 }
 
-Status RoundProtocol::on_frame(NodeId from, Bytes bytes) {
+Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   auto frame = decode_frame(bytes);
   if (!frame) return broken(from, frame.status().text());
   if (frame->header.cluster_id != options_.cluster_id && !mutated(Mutation::takes_foreign_frames))
@@ -41,7 +41,7 @@ Status RoundProtocol::on_frame(NodeId from, Bytes bytes) {
   return frame->header.type == FrameType::batch ? take_batch(from, *frame) : take_doorbell(*frame);
 }
 
-Status RoundProtocol::take_batch(NodeId from, const DecodedFrame& frame) {
+Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
   auto round = frame.header.round;
   if (round <= completed_) {
     if (!mutated(Mutation::takes_old_rounds)) return {};
@@ -100,10 +100,10 @@ void RoundProtocol::ring() {
   const auto frame = encode_frame(
       {FrameType::doorbell, options_.cluster_id, options_.self, completed_.next(), {}}, {});
   for (std::uint32_t node = 0; node < options_.nodes; ++node)
-    if (members_[node] && node != options_.self.value) outputs_.push_back({NodeId{node}, frame});
+    if (members_[node] && node != options_.self.value) outputs_.push_back({MemberId{node}, frame});
 }
 
-void RoundProtocol::expel(NodeId node) {
+void RoundProtocol::expel(MemberId node) {
   EXDB_ASSERT(posted_ == completed_ && !ready_, "members change between rounds only");
   members_[node.value] = false;
   current_[node.value].reset();
@@ -126,17 +126,17 @@ Round RoundProtocol::posted() const { return posted_; }
 Round RoundProtocol::completed() const { return completed_; }
 bool RoundProtocol::ended() const { return ended_; }
 
-bool RoundProtocol::member(NodeId node) const {
+bool RoundProtocol::member(MemberId node) const {
   return node.value < options_.nodes && members_[node.value];
 }
 
-bool RoundProtocol::leaving(NodeId node) const {
+bool RoundProtocol::leaving(MemberId node) const {
   const auto& batch = current_[node.value];
   return batch && batch->header.leave;
 }
 
-std::vector<NodeId> RoundProtocol::missing() const {
-  std::vector<NodeId> nodes;
+std::vector<MemberId> RoundProtocol::missing() const {
+  std::vector<MemberId> nodes;
   for (std::uint32_t node = 0; node < options_.nodes; ++node)
     if (members_[node] && !current_[node]) nodes.push_back({node});
   return nodes;
@@ -176,7 +176,8 @@ void RoundProtocol::after_completion() {
   for (const auto& batch : ready_->batches) {
     rung_ |= batch.header.more;
     ending += batch.header.stop || batch.header.leave;
-    if (batch.header.leave && !mutated(Mutation::keeps_leavers)) members_[batch.node.value] = false;
+    if (batch.header.leave && !mutated(Mutation::keeps_leavers))
+      members_[batch.member.value] = false;
   }
   const auto enough = mutated(Mutation::ends_with_first_stop) ? 1 : ready_->batches.size();
   ended_ = ready_->last = ending >= enough;

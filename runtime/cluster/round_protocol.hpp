@@ -36,7 +36,7 @@
 namespace exdb {
 
 struct Batch {
-  NodeId node;
+  MemberId member;
   BatchHeader header;
   std::vector<std::byte> payload;
 };
@@ -65,7 +65,7 @@ class RoundProtocol {
   };
 
   struct Options {
-    NodeId self;
+    MemberId self;
     std::uint32_t nodes = 1;
     std::uint64_t cluster_id = 0;  ///< agreed at open; frames of another one are dropped
     bool broadcast_is_collective = false;
@@ -73,14 +73,14 @@ class RoundProtocol {
   };
   /// A frame to hand to the transport: to one node, or to all.
   struct Output {
-    std::optional<NodeId> to;  ///< none = broadcast
+    std::optional<MemberId> to;  ///< none = broadcast
     Frame frame;
   };
 
   explicit RoundProtocol(const Options& options);
 
   // --- inputs ---
-  Status on_frame(NodeId from, Bytes frame);
+  Status on_frame(MemberId from, Bytes frame);
   /// REQUIRES: may_post().
   void post(const BatchHeader& header, Bytes payload);
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
@@ -89,7 +89,7 @@ class RoundProtocol {
   /// Takes out a member that all nodes know to be unfit since the round taken last (its digest
   /// differs). To be called at the same round everywhere; the others then go on with the next round
   /// at once. REQUIRES: may_post() or self expelled.
-  void expel(NodeId node);
+  void expel(MemberId node);
 
   // --- state ---
   [[nodiscard]] bool may_post()
@@ -98,12 +98,12 @@ class RoundProtocol {
   [[nodiscard]] Round posted() const;
   [[nodiscard]] Round completed() const;
   [[nodiscard]] bool ended() const;
-  [[nodiscard]] bool member(NodeId node) const;
+  [[nodiscard]] bool member(MemberId node) const;
   /// The batch of the round under way of this member is here and says leave: nothing more will come
   /// from it.
-  [[nodiscard]] bool leaving(NodeId node) const;
+  [[nodiscard]] bool leaving(MemberId node) const;
   /// Members whose batch of the round under way is missing here.
-  [[nodiscard]] std::vector<NodeId> missing() const;
+  [[nodiscard]] std::vector<MemberId> missing() const;
 
   // --- outputs ---
   std::vector<Output> take_outputs();
@@ -113,7 +113,7 @@ class RoundProtocol {
  private:
   using Batches = std::vector<std::optional<Batch>>;
 
-  Status take_batch(NodeId from, const DecodedFrame& frame);
+  Status take_batch(MemberId from, const DecodedFrame& frame);
   Status take_doorbell(const DecodedFrame& frame);
   void complete_if_all_there();
   void after_completion();

@@ -51,7 +51,7 @@ bool Node::Inside::step() {
 }
 
 void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame) {
-  if (auto status = protocol.on_frame(NodeId{from}, frame); !status.ok() && poll_failure.ok())
+  if (auto status = protocol.on_frame(MemberId{from}, frame); !status.ok() && poll_failure.ok())
     poll_failure = std::move(status);
 }
 
@@ -90,7 +90,7 @@ void Node::Inside::post() {
   // Read before the window is emptied: once stop is wanted the window takes nothing more.
   const bool stopping = stop_wanted;
   header.leave = leave_wanted;
-  auto taken = window.take();
+  auto taken = window.take(self);
   header.more = taken.more;
   header.stop = stopping && !taken.more;
   header.oldest_snapshot = consumer.oldest_snapshot();
@@ -143,7 +143,7 @@ void Node::Inside::take(CompletedRound& round) {
   }
   applied_.store(round.round.value);
   ++rounds;
-  for (const auto& batch : round.batches) said_stop[batch.node.value] = batch.header.stop;
+  for (const auto& batch : round.batches) said_stop[batch.member.value] = batch.header.stop;
   drop_members(round, odd);
   if (round.last)
     finish(Phase::ended, {});
@@ -156,7 +156,7 @@ void Node::Inside::take(CompletedRound& round) {
 /// The members whose digest is not the majority's: all of them when there is no majority. A node
 /// that leaves with this round does not vote, and is not judged: it may leave because its state is
 /// broken.
-std::vector<NodeId> Node::Inside::odd_ones(const CompletedRound& round) const {
+std::vector<MemberId> Node::Inside::odd_ones(const CompletedRound& round) const {
   std::map<std::uint64_t, std::size_t> votes;
   std::size_t voters = 0;
   for (const auto& batch : round.batches) {
@@ -164,10 +164,11 @@ std::vector<NodeId> Node::Inside::odd_ones(const CompletedRound& round) const {
     ++votes[batch.header.digest];
     ++voters;
   }
-  std::vector<NodeId> odd;
+  std::vector<MemberId> odd;
   if (votes.size() <= 1) return odd;
   for (const auto& batch : round.batches)
-    if (!batch.header.leave && 2 * votes[batch.header.digest] <= voters) odd.push_back(batch.node);
+    if (!batch.header.leave && 2 * votes[batch.header.digest] <= voters)
+      odd.push_back(batch.member);
   std::sort(odd.begin(), odd.end());
   return odd;
 }
@@ -177,7 +178,7 @@ Status Node::Inside::apply(const CompletedRound& round) {
   auto oldest = Csn::max();
   for (const auto& batch : round.batches) {
     oldest = std::min(oldest, batch.header.oldest_snapshot);
-    if (auto status = decode_items(batch.node, batch.payload, items); !status.ok()) return status;
+    if (auto status = decode_items(batch.member, batch.payload, items); !status.ok()) return status;
   }
   horizon = std::max(horizon, oldest);
   std::vector<bool> mine(items.size());
@@ -185,7 +186,7 @@ Status Node::Inside::apply(const CompletedRound& round) {
   for (std::size_t i = 0; i < items.size(); ++i) {
     const bool transaction = items[i].kind == RoundItem::Kind::transaction;
     transactions |= transaction;
-    mine[i] = transaction && items[i].origin == self;
+    mine[i] = transaction && items[i].member == self;
   }
   std::vector<ItemOutcome> outcomes(items.size());
   const auto began = now_;
@@ -207,7 +208,7 @@ void Node::Inside::answer_mine(const std::vector<RoundItem>& items,
                                std::vector<ItemOutcome>& outcomes) {
   std::size_t next = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (items[i].origin != self) continue;
+    if (items[i].member != self) continue;
     EXDB_ASSERT(next < in_flight.size() && in_flight[next]->sequence == items[i].sequence,
                 "a round holds the items that this node posted in it");
     in_flight[next++]->answer(std::move(outcomes[i]));
@@ -220,12 +221,12 @@ void Node::Inside::answer_mine(const std::vector<RoundItem>& items,
 
 /// Membership after the round: who left (in the last round too: a collective close must not wait
 /// for it), and who was found odd.
-void Node::Inside::drop_members(const CompletedRound& round, const std::vector<NodeId>& odd) {
+void Node::Inside::drop_members(const CompletedRound& round, const std::vector<MemberId>& odd) {
   for (const auto& batch : round.batches)
-    if (batch.header.leave && batch.node != self) {
-      transport->remove(batch.node.value);
-      consumer.forget(batch.node);
-      lose(batch.node, "left");
+    if (batch.header.leave && batch.member != self) {
+      transport->remove(batch.member.value);
+      consumer.forget(batch.member);
+      lose(batch.member, "left");
     }
   if (round.last) return;
   for (const auto node : odd) {
@@ -238,7 +239,7 @@ void Node::Inside::drop_members(const CompletedRound& round, const std::vector<N
   }
 }
 
-void Node::Inside::lose(NodeId node, const char* how) {
+void Node::Inside::lose(MemberId node, const char* how) {
   if (lost[node.value]) return;
   lost[node.value] = true;
   trace.event(protocol.completed(),
@@ -250,11 +251,11 @@ void Node::Inside::lose(NodeId node, const char* how) {
 /// Nodes of which the transport says that they are gone. A round that waits for one of them never
 /// completes.
 void Node::Inside::check_gone() {
-  std::vector<NodeId> missed;
+  std::vector<MemberId> missed;
   bool others_done = true;
   for (std::uint32_t node = 0; node < gone.size(); ++node) {
-    if (!protocol.member(NodeId{node}) || node == self.value) continue;
-    if (gone[node] && !protocol.leaving(NodeId{node})) missed.push_back({node});
+    if (!protocol.member(MemberId{node}) || node == self.value) continue;
+    if (gone[node] && !protocol.leaving(MemberId{node})) missed.push_back({node});
     others_done &= gone[node] || said_stop[node];
   }
   for (const auto node : missed) lose(node, "is gone");
@@ -295,9 +296,9 @@ void Node::Inside::check_stop(Clock::time_point now) {
   const auto warn = limit > 0ns ? std::min(Nanoseconds(warn_after), limit / 2) : warn_after;
   if (warned_stop || now - stop_began < warn) return;
   warned_stop = true;
-  std::vector<NodeId> running;
+  std::vector<MemberId> running;
   for (std::uint32_t node = 0; node < said_stop.size(); ++node)
-    if (protocol.member(NodeId{node}) && !said_stop[node]) running.push_back({node});
+    if (protocol.member(MemberId{node}) && !said_stop[node]) running.push_back({node});
   trace.warn(protocol.completed(), "stop() waits for " + names(running) + " (of " +
                                        std::to_string(transport->size()) +
                                        ") to call stop() or close() too");

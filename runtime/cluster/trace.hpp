@@ -15,7 +15,7 @@ namespace exdb {
 
 class Trace {
  public:
-  Trace(NodeId self, bool on) : self_(self), on_(on) {}
+  Trace(MemberId self, bool on) : self_(self), on_(on) {}
 
   [[nodiscard]] bool on() const { return on_; }
 
@@ -33,7 +33,7 @@ class Trace {
     std::fputs(whole.c_str(), stderr);
   }
 
-  const NodeId self_;
+  const MemberId self_;
   const bool on_;
 };
 

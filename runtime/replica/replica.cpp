@@ -279,7 +279,7 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
     return status;
   const auto found = fragments_.find({item.origin, item.sequence});
   if (found != fragments_.end()) {
-    arrived.fragments = std::move(found->second);
+    arrived.fragments = std::move(found->second.parts);
     fragments_.erase(found);
     std::vector<WriteOp> ops;
     for (const auto& fragment : arrived.fragments) {
@@ -305,10 +305,13 @@ Status Replica::unpack(std::span<const RoundItem> items) {
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
     switch (item.kind) {
-      case RoundItem::Kind::fragment:
-        fragments_[{item.origin, item.sequence}].emplace_back(item.bytes.begin(), item.bytes.end());
+      case RoundItem::Kind::fragment: {
+        auto& fragments = fragments_[{item.origin, item.sequence}];
+        fragments.member = item.member;
+        fragments.parts.emplace_back(item.bytes.begin(), item.bytes.end());
         counters_.fragments.fetch_add(1, std::memory_order_relaxed);
         break;
+      }
       case RoundItem::Kind::discard:
         fragments_.erase({item.origin, item.sequence});
         break;
@@ -407,8 +410,8 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
   return {};
 }
 
-void Replica::forget(NodeId node) {
-  std::erase_if(fragments_, [&](const auto& entry) { return entry.first.origin == node; });
+void Replica::forget(MemberId member) {
+  std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
 }
 
 void Replica::remember(std::uint64_t sequence, ErrorCode code) {

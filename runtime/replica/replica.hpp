@@ -94,7 +94,7 @@ class Replica final : public RoundConsumer {
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
                      const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) override;
-  void forget(NodeId node) override;
+  void forget(MemberId member) override;
   [[nodiscard]] std::uint64_t digest() const override;
   [[nodiscard]] Csn oldest_snapshot() const override;
   [[nodiscard]] Csn published() const override;
@@ -157,7 +157,11 @@ class Replica final : public RoundConsumer {
   bool local_consumed_ = false;      ///< under the drive lock: the round gives the turn back
   std::atomic<bool> broken_{false};  ///< R5
 
-  std::map<TxnId, std::vector<std::vector<std::byte>>> fragments_;
+  struct Fragments {
+    MemberId member;  ///< who sent them, and with whom they go
+    std::vector<std::vector<std::byte>> parts;
+  };
+  std::map<TxnId, Fragments> fragments_;
   std::vector<Arrived> arrived_;  ///< of the round being applied
   static constexpr std::size_t fetch_ahead = 16;
 

@@ -15,10 +15,19 @@ namespace exdb {
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
-/// One member of the cluster: its index in the configured node list (MPI: its rank).
+/// Where a transaction began: the number of the database, in the order of open (MPI: its rank).
 struct NodeId {
   std::uint32_t value = 0;
   auto operator<=>(const NodeId&) const = default;
+};
+
+/// One member of the rounds: who posts batches, is waited for and counts in the quorum. Not the
+/// same as the origin of a transaction, since a member may send for several of them (the leader of
+/// a host for its ranks); over plain MPI each member sends for itself alone, and the numbers are
+/// equal.
+struct MemberId {
+  std::uint32_t value = 0;
+  auto operator<=>(const MemberId&) const = default;
 };
 
 /// Commit sequence number: one per committed transaction, dense, the same on every node. 0 = the

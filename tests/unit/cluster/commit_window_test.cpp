@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.hpp"
 #include "cluster/log_histogram.hpp"
 #include "node_cluster.hpp"
 
@@ -17,6 +18,7 @@ std::shared_ptr<PendingItem> item(std::uint64_t sequence, std::size_t bytes = 10
                                   RoundItem::Kind kind = RoundItem::Kind::transaction) {
   auto made = std::make_shared<PendingItem>();
   made->kind = kind;
+  made->origin = NodeId{3};
   made->sequence = sequence;
   made->bytes.resize(bytes);
   made->priority = priority;
@@ -62,7 +64,7 @@ TEST(CommitWindow, is_due_when_nothing_more_can_come) {
   (void)full.add(item(2));
   EXPECT_EQ(full.due_in(Clock::now()), 0ns);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::full);
-  EXPECT_EQ(full.take().items.size(), 2U);
+  EXPECT_EQ(full.take(MemberId{3}).items.size(), 2U);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::full) << "taken is not answered";
   full.answered(2);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::accepted);
@@ -79,39 +81,74 @@ TEST(CommitWindow, sends_higher_priorities_first_and_keeps_the_order_within_one)
   const int priorities[] = {0, 5, 0, -1, 5, 1};
   for (std::uint64_t i = 0; i < 6; ++i) (void)window.add(item(i, 1, priorities[i]));
   (void)window.add(item(6, 1, -9, RoundItem::Kind::fragment));
-  EXPECT_EQ(sequences(window.take().items), (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3}));
+  EXPECT_EQ(sequences(window.take(MemberId{3}).items),
+            (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3}));
 }
 
 TEST(CommitWindow, splits_what_is_too_much_for_one_batch_and_promises_more) {
   CommitWindow window({}, 50, 30s);
   for (std::uint64_t i = 0; i < 3; ++i)
     (void)window.add(item(i, CommitWindow::batch_bytes_max / 2));
-  auto first = window.take();
+  auto first = window.take(MemberId{3});
   EXPECT_EQ(first.items.size(), 1U) << "two and their headers are just too much";
   EXPECT_TRUE(first.more);
-  EXPECT_TRUE(window.take().more);
-  EXPECT_FALSE(window.take().more);
+  EXPECT_TRUE(window.take(MemberId{3}).more);
+  EXPECT_FALSE(window.take(MemberId{3}).more);
   (void)window.add(item(9, CommitWindow::batch_bytes_max + 1));
-  EXPECT_EQ(window.take().items.size(), 1U) << "a larger one travels alone";
+  EXPECT_EQ(window.take(MemberId{3}).items.size(), 1U) << "a larger one travels alone";
 }
 
 TEST(CommitWindow, items_come_out_of_a_payload_as_they_went_in) {
   CommitWindow window({}, 50, 30s);
   (void)window.add(item(300, 5));
   (void)window.add(item(7, 0, 0, RoundItem::Kind::discard));
-  const auto taken = window.take();
+  const auto taken = window.take(MemberId{3});
   std::vector<RoundItem> items;
-  ASSERT_TRUE(decode_items(NodeId{3}, taken.payload, items).ok());
+  ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, items).ok());
   ASSERT_EQ(items.size(), 2U);
   EXPECT_EQ(items[0].kind, RoundItem::Kind::discard);
   EXPECT_EQ(items[1].sequence, 300U);
   EXPECT_EQ(items[1].bytes.size(), 5U);
   EXPECT_EQ(items[1].origin, NodeId{3});
+  EXPECT_EQ(items[1].member, MemberId{3});
   for (std::size_t cut = 1; cut < taken.payload.size(); ++cut) {
     items.clear();
-    (void)decode_items(NodeId{3}, Bytes(taken.payload).first(cut), items);
+    (void)decode_items(MemberId{3}, Bytes(taken.payload).first(cut), items);
     EXPECT_LT(items.size(), 2U);
   }
+}
+
+TEST(CommitWindow, a_batch_carries_items_of_several_origins_and_only_foreign_ones_name_theirs) {
+  CommitWindow window({}, 50, 30s);
+  const std::vector<std::uint32_t> origins{3, 0, 3, 4'000'000'000, 200};
+  std::size_t own_bytes = 0;
+  for (std::uint64_t i = 0; i < origins.size(); ++i) {
+    auto one = item(i, 5);
+    one->origin = NodeId{origins[i]};
+    (void)window.add(one);
+    own_bytes += 1 + 1 + 1 + 5;
+  }
+  const auto taken = window.take(MemberId{3});
+  EXPECT_EQ(taken.payload.size(), own_bytes + 1 + 5 + 2) << "a varint for each foreign origin";
+  std::vector<RoundItem> items;
+  ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, items).ok());
+  ASSERT_EQ(items.size(), origins.size());
+  for (std::uint64_t i = 0; i < origins.size(); ++i) {
+    EXPECT_EQ(items[i].origin, NodeId{origins[i]}) << i;
+    EXPECT_EQ(items[i].member, MemberId{3}) << i;
+    EXPECT_EQ(items[i].sequence, i);
+  }
+}
+
+TEST(CommitWindow, an_origin_that_is_no_number_of_a_node_is_a_broken_item) {
+  std::vector<std::byte> payload;
+  ByteWriter out(payload);
+  out.put(std::uint8_t(0x80 | 1));
+  out.put_varint(std::uint64_t(1) << 32);
+  out.put_varint(7);
+  out.put_bytes({});
+  std::vector<RoundItem> items;
+  EXPECT_EQ(decode_items(MemberId{3}, payload, items).code(), ErrorCode::cluster_protocol);
 }
 
 TEST(LogHistogram, quantiles_are_at_most_a_sixteenth_too_high) {

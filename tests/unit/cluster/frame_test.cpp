@@ -16,7 +16,7 @@ namespace {
 FrameHeader some_header() {
   return {FrameType::batch,
           0x1234567890abcdefULL,
-          NodeId{3},
+          MemberId{3},
           Round{17},
           {.stop = true, .leave = false, .more = true, .oldest_snapshot = Csn{99}, .digest = 7}};
 }
@@ -38,7 +38,7 @@ TEST(Frame, comes_back_as_it_was) {
   ASSERT_TRUE(decoded.ok()) << decoded.status().text();
   EXPECT_EQ(decoded->header.type, FrameType::batch);
   EXPECT_EQ(decoded->header.cluster_id, 0x1234567890abcdefULL);
-  EXPECT_EQ(decoded->header.sender, NodeId{3});
+  EXPECT_EQ(decoded->header.sender, MemberId{3});
   EXPECT_EQ(decoded->header.round, Round{17});
   EXPECT_TRUE(decoded->header.batch.stop);
   EXPECT_FALSE(decoded->header.batch.leave);
@@ -78,11 +78,11 @@ TEST(Frame, refusal_says_what_is_wrong) {
 TEST(Frame, decoder_and_protocol_survive_mutated_frames) {
   std::mt19937_64 random(20240917);
   for (int run = 0; run < 400; ++run) {
-    RoundProtocol protocol({NodeId{0}, 4, 5, false});
+    RoundProtocol protocol({MemberId{0}, 4, 5, false});
     for (int step = 0; step < 250; ++step) {
       FrameHeader header{random() % 4 ? FrameType::batch : FrameType::doorbell,
                          5,
-                         NodeId{std::uint32_t(random() % 4)},
+                         MemberId{std::uint32_t(random() % 4)},
                          Round{protocol.completed().value + random() % 4},
                          {.stop = random() % 8 == 0,
                           .leave = random() % 32 == 0,
@@ -90,7 +90,7 @@ TEST(Frame, decoder_and_protocol_survive_mutated_frames) {
                           .oldest_snapshot = {},
                           .digest = 0}};
       auto frame = *encode_frame(header, std::vector<std::byte>(random() % 20));
-      const auto from = random() % 16 ? header.sender : NodeId{std::uint32_t(random() % 6)};
+      const auto from = random() % 16 ? header.sender : MemberId{std::uint32_t(random() % 6)};
       const auto mutations = random() % 3;
       for (std::uint64_t i = 0; i < mutations; ++i)
         frame[random() % frame.size()] = std::byte(random());

@@ -34,6 +34,7 @@ class ListConsumer final : public RoundConsumer {
         continue;
       }
       list_.emplace_back(as_text(items[i].bytes));
+      origins_.push_back(items[i].origin);
       digest_ = hash_bytes(items[i].bytes, digest_);
       if (mine[i]) outcomes[i].csn = Csn{list_.size()};
       if (mine[i] && list_.back() == "conflict") outcomes[i].code = ErrorCode::conflict;
@@ -41,7 +42,7 @@ class ListConsumer final : public RoundConsumer {
     published_ = list_.size();
     return {};
   }
-  void forget(NodeId node) override {
+  void forget(MemberId node) override {
     const std::lock_guard lock(mutex_);
     forgotten_.push_back(node);
   }
@@ -56,9 +57,13 @@ class ListConsumer final : public RoundConsumer {
     const std::lock_guard lock(mutex_);
     return list_;
   }
-  std::vector<NodeId> forgotten() const {
+  std::vector<MemberId> forgotten() const {
     const std::lock_guard lock(mutex_);
     return forgotten_;
+  }
+  std::vector<NodeId> origins() const {
+    const std::lock_guard lock(mutex_);
+    return origins_;
   }
   std::vector<RoundItem::Kind> others() const {
     const std::lock_guard lock(mutex_);
@@ -72,7 +77,8 @@ class ListConsumer final : public RoundConsumer {
   mutable std::mutex mutex_;
   std::vector<std::string> list_;
   std::vector<RoundItem::Kind> others_;
-  std::vector<NodeId> forgotten_;
+  std::vector<NodeId> origins_;
+  std::vector<MemberId> forgotten_;
   std::uint64_t rounds_ = 0, digest_ = 0;
   Csn horizon_;
   std::atomic<std::uint64_t> published_{0};

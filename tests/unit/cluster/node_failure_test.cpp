@@ -148,9 +148,9 @@ TEST(NodeFailure, a_frame_that_breaks_the_rules_stops_the_node_with_its_reason) 
   node.start(true);
   auto peer = network.endpoint(1);
   ASSERT_TRUE(
-      peer->send(0, encode_frame({FrameType::batch, 41, NodeId{1}, Round{9}, {}}, {})).ok());
+      peer->send(0, encode_frame({FrameType::batch, 41, MemberId{1}, Round{9}, {}}, {})).ok());
   ASSERT_TRUE(
-      peer->send(0, encode_frame({FrameType::batch, 42, NodeId{1}, Round{9}, {}}, {})).ok());
+      peer->send(0, encode_frame({FrameType::batch, 42, MemberId{1}, Round{9}, {}}, {})).ok());
   const auto status = node.listen();
   EXPECT_EQ(status.code(), ErrorCode::cluster_protocol);
   EXPECT_TRUE(has(status.text(), "from node 1: a batch of round 9")) << status.text();
@@ -164,7 +164,7 @@ TEST(NodeFailure, a_batch_with_broken_items_stops_the_node) {
   Node node(network.endpoint(0), consumer, options);
   node.start(true);
   auto peer = network.endpoint(1);
-  ASSERT_TRUE(peer->broadcast(encode_frame({FrameType::batch, 0, NodeId{1}, Round{1}, {}},
+  ASSERT_TRUE(peer->broadcast(encode_frame({FrameType::batch, 0, MemberId{1}, Round{1}, {}},
                                            as_bytes("\x01\x02\x7f"
                                                     "too short")))
                   .ok());

@@ -141,7 +141,7 @@ TEST_P(Nodes, leave_and_the_others_go_on) {
       ASSERT_EQ(outcome.code, ErrorCode::ok) << outcome.text;
     } while (!left);
     EXPECT_TRUE(cluster_.node(id).stop().ok());
-    EXPECT_EQ(cluster_.consumer(id).forgotten(), std::vector{NodeId{leaver}});
+    EXPECT_EQ(cluster_.consumer(id).forgotten(), std::vector{MemberId{leaver}});
   });
   for (std::uint32_t id = 0; id < leaver; ++id)
     EXPECT_EQ(cluster_.consumer(id).list(), cluster_.consumer(0).list());
@@ -209,6 +209,27 @@ TEST(Node, carries_large_items_and_fragments_before_their_transaction) {
   EXPECT_EQ(cluster.consumer(1).list().at(0).size(), 5'000'000U);
   EXPECT_EQ(cluster.consumer(1).others(),
             (std::vector{RoundItem::Kind::fragment, RoundItem::Kind::discard}));
+}
+
+TEST(Node, answers_the_items_of_its_own_batch_whatever_their_origins) {
+  NodeCluster cluster({.nodes = 2});
+  const auto from = [&](std::uint32_t id, std::uint32_t origin, std::string_view text) {
+    const auto bytes = as_bytes(text);
+    return cluster.node(id).submit(RoundItem::Kind::transaction, 1, {bytes.begin(), bytes.end()}, 0,
+                                   NodeId{origin});
+  };
+  // One sequence for three origins; node 1 sends in the name of node 0, too.
+  std::vector<std::shared_ptr<PendingItem>> items;
+  for (const std::uint32_t origin : {0U, 1U, 7U})
+    items.push_back(from(1, origin, origin == 1 ? "conflict" : "x").value());
+  for (std::size_t i = 0; i < items.size(); ++i)
+    EXPECT_EQ(cluster.node(1).wait(*items[i]).code, i == 1 ? ErrorCode::conflict : ErrorCode::ok);
+  EXPECT_EQ(cluster.commit(0, "y").code, ErrorCode::ok);
+  cluster.stop_all();
+  cluster.expect_equal_lists(4);
+  for (std::uint32_t id : {0U, 1U})
+    EXPECT_EQ(cluster.consumer(id).origins(),
+              (std::vector{NodeId{0}, NodeId{1}, NodeId{7}, NodeId{0}}));
 }
 
 TEST(Node, tells_connects_and_disconnects_and_survives_a_throwing_callback) {

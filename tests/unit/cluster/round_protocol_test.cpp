@@ -13,15 +13,15 @@ namespace {
 using Mutation = RoundProtocol::Mutation;
 
 Frame batch_frame(std::uint32_t from, std::uint64_t round, BatchHeader header = {}) {
-  return encode_frame({FrameType::batch, 5, NodeId{from}, Round{round}, header}, {});
+  return encode_frame({FrameType::batch, 5, MemberId{from}, Round{round}, header}, {});
 }
 
 RoundProtocol three_nodes(bool collective = false) {
-  return RoundProtocol({NodeId{0}, 3, 5, collective});
+  return RoundProtocol({MemberId{0}, 3, 5, collective});
 }
 
 TEST(RoundProtocol, completes_at_once_when_alone) {
-  RoundProtocol protocol({NodeId{0}, 1, 5, false});
+  RoundProtocol protocol({MemberId{0}, 1, 5, false});
   EXPECT_TRUE(protocol.may_post());
   protocol.post({}, as_bytes("x"));
   EXPECT_TRUE(protocol.take_outputs().empty());
@@ -37,34 +37,34 @@ TEST(RoundProtocol, waits_for_every_member_and_names_who_is_missing) {
   protocol.post({}, {});
   EXPECT_FALSE(protocol.may_post());
   ASSERT_EQ(protocol.take_outputs().size(), 1U);
-  EXPECT_EQ(protocol.missing(), (std::vector{NodeId{1}, NodeId{2}}));
-  EXPECT_TRUE(protocol.on_frame(NodeId{2}, *batch_frame(2, 1)).ok());
+  EXPECT_EQ(protocol.missing(), (std::vector{MemberId{1}, MemberId{2}}));
+  EXPECT_TRUE(protocol.on_frame(MemberId{2}, *batch_frame(2, 1)).ok());
   EXPECT_FALSE(protocol.take_round().has_value());
-  EXPECT_EQ(protocol.missing(), (std::vector{NodeId{1}}));
-  EXPECT_TRUE(protocol.on_frame(NodeId{1}, *batch_frame(1, 1)).ok());
+  EXPECT_EQ(protocol.missing(), (std::vector{MemberId{1}}));
+  EXPECT_TRUE(protocol.on_frame(MemberId{1}, *batch_frame(1, 1)).ok());
   auto round = protocol.take_round();
   ASSERT_TRUE(round.has_value());
-  EXPECT_EQ(round->batches.at(0).node, NodeId{1}) << "round 1 begins with node 1";
-  EXPECT_EQ(round->batches.at(2).node, NodeId{0});
+  EXPECT_EQ(round->batches.at(0).member, MemberId{1}) << "round 1 begins with node 1";
+  EXPECT_EQ(round->batches.at(2).member, MemberId{0});
 }
 
 TEST(RoundProtocol, is_asked_by_a_batch_a_doorbell_and_a_batch_that_promises_more) {
   auto by_batch = three_nodes();
   EXPECT_FALSE(by_batch.asked());
-  EXPECT_TRUE(by_batch.on_frame(NodeId{1}, *batch_frame(1, 1)).ok());
+  EXPECT_TRUE(by_batch.on_frame(MemberId{1}, *batch_frame(1, 1)).ok());
   EXPECT_TRUE(by_batch.asked());
 
   auto by_bell = three_nodes(true);
-  const auto bell = encode_frame({FrameType::doorbell, 5, NodeId{1}, Round{1}, {}}, {});
-  EXPECT_TRUE(by_bell.on_frame(NodeId{1}, *bell).ok());
+  const auto bell = encode_frame({FrameType::doorbell, 5, MemberId{1}, Round{1}, {}}, {});
+  EXPECT_TRUE(by_bell.on_frame(MemberId{1}, *bell).ok());
   EXPECT_TRUE(by_bell.asked());
 
   auto by_more = three_nodes();
   by_more.post({}, {});
   BatchHeader more;
   more.more = true;
-  EXPECT_TRUE(by_more.on_frame(NodeId{1}, *batch_frame(1, 1, more)).ok());
-  EXPECT_TRUE(by_more.on_frame(NodeId{2}, *batch_frame(2, 1)).ok());
+  EXPECT_TRUE(by_more.on_frame(MemberId{1}, *batch_frame(1, 1, more)).ok());
+  EXPECT_TRUE(by_more.on_frame(MemberId{2}, *batch_frame(2, 1)).ok());
   EXPECT_TRUE(by_more.asked());
 }
 
@@ -79,7 +79,7 @@ TEST(RoundProtocol, rings_every_member_only_where_broadcasts_are_collective) {
 
 TEST(RoundProtocol, refuses_what_cannot_be) {
   const auto refused = [](RoundProtocol& protocol, std::uint32_t from, const Frame& frame) {
-    return protocol.on_frame(NodeId{from}, *frame).code() == ErrorCode::cluster_protocol;
+    return protocol.on_frame(MemberId{from}, *frame).code() == ErrorCode::cluster_protocol;
   };
   auto protocol = three_nodes();
   EXPECT_TRUE(refused(protocol, 1, batch_frame(2, 1))) << "sender is not the link's";
@@ -87,11 +87,11 @@ TEST(RoundProtocol, refuses_what_cannot_be) {
   EXPECT_TRUE(refused(protocol, 0, batch_frame(0, 1))) << "from itself";
   EXPECT_TRUE(refused(protocol, 1, batch_frame(1, 3))) << "too far ahead";
   EXPECT_TRUE(refused(protocol, 1, batch_frame(1, 2))) << "round 1 needs this node's batch";
-  EXPECT_TRUE(protocol.on_frame(NodeId{1}, *batch_frame(1, 1)).ok());
+  EXPECT_TRUE(protocol.on_frame(MemberId{1}, *batch_frame(1, 1)).ok());
   EXPECT_TRUE(refused(protocol, 1, batch_frame(1, 1))) << "twice";
   protocol.post({}, {});
   EXPECT_TRUE(refused(protocol, 2, batch_frame(2, 2))) << "its batch of round 1 comes first";
-  EXPECT_TRUE(protocol.on_frame(NodeId{1}, *batch_frame(1, 2)).ok()) << "one ahead is legal";
+  EXPECT_TRUE(protocol.on_frame(MemberId{1}, *batch_frame(1, 2)).ok()) << "one ahead is legal";
 }
 
 TEST(RoundProtocol, goes_on_without_a_node_that_left_or_was_expelled) {
@@ -99,12 +99,12 @@ TEST(RoundProtocol, goes_on_without_a_node_that_left_or_was_expelled) {
   BatchHeader leave;
   leave.leave = true;
   protocol.post({}, {});
-  EXPECT_TRUE(protocol.on_frame(NodeId{1}, *batch_frame(1, 1, leave)).ok());
-  EXPECT_TRUE(protocol.leaving(NodeId{1}));
-  EXPECT_TRUE(protocol.on_frame(NodeId{2}, *batch_frame(2, 1)).ok());
+  EXPECT_TRUE(protocol.on_frame(MemberId{1}, *batch_frame(1, 1, leave)).ok());
+  EXPECT_TRUE(protocol.leaving(MemberId{1}));
+  EXPECT_TRUE(protocol.on_frame(MemberId{2}, *batch_frame(2, 1)).ok());
   EXPECT_TRUE(protocol.take_round().has_value());
-  EXPECT_FALSE(protocol.member(NodeId{1}));
-  protocol.expel(NodeId{2});
+  EXPECT_FALSE(protocol.member(MemberId{1}));
+  protocol.expel(MemberId{2});
   EXPECT_TRUE(protocol.asked()) << "who is left goes on at once";
   protocol.post({}, {});
   EXPECT_EQ(protocol.take_round()->batches.size(), 1U);

@@ -16,7 +16,7 @@ constexpr std::uint64_t events_max =
 std::string text_of(const CompletedRound& round) {
   std::string text;
   for (const auto& batch : round.batches) {
-    text += std::to_string(batch.node.value) + ":" + std::string(as_text(batch.payload));
+    text += std::to_string(batch.member.value) + ":" + std::string(as_text(batch.payload));
     text += batch.header.stop ? "s" : "-";
     text += batch.header.leave ? "l" : "-";
     text += batch.header.more ? "m " : "- ";
@@ -32,7 +32,7 @@ SimulatedRounds::SimulatedRounds(const Options& options)
       links_(2 * options.nodes * options.nodes),
       removed_at_(options.nodes, ~0ULL) {
   for (std::uint32_t node = 0; node < options.nodes; ++node)
-    nodes_.emplace_back(RoundProtocol::Options{NodeId{node}, options.nodes, cluster_id,
+    nodes_.emplace_back(RoundProtocol::Options{MemberId{node}, options.nodes, cluster_id,
                                                options.collective, options.mutation});
   members_[1] = std::vector<bool>(options.nodes, true);
 }
@@ -75,7 +75,7 @@ void SimulatedRounds::deliver(std::uint64_t number) {
   const auto from = std::uint32_t(number / options_.nodes % options_.nodes);
   const auto frame = link.front();
   link.pop_front();
-  const auto status = nodes_[to].protocol.on_frame(NodeId{from}, *frame);
+  const auto status = nodes_[to].protocol.on_frame(MemberId{from}, *frame);
   if (!status.ok()) fail("legal frame refused: " + status.text());
   if (old_.size() < 4096) old_.emplace_back(from, frame);
   flush(to);
@@ -94,11 +94,11 @@ void SimulatedRounds::disturb(std::uint32_t to) {
     from = std::uint32_t(below(options_.nodes));
     if (from == to) return;
     const Round round{protocol.completed().value + 1};
-    frame = encode_frame({FrameType::batch, cluster_id + 1, NodeId{from}, round, {}}, {});
+    frame = encode_frame({FrameType::batch, cluster_id + 1, MemberId{from}, round, {}}, {});
   }
   const auto before = protocol.missing();
   const auto asked = protocol.asked();
-  const auto status = protocol.on_frame(NodeId{from}, *frame);
+  const auto status = protocol.on_frame(MemberId{from}, *frame);
   if (!status.ok()) fail("I5: a stray frame was refused: " + status.text());
   if (protocol.missing() != before || protocol.asked() != asked)
     fail("I5: a stray frame changed something");
@@ -170,9 +170,9 @@ void SimulatedRounds::take(std::uint32_t id) {
   if (!round) return;
   check_round(id, *round);
   for (const auto& batch : round->batches)
-    if (batch.header.leave) removed_at_[batch.node.value] = node.broadcasts;
+    if (batch.header.leave) removed_at_[batch.member.value] = node.broadcasts;
   node.ended = round->last;
-  node.left = !node.ended && !node.protocol.member(NodeId{id});
+  node.left = !node.ended && !node.protocol.member(MemberId{id});
 }
 
 void SimulatedRounds::check_round(std::uint32_t id, const CompletedRound& round) {
@@ -188,14 +188,14 @@ void SimulatedRounds::check_round(std::uint32_t id, const CompletedRound& round)
   std::vector<bool> there(options_.nodes, false), next(members_[round.round.value]);
   bool all_end = true;
   for (const auto& batch : round.batches) {
-    if (there[batch.node.value]) return fail("I1: two batches of one node");
-    there[batch.node.value] = true;
-    if (batch.header.leave) next[batch.node.value] = false;
+    if (there[batch.member.value]) return fail("I1: two batches of one node");
+    there[batch.member.value] = true;
+    if (batch.header.leave) next[batch.member.value] = false;
     all_end &= batch.header.stop || batch.header.leave;
   }
   if (there != members_[round.round.value]) return fail("I1/I4: not exactly the members' batches");
   if (all_end != round.last || all_end != node.protocol.ended()) return fail("I4: end");
-  if (round.batches[0].node.value != round.round.value % options_.nodes &&
+  if (round.batches[0].member.value != round.round.value % options_.nodes &&
       there[round.round.value % options_.nodes])
     return fail("order is not rotated by the round");
   members_[round.round.value + 1] = next;
