@@ -105,11 +105,13 @@ SlotId walk_equal(RangeCursor cursor, Bytes key, See&& see) {
 
 /// Row bytes of a version that cannot go now; none for a removal. For the writer.
 inline std::optional<Bytes> row_of(const Segment& segment, const Version& version) {
-  const auto owner = version.owner.load(std::memory_order_relaxed);
-  if (owner & Version::removed) return std::nullopt;
-  const auto* bytes = version.bytes();
-  if (owner & Version::big) bytes = segment.at<std::byte>(*reinterpret_cast<const Offset*>(bytes));
-  return Bytes(bytes, version.size);
+  if (version.owner.load(std::memory_order_relaxed) & Version::removed) return std::nullopt;
+  return version.row(segment);
+}
+
+/// A row's share in the digest. The sum over all rows is the same in whatever order they came.
+inline std::uint64_t row_digest(ClassId cls, SlotId slot, Bytes row) {
+  return hash_bytes(row, hash_word(Version::owner_of(cls, slot)));
 }
 
 /// The key of a non-unique hash index.

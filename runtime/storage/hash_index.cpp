@@ -27,6 +27,11 @@ HashIndex::HashIndex(Segment& segment, Allocator& allocator, Reclaimer& reclaime
 
 void HashIndex::create(std::uint64_t rows) {
   EXDB_ASSERT(directory() == 0, "an index is created once");
+  make_all(rows);
+}
+
+/// One store puts everything into place: readers may be on the way through what was there before.
+void HashIndex::make_all(std::uint64_t rows) {
   unsigned log2 = cells_log2_min, depth = 0;
   while (log2 < cells_log2_max && comfortable(log2) < rows) ++log2;
   while (depth < depth_max && comfortable(log2) << depth < rows) ++depth;
@@ -36,6 +41,20 @@ void HashIndex::create(std::uint64_t rows) {
   for (std::size_t i = 0; i < count; ++i)
     at[i].store(make_table(log2, depth).offset << 8 | log2, std::memory_order_relaxed);
   head_->directory.store(offset << 8 | depth, std::memory_order_release);
+}
+
+void HashIndex::recreate(std::uint64_t rows, Csn csn) {
+  EXDB_ASSERT(entries_ == 0, "only an index without entries is made anew");
+  const auto top = directory();
+  const auto count = std::size_t{1} << (top & 0xff);
+  Offset last = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto table = table_at(words(segment_, top)[i].load(std::memory_order_relaxed));
+    if (table.offset != last) retire_block(table.offset, table_bytes(table.log2), csn);
+    last = table.offset;
+  }
+  retire_block(top >> 8, count * sizeof(Cell), csn);
+  make_all(rows);
 }
 
 HashIndex::Table HashIndex::table_at(std::uint64_t word) const {

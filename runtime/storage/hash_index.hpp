@@ -47,6 +47,9 @@ class HashIndex {
 
   /// Makes the empty index, with room for `rows` entries. Once, before any other call.
   void create(std::uint64_t rows);
+  /// Makes an index without entries anew, with room for `rows`: so a bulk load grows no table.
+  /// `csn` is being installed and not published.
+  void recreate(std::uint64_t rows, Csn csn);
 
   /// Adds the entry unless it is there. `csn` is being installed and not published.
   void insert(std::uint64_t hash, SlotId slot, Csn csn);
@@ -119,6 +122,7 @@ class HashIndex {
   [[nodiscard]] std::uint64_t directory() const {
     return head_->directory.load(std::memory_order_relaxed);
   }
+  void make_all(std::uint64_t rows);
   Table make_table(unsigned log2, unsigned depth);
   static void add_fresh(const Table& table, std::uint64_t cell, std::uint32_t note);
   void make_room(const Table& full, std::uint64_t hash, Csn csn);

@@ -234,6 +234,15 @@ void SlotTable::install_removed(SlotId slot, Csn csn, Csn published) {
   head_->rows.fetch_sub(1, release);
 }
 
+void SlotTable::install_emptied(SlotId slot, Csn csn) {
+  auto& place = make_slot(slot);
+  const auto there = place.csn.load(relaxed);
+  EXDB_ASSERT(place.newest.load(relaxed) == 0 && (there == 0 || there == csn.value),
+              "a slot is installed once: with its row, or emptied");
+  place.csn.store(csn.value, release);
+  if (slot.value >= slots()) head_->slots.store(slot.value + 1, release);
+}
+
 void SlotTable::collect(const Garbage& garbage) {
   const SlotId slot{garbage.key};
   auto& place = make_slot(slot);

@@ -73,6 +73,13 @@ struct Version {
     return reinterpret_cast<const std::byte*>(this + 1);
   }
   [[nodiscard]] std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
+  /// The row's bytes. REQUIRES: the version is no removal and cannot go now.
+  [[nodiscard]] Bytes row(const Segment& segment) const {
+    const auto* at = bytes();
+    if (owner.load(std::memory_order_relaxed) & big)
+      at = segment.at<std::byte>(*reinterpret_cast<const Offset*>(at));
+    return Bytes(at, size);
+  }
 };
 static_assert(sizeof(Version) == 32);
 
@@ -142,6 +149,9 @@ class SlotTable {
   void install(SlotId slot, Bytes row, Csn csn, Csn published);
   /// The slot holds no row from csn on. REQUIRES: as install(), and the slot holds a row.
   void install_removed(SlotId slot, Csn csn, Csn published);
+  /// A fresh slot whose row was removed at `csn`: I6 for a table filled from a stream. It may be told
+  /// twice. REQUIRES: the slot never held a row here.
+  void install_emptied(SlotId slot, Csn csn);
   /// Frees a version that install() or install_removed() retired: for Garbage of kind version and
   /// of this class.
   void collect(const Garbage& garbage);
@@ -162,6 +172,10 @@ class SlotTable {
   template <class Walk = VersionWalk>
   static std::optional<Bytes> find(const Segment& segment, const SlotTableHead* head, ClassId cls,
                                    SlotId slot, Csn csn);
+  /// The version that `slot` shows at snapshot `csn`, null when it shows no row.
+  template <class Walk = VersionWalk>
+  static const Version* find_version(const Segment& segment, const SlotTableHead* head, ClassId cls,
+                                     SlotId slot, Csn csn);
   /// The first slot >= `from` that holds a row; SlotId::none() at the end.
   static SlotId scan(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId from,
                      Csn csn);
@@ -241,10 +255,10 @@ inline const Slot* SlotTable::locate(const Segment& segment, const SlotTableHead
 }
 
 template <class Walk>
-std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead* head, ClassId cls,
-                                     SlotId slot, Csn csn) {
+const Version* SlotTable::find_version(const Segment& segment, const SlotTableHead* head,
+                                       ClassId cls, SlotId slot, Csn csn) {
   const auto* place = locate(segment, head, slot);
-  if (place == nullptr) return std::nullopt;
+  if (place == nullptr) return nullptr;
   // The rest of an inline row: asked for together with its beginning.
   if (head->stride > 64) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
   const auto mine = Version::owner_of(cls, slot);
@@ -266,17 +280,18 @@ std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead
       at = place->newest.load(std::memory_order_acquire);
       continue;
     }
-    if (born > csn.value) {
-      at = previous;
-      continue;
-    }
-    if (owner & Version::removed) return std::nullopt;
-    const auto* bytes = here->bytes();
-    if (owner & Version::big)
-      bytes = segment.at<std::byte>(*reinterpret_cast<const Offset*>(bytes));
-    return Bytes(bytes, here->size);
+    if (born <= csn.value) return (owner & Version::removed) != 0 ? nullptr : here;
+    at = previous;
   }
-  return std::nullopt;
+  return nullptr;
+}
+
+template <class Walk>
+std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead* head, ClassId cls,
+                                     SlotId slot, Csn csn) {
+  const auto* found = find_version<Walk>(segment, head, cls, slot, csn);
+  if (found == nullptr) return std::nullopt;
+  return found->row(segment);
 }
 
 }  // namespace exdb

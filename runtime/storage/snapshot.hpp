@@ -57,6 +57,7 @@ class Snapshot {
 
  private:
   friend class Storage;
+  friend class SlotExport;
   std::shared_ptr<StorageCore> core_;
   Csn csn_;
   std::uint32_t place_ = 0;

@@ -5,6 +5,7 @@
 #include "base/assert.hpp"
 #include "base/hash.hpp"
 #include "storage/core.hpp"
+#include "storage/slot_export.hpp"
 #include "storage/snapshot.hpp"
 #include "storage/writer.hpp"
 
@@ -144,6 +145,24 @@ void Storage::remove(ClassId cls, SlotId slot, Csn csn) {
 }
 void Storage::publish() { inside_->writing().publish(inside_->writing().applied()); }
 void Storage::publish(Csn csn) { inside_->writing().publish(csn); }
+
+Result<SlotExport> Storage::begin_export() {
+  auto& writer = inside_->writing();
+  EXDB_ASSERT(writer.applied() == published(), "an export begins between two rounds");
+  auto snapshot = pin();
+  if (!snapshot.ok()) return snapshot.status();
+  const auto reused = std::make_shared<ReusedSlots>(snapshot->csn());
+  writer.note_reused(reused);
+  return SlotExport(std::move(*snapshot), reused);
+}
+void Storage::install(ClassId cls, SlotId slot, Csn csn, Bytes row) {
+  inside_->writing().install(cls, slot, csn, row);
+}
+void Storage::install_emptied(ClassId cls, SlotId slot, Csn csn) {
+  inside_->writing().install_emptied(cls, slot, csn);
+}
+void Storage::finish_install(Csn applied) { inside_->writing().finish_install(applied); }
+
 std::uint64_t Storage::digest() const { return inside_->writing().digest(); }
 void Storage::set_index_changes(IndexChanges* sink) { inside_->writing().set_index_changes(sink); }
 

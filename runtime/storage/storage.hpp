@@ -33,6 +33,7 @@
 
 namespace exdb {
 
+class SlotExport;  // slot_export.hpp
 class Snapshot;
 struct StorageCore;  // core.hpp: what readers need, of a created or attached storage
 
@@ -105,6 +106,24 @@ class Storage {
   /// As publish(), up to `csn` only when nothing above is installed; advances applied() to csn for
   /// commits that wrote nothing here, so that csns stay dense.
   void publish(Csn csn);
+
+  // --- the writer: a whole state from and to a stream ---
+  /// Begins to give out every slot as of now, at csn published(): see slot_export.hpp. Fails as
+  /// pin() does. The writer may go on; the export is read by any thread.
+  /// REQUIRES: nothing is installed that is not published.
+  Result<SlotExport> begin_export();
+  /// Fills a new storage, slot by slot in any order: afterwards slots, digest, csns and indexes are
+  /// those of the storage that was exported, and so is what any later call gives. Indexes are built
+  /// by finish_install(); until then nothing is visible, and no other method of the writer but
+  /// newest_csn() and newest_row() may be called. IndexChanges are not told.
+  /// REQUIRES: nothing was ever applied; the slot was not given before, but for install_emptied(),
+  /// which may come twice; `row` is valid for the class, `slot` < SlotTable::slots_max, csn > 0.
+  void install(ClassId cls, SlotId slot, Csn csn, Bytes row);
+  void install_emptied(ClassId cls, SlotId slot, Csn csn);
+  /// Builds the indexes and publishes `applied`. O(rows · log rows); takes the keys of one index at
+  /// a time in memory beside it.
+  /// REQUIRES: applied >= every csn that was installed.
+  void finish_install(Csn applied);
 
   /// Sum of a 64-bit hash over (class, slot, row) of the newest rows: equal on equal replicas,
   /// whatever the order of arrival.

@@ -8,11 +8,6 @@
 namespace exdb {
 namespace {
 
-/// A row's share in the digest. The sum over all rows is the same in whatever order they came.
-std::uint64_t digest_of(ClassId cls, SlotId slot, Bytes row) {
-  return hash_bytes(row, hash_word(std::uint64_t{cls.value} << Version::slot_bits | slot.value));
-}
-
 /// Things reclaimed at each publish beyond what came in since the last: so garbage never outruns
 /// the reclaiming, a backlog that a pin left is worked off in small steps, and no publish takes
 /// long.
@@ -76,6 +71,7 @@ void StorageWriter::newest_owners(IndexId index, Bytes key, std::vector<SlotId>&
 void StorageWriter::begin(Csn csn) {
   EXDB_ASSERT(csn >= applied_ && csn > published_,
               "csns are installed in order, before they are published");
+  EXDB_ASSERT(filled_ == Csn{0}, "a storage that is filled from a stream is finished first");
   applied_ = csn;
   core_.header->applied.store(csn.value, std::memory_order_relaxed);
 }
@@ -128,12 +124,13 @@ SlotId StorageWriter::insert(ClassId cls, Bytes row, Csn csn) {
   begin(csn);
   auto& slots = slots_[cls.value];
   const auto slot = slots.lowest_free();
+  if (!exports_.empty()) tell_reused(cls, slot);
   for (const auto index : core_.dictionary->class_of(cls).indexes) {
     if (core_.keys_of(index).form() == IndexForm::none) continue;
     core_.keys_of(index).key_of(row, key_);
     enter_key(index, key_, slot, csn);
   }
-  digest_ += digest_of(cls, slot, row);
+  digest_ += row_digest(cls, slot, row);
   slots.install(slot, row, csn, published_);
   return slot;
 }
@@ -152,7 +149,7 @@ void StorageWriter::update(ClassId cls, SlotId slot, Bytes row, Csn csn) {
     leave_key(index, key_before_, slot, csn, slots.newest_csn(slot));
     enter_key(index, key_, slot, csn);
   }
-  digest_ += digest_of(cls, slot, row) - digest_of(cls, slot, *before);
+  digest_ += row_digest(cls, slot, row) - row_digest(cls, slot, *before);
   slots.install(slot, row, csn, published_);
 }
 
@@ -166,7 +163,7 @@ void StorageWriter::remove(ClassId cls, SlotId slot, Csn csn) {
     core_.keys_of(index).key_of(*before, key_before_);
     leave_key(index, key_before_, slot, csn, slots.newest_csn(slot));
   }
-  digest_ -= digest_of(cls, slot, *before);
+  digest_ -= row_digest(cls, slot, *before);
   slots.install_removed(slot, csn, published_);
 }
 

@@ -21,6 +21,7 @@
 #include <tuple>
 
 #include "storage/core.hpp"
+#include "storage/slot_export.hpp"
 #include "storage/storage.hpp"
 
 namespace exdb {
@@ -45,6 +46,12 @@ class StorageWriter {
   void remove(ClassId cls, SlotId slot, Csn csn);
   void publish(Csn csn);
 
+  void install(ClassId cls, SlotId slot, Csn csn, Bytes row);
+  void install_emptied(ClassId cls, SlotId slot, Csn csn);
+  void finish_install(Csn applied);
+  /// From now on slots used again are noted there, as long as somebody else holds it.
+  void note_reused(const std::shared_ptr<ReusedSlots>& reused);
+
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
   void set_index_changes(IndexChanges* sink) { changes_ = sink; }
   void check() const;
@@ -63,6 +70,10 @@ class StorageWriter {
   void enter_key(IndexId index, Bytes key, SlotId slot, Csn csn);
   void leave_key(IndexId index, Bytes key, SlotId slot, Csn csn, Csn born);
   void begin(Csn csn);
+  void begin_filling(Csn csn);
+  void fill_hash(const IndexDef& definition, Csn csn);
+  void fill_ordered(const IndexDef& definition, Csn csn);
+  void tell_reused(ClassId cls, SlotId slot);
   static void collect_one(void* self, const Garbage& garbage);
   void collect_entry(const Garbage& garbage);
 
@@ -73,6 +84,8 @@ class StorageWriter {
   std::deque<Index> indexes_;    ///< by id
   IndexChanges* changes_ = nullptr;
   Csn applied_, published_;
+  Csn filled_;  ///< the newest csn that install() brought, until finish_install()
+  std::vector<std::weak_ptr<ReusedSlots>> exports_;
   std::uint64_t digest_ = 0;
   std::uint64_t publishes_ = 0;
   std::size_t garbage_left_ = 0;  ///< what the last reclaiming left
