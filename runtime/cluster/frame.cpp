@@ -2,6 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "cluster/frame.hpp"
 
+#include <array>
+#include <cstring>
+
 #include "base/bytes.hpp"
 #include "base/hash.hpp"
 
@@ -17,10 +20,36 @@ std::uint8_t flags_of(const BatchHeader& header) {
                       (header.more ? flag_more : 0));
 }
 
+using HeaderBytes = std::array<std::byte, frame_header_bytes>;
+
 /// The header is under the checksum too: a flipped leave flag is worse than a flipped byte of a
 /// row.
-std::uint64_t checksum(Bytes frame) {
-  return hash_bytes(frame.subspan(frame_header_bytes), hash_bytes(frame.first(checked_bytes)));
+std::uint64_t checksum_of(Bytes header, Bytes payload) {
+  return hash_bytes(payload, hash_bytes(header.first(checked_bytes)));
+}
+
+/// Without a vector: a header is written for every batch, and grown byte by byte it cost as much as
+/// the hash of it.
+HeaderBytes header_bytes(const FrameHeader& header, Bytes payload) {
+  HeaderBytes bytes{};
+  std::size_t at = 0;
+  const auto put = [&](auto value) {
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+    at += sizeof value;
+  };
+  put(magic);
+  put(frame_version);
+  put(std::uint8_t(header.type));
+  put(flags_of(header.batch));
+  put(std::uint64_t(payload.size()));
+  put(header.cluster_id);
+  put(header.sender.value);
+  put(header.batch.digest_lag);
+  put(header.round.value);
+  put(header.batch.oldest_snapshot.value);
+  put(header.batch.digest);
+  put(checksum_of(bytes, payload));
+  return bytes;
 }
 
 Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
@@ -30,22 +59,19 @@ Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move
 Frame encode_frame(const FrameHeader& header, Bytes payload) {
   auto bytes = std::make_shared<std::vector<std::byte>>();
   bytes->reserve(frame_header_bytes + payload.size());
-  ByteWriter out(*bytes);
-  out.put(magic);
-  out.put(frame_version);
-  out.put(std::uint8_t(header.type));
-  out.put(flags_of(header.batch));
-  out.put(std::uint64_t(payload.size()));
-  out.put(header.cluster_id);
-  out.put(header.sender.value);
-  out.put(std::uint32_t(0));
-  out.put(header.round.value);
-  out.put(header.batch.oldest_snapshot.value);
-  out.put(header.batch.digest);
-  out.put(std::uint64_t(0));
-  out.put_raw(payload);
-  out.patch(checked_bytes, checksum(*bytes));
+  const auto head = header_bytes(header, payload);
+  bytes->insert(bytes->end(), head.begin(), head.end());
+  bytes->insert(bytes->end(), payload.begin(), payload.end());
   return bytes;
+}
+
+std::uint64_t frame_checksum(const FrameHeader& header, Bytes payload) {
+  return ByteReader(Bytes(header_bytes(header, payload)).subspan(checked_bytes))
+      .get<std::uint64_t>();
+}
+
+std::uint64_t checksum_in(const Frame& frame) {
+  return ByteReader(Bytes(*frame).subspan(checked_bytes)).get<std::uint64_t>();
 }
 
 Result<DecodedFrame> decode_frame(Bytes frame) {
@@ -66,14 +92,16 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   DecodedFrame decoded;
   decoded.header.cluster_id = in.get<std::uint64_t>();
   decoded.header.sender = {in.get<std::uint32_t>()};
-  const auto zero = in.get<std::uint32_t>();
+  decoded.header.batch.digest_lag = in.get<std::uint32_t>();
   decoded.header.round = {in.get<std::uint64_t>()};
   decoded.header.batch.oldest_snapshot = {in.get<std::uint64_t>()};
   decoded.header.batch.digest = in.get<std::uint64_t>();
-  if (in.get<std::uint64_t>() != checksum(frame)) return broken("a frame with a wrong checksum");
+  decoded.checksum = in.get<std::uint64_t>();
+  if (decoded.checksum != checksum_of(frame, frame.subspan(frame_header_bytes)))
+    return broken("a frame with a wrong checksum");
   if (type != std::uint8_t(FrameType::batch) && type != std::uint8_t(FrameType::doorbell))
     return broken("a frame of unknown type " + std::to_string(type));
-  if (zero != 0 || flags >= 2 * flag_more) return broken("a frame with unknown flags");
+  if (flags >= 2 * flag_more) return broken("a frame with unknown flags");
   decoded.header.type = FrameType(type);
   decoded.header.batch.stop = flags & flag_stop;
   decoded.header.batch.leave = flags & flag_leave;

@@ -11,7 +11,7 @@
 //    8  8   payload length in bytes
 //   16  8   cluster id
 //   24  4   sender
-//   28  4   zero (kept for the incarnation of a node)
+//   28  4   how many rounds older than the one before the digest is
 //   32  8   round
 //   40  8   oldest snapshot
 //   48  8   digest
@@ -46,7 +46,8 @@ struct BatchHeader {
   bool leave = false;  ///< this node goes away after this round
   bool more = false;  ///< this node has more to send: go on with the next round without being asked
   Csn oldest_snapshot;  ///< oldest snapshot that an open transaction of this node may commit with
-  std::uint64_t digest = 0;  ///< of this node's state after the round before
+  std::uint64_t digest = 0;  ///< of this node's state after round - 1 - digest_lag
+  std::uint32_t digest_lag = 0;
 };
 
 struct FrameHeader {
@@ -60,9 +61,14 @@ struct FrameHeader {
 struct DecodedFrame {
   FrameHeader header;
   Bytes payload;  ///< a view into the frame
+  std::uint64_t checksum = 0;
 };
 
 [[nodiscard]] Frame encode_frame(const FrameHeader& header, Bytes payload);
 [[nodiscard]] Result<DecodedFrame> decode_frame(Bytes frame);
+/// The checksum that the frame of these has, without making it.
+[[nodiscard]] std::uint64_t frame_checksum(const FrameHeader& header, Bytes payload);
+/// The checksum in a frame of encode_frame.
+[[nodiscard]] std::uint64_t checksum_in(const Frame& frame);
 
 }  // namespace exdb

@@ -63,7 +63,8 @@ Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
   }
   auto& place = early ? next_[from.value] : current_[from.value];
   if (place) return broken(from, "a second batch of round " + std::to_string(round.value));
-  place = Batch{from, frame.header.batch, {frame.payload.begin(), frame.payload.end()}};
+  place =
+      Batch{from, frame.header.batch, {frame.payload.begin(), frame.payload.end()}, frame.checksum};
   complete_if_all_there();
   return {};
 }
@@ -82,15 +83,19 @@ Status RoundProtocol::take_doorbell(const DecodedFrame& frame) {
   return {};
 }
 
-void RoundProtocol::post(const BatchHeader& header, Bytes payload) {
+void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload) {
   EXDB_ASSERT(may_post(), "one batch a round, and only after the round before");
   posted_ = posted_.next();
-  if (!alone())
-    outputs_.push_back({std::nullopt, encode_frame({FrameType::batch, options_.cluster_id,
-                                                    options_.self, posted_, header},
-                                                   payload)});
+  const FrameHeader whole{FrameType::batch, options_.cluster_id, options_.self, posted_, header};
+  std::uint64_t checksum = 0;
+  if (alone()) {
+    checksum = frame_checksum(whole, payload);
+  } else {
+    outputs_.push_back({std::nullopt, encode_frame(whole, payload)});
+    checksum = checksum_in(outputs_.back().frame);
+  }
   auto& place = (posted_ == completed_.next() ? current_ : next_)[options_.self.value];
-  place = Batch{options_.self, header, {payload.begin(), payload.end()}};
+  place = Batch{options_.self, header, std::move(payload), checksum};
   complete_if_all_there();
 }
 
@@ -161,6 +166,7 @@ void RoundProtocol::complete_if_all_there() {
   completed_ = completed_.next();
   ready_.emplace();
   ready_->round = completed_;
+  ready_->batches.reserve(options_.nodes);
   const auto start = mutated(Mutation::own_order) ? options_.self.value : completed_.value;
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
     auto& batch = current_[(start + i) % options_.nodes];
@@ -170,7 +176,9 @@ void RoundProtocol::complete_if_all_there() {
 }
 
 void RoundProtocol::after_completion() {
-  current_ = std::exchange(next_, Batches(options_.nodes));
+  // The places of the round that is over were moved from; swapped and emptied they serve again.
+  current_.swap(next_);
+  for (auto& place : next_) place.reset();
   rung_ = std::exchange(rung_next_, false);
   std::size_t ending = 0;
   for (const auto& batch : ready_->batches) {

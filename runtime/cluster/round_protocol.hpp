@@ -31,21 +31,9 @@
 #include <optional>
 #include <vector>
 
-#include "cluster/frame.hpp"
+#include "cluster/completed_round.hpp"
 
 namespace exdb {
-
-struct Batch {
-  MemberId member;
-  BatchHeader header;
-  std::vector<std::byte> payload;
-};
-
-struct CompletedRound {
-  Round round;
-  std::vector<Batch> batches;  ///< in the agreed order: members rotated by the round number
-  bool last = false;           ///< the protocol has ended with this round
-};
 
 class RoundProtocol {
  public:
@@ -82,7 +70,7 @@ class RoundProtocol {
   // --- inputs ---
   Status on_frame(MemberId from, Bytes frame);
   /// REQUIRES: may_post().
-  void post(const BatchHeader& header, Bytes payload);
+  void post(const BatchHeader& header, std::vector<std::byte> payload);
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
   /// REQUIRES: may_post().
   void ring();

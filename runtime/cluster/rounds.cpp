@@ -109,7 +109,7 @@ void Node::Inside::post() {
   });
   posted_.store(round.value);
   if (!protocol.asked()) protocol.ring();
-  protocol.post(header, taken.payload);
+  protocol.post(header, std::move(taken.payload));
   flush();
 }
 

@@ -18,7 +18,12 @@ FrameHeader some_header() {
           0x1234567890abcdefULL,
           MemberId{3},
           Round{17},
-          {.stop = true, .leave = false, .more = true, .oldest_snapshot = Csn{99}, .digest = 7}};
+          {.stop = true,
+           .leave = false,
+           .more = true,
+           .oldest_snapshot = Csn{99},
+           .digest = 7,
+           .digest_lag = 3}};
 }
 
 /// A frame that a correct checksum does not protect: what an attacker or a wrong version would
@@ -45,6 +50,9 @@ TEST(Frame, comes_back_as_it_was) {
   EXPECT_TRUE(decoded->header.batch.more);
   EXPECT_EQ(decoded->header.batch.oldest_snapshot, Csn{99});
   EXPECT_EQ(decoded->header.batch.digest, 7U);
+  EXPECT_EQ(decoded->header.batch.digest_lag, 3U);
+  EXPECT_EQ(decoded->checksum, checksum_in(frame));
+  EXPECT_EQ(decoded->checksum, frame_checksum(some_header(), as_bytes("payload")));
   EXPECT_EQ(as_text(decoded->payload), "payload");
 }
 
@@ -88,7 +96,8 @@ TEST(Frame, decoder_and_protocol_survive_mutated_frames) {
                           .leave = random() % 32 == 0,
                           .more = random() % 8 == 0,
                           .oldest_snapshot = {},
-                          .digest = 0}};
+                          .digest = 0,
+                          .digest_lag = 0}};
       auto frame = *encode_frame(header, std::vector<std::byte>(random() % 20));
       const auto from = random() % 16 ? header.sender : MemberId{std::uint32_t(random() % 6)};
       const auto mutations = random() % 3;

@@ -23,7 +23,7 @@ RoundProtocol three_nodes(bool collective = false) {
 TEST(RoundProtocol, completes_at_once_when_alone) {
   RoundProtocol protocol({MemberId{0}, 1, 5, false});
   EXPECT_TRUE(protocol.may_post());
-  protocol.post({}, as_bytes("x"));
+  protocol.post({}, {std::byte('x')});
   EXPECT_TRUE(protocol.take_outputs().empty());
   auto round = protocol.take_round();
   ASSERT_TRUE(round.has_value());

@@ -128,7 +128,8 @@ void SimulatedRounds::post(std::uint32_t id) {
   if (!node.protocol.asked()) node.protocol.ring();
   node.leaving |= header.leave;
   node.said_stop |= header.stop;
-  node.protocol.post(header, as_bytes(payload));
+  const auto bytes = as_bytes(payload);
+  node.protocol.post(header, {bytes.begin(), bytes.end()});
 }
 
 void SimulatedRounds::flush(std::uint32_t id) {

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// A round as all members hold it: one batch of each, in the agreed order. What a history keeps and
+// a consumer is given.
+//
+// Invariants
+//   I1  Equal on all members of the round, byte for byte, and so are the checksums.
+// Threads: plain values.
+#pragma once
+#include <vector>
+
+#include "cluster/frame.hpp"
+
+namespace exdb {
+
+struct Batch {
+  MemberId member;
+  BatchHeader header;
+  std::vector<std::byte> payload;
+  std::uint64_t checksum = 0;  ///< of its frame: header and payload
+};
+
+struct CompletedRound {
+  Round round;
+  std::vector<Batch> batches;  ///< in the agreed order: members rotated by the round number
+  bool last = false;           ///< the protocol has ended with this round
+};
+
+}  // namespace exdb

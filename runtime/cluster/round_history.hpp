@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Where complete rounds stay until they are final, and for a while after: between the protocol and
+// the consumer. Only final rounds are applied, so storage never takes anything back; what makes a
+// round final (all have it, a majority says so, the disk has it) is a Finality's to decide.
+//
+// Invariants
+//   I1  Rounds are appended in order, without gaps, each once.
+//   I2  chain() names all rounds so far by one number: H_r = h(H_{r-1}, r, the checksums of its
+//       batches in the agreed order). Two members with equal chains hold equal histories.
+//   I3  A round is kept until release() says that nobody here needs it; afterwards for as long as
+//       the history can.
+// Threads: under the caller's lock (the drive lock of the node).
+// Failure: a Status from append or sync stops the node: a history with a hole is none.
+#pragma once
+#include <deque>
+#include <functional>
+
+#include "cluster/completed_round.hpp"
+
+namespace exdb {
+
+class RoundHistory {
+ public:
+  /// The newest round, and the number that stands for all rounds up to it.
+  struct Chain {
+    Round round;
+    std::uint64_t hash = 0;
+    bool operator==(const Chain&) const = default;
+  };
+  /// A Status other than ok ends the reading.
+  using Reader = std::function<Status(const CompletedRound&)>;
+
+  virtual ~RoundHistory() = default;
+  /// Takes the next round. It may be read at once; whether it outlives this process is sync()'s.
+  virtual Status append(CompletedRound&& round) = 0;
+  /// Makes all rounds so far as safe as this history can. May block on a device.
+  virtual Status sync() = 0;
+  [[nodiscard]] virtual Chain chain() const = 0;
+  /// A round that was not released. Valid until its release.
+  [[nodiscard]] virtual const CompletedRound& held(Round round) const = 0;
+  /// Rounds up to this one are applied here.
+  virtual void release(Round upto) = 0;
+  /// Rounds from `from` to the newest, in order; not_found, naming the oldest that is kept, when it
+  /// is not `from` any more. Cost: what is read.
+  virtual Status read_from(Round from, const Reader& each) const = 0;
+};
+
+/// The step of I2.
+[[nodiscard]] std::uint64_t chained(std::uint64_t hash, const CompletedRound& round);
+
+/// Keeps rounds in memory: all that are not released, and the newest of the others as long as their
+/// payloads fit `bytes_max` together. With 0 it is nothing but the chain: a node of a plain MPI job
+/// has nobody to give old rounds to, and payloads kept for nothing would go through the caches for
+/// nothing.
+class MemoryRoundHistory final : public RoundHistory {
+ public:
+  explicit MemoryRoundHistory(std::size_t bytes_max = 0) : bytes_max_(bytes_max) {}
+
+  Status append(CompletedRound&& round) override;
+  Status sync() override { return {}; }
+  [[nodiscard]] Chain chain() const override { return chain_; }
+  [[nodiscard]] const CompletedRound& held(Round round) const override;
+  void release(Round upto) override;
+  Status read_from(Round from, const Reader& each) const override;
+
+ private:
+  [[nodiscard]] Round oldest() const { return {chain_.round.value + 1 - rounds_.size()}; }
+
+  const std::size_t bytes_max_;
+  std::deque<CompletedRound> rounds_;  ///< the newest, without gaps
+  std::size_t bytes_ = 0;              ///< of their payloads
+  Round released_;
+  Chain chain_;
+};
+
+/// Decides which complete rounds are final.
+class Finality {
+ public:
+  virtual ~Finality() = default;
+  /// The newest final round: never less than before, never more than `history` holds. Asked after
+  /// each completion, and at each step while rounds are held back; does not block.
+  virtual Round newest_final(const RoundHistory& history) = 0;
+};
+
+/// Complete is final: for members that do not outlive each other, and histories in memory.
+class FinalWhenComplete final : public Finality {
+ public:
+  Round newest_final(const RoundHistory& history) override { return history.chain().round; }
+};
+
+}  // namespace exdb
