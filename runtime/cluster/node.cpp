@@ -9,8 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Transports count in int: beyond this a frame with its header would not fit.
-constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
 /// How long a window without a timeout is held where the cluster has no timeout either.
 constexpr auto window_held_max = 30s;
 
@@ -125,6 +123,22 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
       (napper == Inside::Napper::listener && kind != RoundItem::Kind::transaction))
     in.transport->wake();
   return item;
+}
+
+bool Node::try_submit(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,
+                      int priority, std::optional<NodeId> origin) {
+  auto& in = *inside_;
+  if (!in.refusal().ok() || bytes.size() > item_bytes_max) return false;
+  if (kind != RoundItem::Kind::discard && !in.quorum.known_to_allow()) return false;
+  auto item = std::make_shared<PendingItem>();
+  item->kind = kind;
+  item->origin = origin.value_or(NodeId{in.self.value});
+  item->sequence = sequence;
+  item->bytes = std::move(bytes);
+  item->priority = priority;
+  if (in.window.add(item) != CommitWindow::Admission::accepted) return false;
+  if (in.napper.load() != Inside::Napper::none) in.transport->wake();
+  return true;
 }
 
 ItemOutcome Node::wait(PendingItem& item) {

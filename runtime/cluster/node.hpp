@@ -40,6 +40,9 @@ struct NodeStatistics {
 
 class Node {
  public:
+  /// Of one item. Transports count in int: beyond this a frame with its header would not fit.
+  static constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
+
   struct Options {
     std::vector<ClusterNodeParams> nodes;  ///< one a node, qrank filled in
     std::uint64_t cluster_id = 0;
@@ -65,6 +68,10 @@ class Node {
   Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence,
                                               std::vector<std::byte> bytes, int priority,
                                               std::optional<NodeId> origin = {});
+  /// The same for what may as well be left, and whose outcome nobody asks for: waits for no room and
+  /// does not ask the quorum callback. False when it was not taken. Lock-free but for the window's.
+  bool try_submit(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,
+                  int priority, std::optional<NodeId> origin = {});
   /// Drives until the item is answered, or the timeout passes without any progress
   /// (unknown_outcome, naming who is waited for).
   ItemOutcome wait(PendingItem& item);

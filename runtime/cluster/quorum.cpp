@@ -41,6 +41,14 @@ Status Quorum::check() {
   return {ErrorCode::cluster_no_quorum, explain()};
 }
 
+bool Quorum::known_to_allow() {
+  if (majority_.load(std::memory_order_acquire)) return true;
+  const std::unique_lock answered(asking_, std::try_to_lock);
+  if (!answered || !answer_ || !answer_->second) return false;
+  const std::lock_guard lock(mutex_);
+  return answer_->first == version_;
+}
+
 /// REQUIRES: asking_ is held.
 bool Quorum::ask() {
   std::vector<std::uint32_t> neighbours;

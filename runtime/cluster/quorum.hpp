@@ -33,6 +33,8 @@ class Quorum {
   void lost(MemberId node);
   /// ok, or cluster_no_quorum with who is missing. May call the callback.
   Status check();
+  /// Whether check() would say ok without calling or waiting for the callback.
+  [[nodiscard]] bool known_to_allow();
 
  private:
   [[nodiscard]] bool majority() const;

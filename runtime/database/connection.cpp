@@ -2,62 +2,41 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "exdb/connection.hpp"
 
-#include "database/transaction_state.hpp"
+#include "database/transaction.hpp"
 
 namespace exdb {
 
 Connection::Connection(std::shared_ptr<DatabaseCore> core)
-    : state_(std::make_unique<TransactionState>(std::move(core))) {}
+    : state_(std::make_unique<Transaction>(std::move(core))) {}
 
 Connection::~Connection() { close(); }
 
-void Connection::close() {
-  if (!state_->open) return;
-  state_->open = false;
-  if (state_->active) {
-    state_->discard_fragments();
-    state_->end();
-  }
-  if (state_->later && state_->later->registered)
-    state_->core->replica->release_open(*state_->later->registered);
-  state_->later.reset();
-  state_->core->connections.fetch_sub(1);
-}
+void Connection::close() { state_->close(); }
 
-bool Connection::is_open() const { return state_->open && state_->core->open.load(); }
+bool Connection::is_open() const { return state_->open() && state_->core().open.load(); }
 
 void Connection::start(const TransactionOptions& options) { state_->begin(options); }
 CommitResult Connection::commit() { return state_->commit(); }
 void Connection::commit_later() { state_->commit_later(); }
-CommitResult Connection::wait() { return state_->take_later(); }
+CommitResult Connection::wait() { return state_->wait_later(); }
 void Connection::rollback() { state_->rollback(); }
-bool Connection::in_transaction() const { return state_->active; }
+bool Connection::in_transaction() const { return state_->active(); }
 
 Csn Connection::snapshot() const {
   state_->require_active();
-  return state_->snapshots->replicated.csn();
+  return state_->snapshots()->replicated.csn();
 }
 
 Object Connection::object(const ClassDef& type, RowId row) {
   Object object;
   object.state_ = state_.get();
-  object.generation_ = state_->generation;
+  object.generation_ = state_->generation();
   object.class_ = type.id;
   object.row_ = RowHandle::of(row, state_->statement_number()).value;
   return object;
 }
 
-Object Connection::create(const ClassDef& type) {
-  state_->require_writable();
-  state_->send_ahead_if_large();
-  auto& entry = state_->work.insert(type);
-  if (type.autoid) {
-    // Unique over the cluster without asking anybody: the node's number above, its own count below.
-    const auto count = state_->core->next_autoid.fetch_add(1, std::memory_order_relaxed);
-    entry.builder.set_autoid((std::uint64_t{state_->core->self.value} << 40) + count);
-  }
-  return object(type, entry.id);
-}
+Object Connection::create(const ClassDef& type) { return object(type, state_->insert(type)); }
 
 void Connection::remove(const Object& object) {
   state_->require_active();
@@ -86,7 +65,7 @@ std::uint64_t Connection::count(const ClassDef& type) {
 
 std::optional<Object> Connection::find(const IndexDef& index, std::span<const Value> key) {
   state_->statement();
-  const auto& type = state_->core->dictionary->class_of(index.class_id);
+  const auto& type = state_->dictionary().class_of(index.class_id);
   if (key.size() != index.parts.size() || index.parts.empty())
     return cursor(type, &index).find(key);
   KeyBytes bytes;
@@ -98,9 +77,9 @@ std::optional<Object> Connection::find(const IndexDef& index, std::span<const Va
 std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
                                                          std::span<const std::vector<Value>> keys) {
   state_->statement();
-  const auto& type = state_->core->dictionary->class_of(index.class_id);
+  const auto& type = state_->dictionary().class_of(index.class_id);
   std::vector<std::optional<Object>> found(keys.size());
-  if (state_->work.touches(type.id) || state_->records_reads() || index.parts.empty()) {
+  if (state_->work().touches(type.id) || state_->records_reads() || index.parts.empty()) {
     for (std::size_t i = 0; i < keys.size(); ++i) found[i] = find(index, keys[i]);
     return found;
   }
@@ -125,13 +104,13 @@ std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
 
 void Connection::listen() {
   state_->require_connection();
-  state_->core->require_cluster("listen()").listen().or_throw();
+  state_->core().require_cluster("listen()").listen().or_throw();
 }
 
 void Connection::stop() {
   state_->require_connection();
-  auto& node = state_->core->require_cluster("stop()");
-  if (state_->active) {
+  auto& node = state_->core().require_cluster("stop()");
+  if (state_->active()) {
     throw Error(
         ErrorCode::transaction_active,
         "stop(): a transaction is open on this connection; commit() or rollback() it first");
@@ -139,6 +118,6 @@ void Connection::stop() {
   node.stop().or_throw();
 }
 
-ConnectionStatistics Connection::statistics() const { return state_->statistics; }
+ConnectionStatistics Connection::statistics() const { return state_->statistics(); }
 
 }  // namespace exdb

@@ -6,10 +6,11 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <semaphore>
 #include <string>
 
 #include "cluster/node.hpp"
+#include "database/commit_route.hpp"
+#include "database/exclusive_turn.hpp"
 #include "exdb/database.hpp"
 #include "replica/replica.hpp"
 
@@ -25,14 +26,15 @@ struct DatabaseCore {
 
   std::unique_ptr<Replica> replica;
   std::unique_ptr<Node> node;  ///< null without a cluster; it refers to the replica and goes first
+  /// The way of transactions into the order; it refers to both of the above.
+  std::unique_ptr<CommitRoute> route;
   NodeId self;
   std::uint32_t nodes = 1;
 
-  std::mutex commit_lock;                   ///< without a cluster: one commit at a time
-  std::binary_semaphore exclusive_turn{1};  ///< one exclusive transaction at a time at this node
+  std::mutex commit_lock;  ///< without a cluster: one commit at a time
+  ExclusiveTurn exclusive_turn;
   std::atomic<bool> open{true};
   std::atomic<std::uint32_t> connections{0};
-  std::atomic<std::uint64_t> next_sequence{1};
   std::atomic<std::uint64_t> next_autoid{1};
 
   struct Counters {

@@ -5,7 +5,7 @@
 // storage.
 #include <algorithm>
 
-#include "database/transaction_state.hpp"
+#include "database/transaction.hpp"
 #include "exdb/connection.hpp"
 
 namespace exdb {
@@ -22,7 +22,7 @@ struct Cursor::Inside {
   enum class At { before, on, after };
   enum class BaseAt { unknown, here };  ///< here: the tree cursor stands on the row given last
 
-  TransactionState& state;
+  Transaction& state;
   const ClassDef& type;
   const IndexDef* index;
   std::uint64_t generation;
@@ -39,27 +39,27 @@ struct Cursor::Inside {
   RangeCursor base;
   BaseAt base_at = BaseAt::unknown;
   std::vector<RowId> matches;        ///< list: those of the snapshot, ascending
-  std::optional<std::size_t> range;  ///< into state.work.ranges
+  std::optional<std::size_t> range;  ///< into state.work().ranges
   bool scan_noted = false;
 
-  Inside(TransactionState& state_in, const ClassDef& type_in, const IndexDef* index_in)
-      : state(state_in), type(type_in), index(index_in), generation(state_in.generation) {
+  Inside(Transaction& state_in, const ClassDef& type_in, const IndexDef* index_in)
+      : state(state_in), type(type_in), index(index_in), generation(state_in.generation()) {
     hold_statement();
   }
 
   void hold_statement() {
-    if (state.isolation == Isolation::read_committed) snapshots = state.snapshots;
+    if (state.view().per_statement()) snapshots = state.snapshots();
     statement = state.statement_number();
   }
   [[nodiscard]] const Snapshot& snapshot() const {
-    return state.snapshot_in(snapshots ? *snapshots : *state.snapshots, type);
+    return state.snapshot_in(snapshots ? *snapshots : *state.snapshots(), type);
   }
   [[nodiscard]] bool tree_index() const { return index && index->kind == IndexKind::tree; }
 
   void require() const {
     state.require_connection();
     if (!open) throw Error(ErrorCode::cursor_closed, "this cursor is closed");
-    if (!state.active || generation != state.generation) {
+    if (!state.active() || generation != state.generation()) {
       throw Error(
           ErrorCode::cursor_closed,
           "this cursor belongs to a transaction that has ended: open one in the new transaction");
@@ -84,7 +84,7 @@ struct Cursor::Inside {
 
   void cover(Bytes from, const KeyBytes& to) {
     if (!state.records_reads() || !index) return;
-    auto& ranges = state.work.ranges;
+    auto& ranges = state.work().ranges;
     if (!range) {
       range = ranges.size();
       ranges.push_back({index->id, KeyBytes(from), to});
@@ -99,7 +99,7 @@ struct Cursor::Inside {
   /// The whole class, by its first step: who opens a cursor to search a hash has read nothing yet.
   void note_scan() {
     if (scan_noted || !state.records_reads()) return;
-    state.work.whole_classes.push_back(type.id);
+    state.work().whole_classes.push_back(type.id);
     scan_noted = true;
   }
 
@@ -127,8 +127,8 @@ struct Cursor::Inside {
 
   std::optional<RowId> tree_up() {
     if (at == At::after) return std::nullopt;
-    state.work.settle(type.id);
-    const auto& own = state.work.keys(index->id);
+    state.work().settle(type.id);
+    const auto& own = state.work().keys(index->id);
     const bool in_base = base_above() && (high.empty() || compare_keys(base.key(), high) < 0);
     auto mine = at == At::before ? own.lower_bound({low, RowId{}}) : own.upper_bound({key, row});
     const bool in_own = mine != own.end() && (high.empty() || mine->first < high);
@@ -147,8 +147,8 @@ struct Cursor::Inside {
 
   std::optional<RowId> tree_down() {
     if (at == At::before) return std::nullopt;
-    state.work.settle(type.id);
-    const auto& own = state.work.keys(index->id);
+    state.work().settle(type.id);
+    const auto& own = state.work().keys(index->id);
     const bool in_base = base_below() && compare_keys(base.key(), low) >= 0;
     auto mine = at == At::after ? (high.empty() ? own.end() : own.lower_bound({high, RowId{}}))
                                 : own.lower_bound({key, row});
@@ -189,7 +189,7 @@ struct Cursor::Inside {
   // ---- scan ----
 
   [[nodiscard]] bool dead(RowId id) const {
-    const auto* entry = state.work.find(type.id, id);
+    const auto* entry = state.work().find(type.id, id);
     return entry && !entry->live();
   }
 
@@ -202,7 +202,7 @@ struct Cursor::Inside {
         slot = snapshot().scan(type.id, SlotId{slot.value + 1});
       if (slot != SlotId::none()) return give(RowId::of(slot));
     }
-    const auto& fresh = state.work.inserted(type.id);
+    const auto& fresh = state.work().inserted(type.id);
     auto next =
         in_slots ? fresh.begin() : std::upper_bound(fresh.begin(), fresh.end(), row.entry());
     while (next != fresh.end() && dead(RowId::of_new(*next))) ++next;
@@ -213,7 +213,7 @@ struct Cursor::Inside {
 
   std::optional<RowId> scan_down() {
     if (at == At::before) return std::nullopt;
-    const auto& fresh = state.work.inserted(type.id);
+    const auto& fresh = state.work().inserted(type.id);
     auto slot_from = SlotId::none();
     if (at == At::after || row.is_new()) {
       auto end =
@@ -248,11 +248,11 @@ struct Cursor::Inside {
 
   std::optional<RowId> list_up() {
     if (at == At::after) return std::nullopt;
-    state.work.settle(type.id);
+    state.work().settle(type.id);
     auto match =
         at == At::before ? matches.begin() : std::upper_bound(matches.begin(), matches.end(), row);
     while (match != matches.end() && hidden(match->slot())) ++match;
-    const auto& own = state.work.keys(index->id);
+    const auto& own = state.work().keys(index->id);
     const auto mine =
         at == At::before ? own.lower_bound({low, RowId{}}) : own.upper_bound({low, row});
     const bool in_own = mine != own.end() && mine->first == low;
@@ -264,11 +264,11 @@ struct Cursor::Inside {
 
   std::optional<RowId> list_down() {
     if (at == At::before) return std::nullopt;
-    state.work.settle(type.id);
+    state.work().settle(type.id);
     const bool from_end = at == At::after;
     auto match = from_end ? matches.end() : std::lower_bound(matches.begin(), matches.end(), row);
     while (match != matches.begin() && hidden((match - 1)->slot())) --match;
-    const auto& own = state.work.keys(index->id);
+    const auto& own = state.work().keys(index->id);
     auto mine = from_end ? own.lower_bound({high, RowId{}}) : own.lower_bound({low, row});
     if (from_end && high.empty()) mine = own.end();
     const bool in_own = mine != own.begin() && (--mine)->first == low;
@@ -393,8 +393,8 @@ void Cursor::close() {
 }
 
 bool Cursor::is_open() const {
-  return inside_ && inside_->open && inside_->state.active &&
-         inside_->generation == inside_->state.generation;
+  return inside_ && inside_->open && inside_->state.active() &&
+         inside_->generation == inside_->state.generation();
 }
 
 Cursor::Inside& Cursor::inside() const {

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "exdb/database.hpp"
 
+#include "database/alone_route.hpp"
 #include "database/core.hpp"
 #include "database/open.hpp"
 
@@ -67,6 +68,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
     open_cluster(*core, std::move(*cluster), failure);
   } else {
     failure.or_throw();
+    core->route = std::make_unique<AloneRoute>(*core->replica, core->commit_lock);
   }
   return std::unique_ptr<Database>(new Database(std::move(core)));
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/hash.hpp"
+#include "database/cluster_route.hpp"
 
 namespace exdb {
 namespace {
@@ -177,6 +178,7 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   options.quorum = std::move(params.quorum);
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
+  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask);
   core.node->start(own_listener);
 }
 

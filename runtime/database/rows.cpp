@@ -2,12 +2,12 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // Rows as a transaction sees them: its own writes over its snapshot.
-#include "database/transaction_state.hpp"
+#include "database/transaction.hpp"
 #include "exdb/connection.hpp"
 
 namespace exdb {
 
-// ---- TransactionState ----
+// ---- Transaction ----
 
 namespace {
 [[noreturn]] void throw_removed(const ClassDef& type) {
@@ -15,85 +15,68 @@ namespace {
 }
 }  // namespace
 
-void TransactionState::throw_changed(const ClassDef& type) const {
-  throw Error(ErrorCode::invalid_handle,
-              "this row of class " + type.name +
-                  " was changed or removed by a commit after the statement that found it, and the "
-                  "transaction is read_committed: find it again");
-}
-
-/// A slot whose row was removed by a later commit may hold another row in a later snapshot.
-WorkEntry* TransactionState::entry_of(const ClassDef& type, RowHandle handle) {
-  auto* entry = work.find(type.id, handle.row());
-  if (!entry || statements.empty() || handle.row().is_new()) return entry;
-  const auto& found = statements[handle.statement()];
-  const auto at = core->replica->is_local(type) ? found.local : found.replicated;
-  if (at < entry->base && core->replica->newest_change(type, handle.row().slot()) > at)
-    throw_changed(type);
+/// The entry of a row, or null; throws when it may be of another row that has the slot now.
+WorkEntry* Transaction::entry_of(const ClassDef& type, RowHandle handle) {
+  auto* entry = work_.find(type.id, handle.row());
+  if (entry) view_.require_same_row(type, handle, entry->base);
   return entry;
 }
 
-std::shared_ptr<Snapshots> TransactionState::shown_to(const ClassDef& type, RowHandle handle) {
-  if (statements.empty() || handle.statement() == statement_number()) return snapshots;
-  const auto& past = statements[handle.statement()];
-  if (auto shown = past.shown.lock()) return shown;
-  const auto at = core->replica->is_local(type) ? past.local : past.replicated;
-  if (core->replica->newest_change(type, handle.row().slot()) > at) throw_changed(type);
-  return snapshots;
-}
-
-std::optional<RowView> TransactionState::row(const ClassDef& type, RowHandle handle) {
+std::optional<RowView> Transaction::row(const ClassDef& type, RowHandle handle) {
   const auto id = handle.row();
   if (const auto* entry = entry_of(type, handle)) {
     return entry->live() ? std::optional(entry->builder.view()) : std::nullopt;
   }
   if (id.is_new()) return std::nullopt;
-  const auto shown = shown_to(type, handle);
-  const auto bytes = snapshot_in(*shown, type).row(type.id, id.slot());
+  const auto shown = view_.shown_to(type, handle);
+  const auto bytes = view_.in(*shown, type).row(type.id, id.slot());
   return bytes ? std::optional(RowView(type, *bytes)) : std::nullopt;
 }
 
-WorkEntry& TransactionState::writable(const ClassDef& type, RowHandle handle) {
+WorkEntry& Transaction::writable(const ClassDef& type, RowHandle handle) {
   if (auto* entry = entry_of(type, handle)) {
     if (!entry->live()) throw_removed(type);
-    work.touch(*entry, type.id);
+    work_.touch(*entry, type.id);
     return *entry;
   }
   if (handle.row().is_new()) throw_removed(type);
-  const auto shown = shown_to(type, handle);
-  const auto& snapshot = snapshot_in(*shown, type);
+  const auto shown = view_.shown_to(type, handle);
+  const auto& snapshot = view_.in(*shown, type);
   const auto slot = handle.row().slot();
   const auto bytes = snapshot.row(type.id, slot);
   if (!bytes) throw_removed(type);
-  return work.update(type, slot, *bytes, snapshot.csn());
+  return work_.update(type, slot, *bytes, snapshot.csn());
 }
 
-void TransactionState::remove(const ClassDef& type, RowHandle handle) {
-  require_writable();
+void Transaction::remove(const ClassDef& type, RowHandle handle) {
+  begin_write();
   if (auto* entry = entry_of(type, handle)) {
     if (!entry->live()) throw_removed(type);
-    work.remove(*entry, type);
+    work_.remove(*entry, type);
+    fragments_.wrote(*entry);
     return;
   }
   if (handle.row().is_new()) throw_removed(type);
-  const auto shown = shown_to(type, handle);
-  const auto& snapshot = snapshot_in(*shown, type);
+  const auto shown = view_.shown_to(type, handle);
+  const auto& snapshot = view_.in(*shown, type);
   const auto slot = handle.row().slot();
   if (!snapshot.row(type.id, slot)) throw_removed(type);
-  work.remove(type, slot, snapshot.csn());
+  require_room_for(type, 0);
+  work_.remove(type, slot, snapshot.csn());
+  fragments_.wrote(work_.entry(work_.size() - 1));
 }
 
-void TransactionState::saw(const ClassDef& type, RowId id) {
-  if (records_reads() && !id.is_new()) work.rows.push_back({type.id, id.slot()});
+void Transaction::saw(const ClassDef& type, RowId id) {
+  if (records_reads() && !id.is_new()) work_.rows.push_back({type.id, id.slot()});
 }
 
-std::optional<RowId> TransactionState::find(const IndexDef& index, Bytes key) {
-  const auto& type = core->dictionary->class_of(index.class_id);
+std::optional<RowId> Transaction::find(const IndexDef& index, Bytes key) {
+  const auto& type = dictionary().class_of(index.class_id);
   const auto& snapshot = snapshot_of(type);
-  if (records_reads()) work.ranges.push_back({index.id, KeyBytes(key), key_successor(key)});
+  if (records_reads()) work_.ranges.push_back({index.id, KeyBytes(key), key_successor(key)});
 
   std::optional<RowId> found;
-  if (!work.touches(type.id)) {
+  if (!work_.touches(type.id)) {
     const auto slot = snapshot.find(index.id, key);
     if (slot != SlotId::none()) found = RowId::of(slot);
   } else {
@@ -104,8 +87,8 @@ std::optional<RowId> TransactionState::find(const IndexDef& index, Bytes key) {
       found = RowId::of(slot);
       break;
     }
-    work.settle(type.id);
-    const auto& own = work.keys(index.id);
+    work_.settle(type.id);
+    const auto& own = work_.keys(index.id);
     const auto mine = own.lower_bound({KeyBytes(key), RowId{}});
     if (mine != own.end() && compare_keys(mine->first, key) == 0 &&
         (!found || mine->second < *found))
@@ -118,16 +101,16 @@ std::optional<RowId> TransactionState::find(const IndexDef& index, Bytes key) {
 // ---- Object ----
 
 namespace {
-const ClassDef& class_of(const TransactionState* state, ClassId cls) {
+const ClassDef& class_of(const Transaction* state, ClassId cls) {
   if (!state) throw Error(ErrorCode::invalid_handle, "this object refers to no row");
-  return state->core->dictionary->class_of(cls);
+  return state->dictionary().class_of(cls);
 }
 }  // namespace
 
 const ClassDef& Object::type() const { return class_of(state_, class_); }
 
 bool Object::valid() const {
-  if (!state_ || !state_->active || state_->generation != generation_) return false;
+  if (!state_ || !state_->active() || state_->generation() != generation_) return false;
   try {
     return state_->row(type(), RowHandle{row_}).has_value();
   } catch (const Error&) {  // read_committed: it cannot be known any more
@@ -147,8 +130,8 @@ RowView Object::row() const {
 RowView Object::row(std::shared_ptr<const void>& hold) const {
   const auto seen = row();
   const RowHandle handle{row_};
-  if (!state_->work.find(class_, handle.row())) {
-    hold = state_->shown_to(type(), handle);
+  if (!state_->work().find(class_, handle.row())) {
+    hold = state_->view().shown_to(type(), handle);
     return seen;
   }
   // Its own write: the builder goes on changing, so the view gets a copy, aligned as rows are.
@@ -165,52 +148,60 @@ RowView Object::row(std::shared_ptr<const void>& hold) const {
 Value Object::get(std::string_view path) const { return row().value(path); }
 
 namespace {
-void require_handle(const TransactionState& state, std::uint64_t generation) {
+void require_handle(const Transaction& state, std::uint64_t generation) {
   state.require_active();
   state.require_generation(generation, "an object");
 }
 }  // namespace
 
-RowBuilder& Object::writable() {
+/// A setter that throws leaves the transaction as it was: a row that it did not write before, too.
+template <class Set>
+void Object::change(std::size_t incoming, Set&& set) {
   const auto& of = type();
   require_handle(*state_, generation_);
-  state_->require_writable();
-  state_->send_ahead_if_large();
-  return state_->writable(of, RowHandle{row_}).builder;
+  state_->write(of, RowHandle{row_}, incoming, std::forward<Set>(set));
 }
 
 namespace {
-/// A setter that throws leaves the transaction as it was: a row that it did not write before, too.
-template <class Set>
-void all_or_nothing(TransactionState* state, ClassId cls, Set&& set) {
-  const auto before = state ? state->work.size() : 0;
-  try {
-    set();
-  } catch (...) {
-    if (state && state->work.size() != before)
-      state->work.take_back_update(state->core->dictionary->class_of(cls));
-    throw;
+/// At least what a row grows by when it is given this value.
+std::size_t bytes_of(const Value& value) {
+  constexpr std::size_t reference_bytes = 16, vector_alignment_bytes = 64;
+  std::size_t bytes = reference_bytes;
+  switch (value.kind()) {
+    case Value::Kind::text:
+      return bytes + value.as_text().size();
+    case Value::Kind::bytes:
+      return bytes + value.as_bytes().size();
+    case Value::Kind::list:
+      bytes += vector_alignment_bytes;
+      for (const auto& each : value.as_list()) bytes += bytes_of(each);
+      return bytes;
+    case Value::Kind::record:
+      for (const auto& [name, each] : value.as_record()) bytes += bytes_of(each);
+      return bytes;
+    default:
+      return bytes;
   }
 }
 }  // namespace
 
 void Object::set(std::string_view path, const Value& value) {
-  all_or_nothing(state_, class_, [&] { writable().set(path, value); });
+  change(bytes_of(value), [&](RowBuilder& row) { row.set(path, value); });
 }
 void Object::set(const FieldDef& field, const Value& value) {
-  all_or_nothing(state_, class_, [&] { writable().set(field, value); });
+  change(bytes_of(value), [&](RowBuilder& row) { row.set(field, value); });
 }
 void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements) {
-  all_or_nothing(state_, class_, [&] { writable().set_raw(field, type, elements); });
+  change(elements.size(), [&](RowBuilder& row) { row.set_raw(field, type, elements); });
 }
 void Object::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
-  all_or_nothing(state_, class_, [&] { writable().store_scalar(place, value, size); });
+  change(size, [&](RowBuilder& row) { row.store_scalar(place, value, size); });
 }
 void Object::store_bytes(const FieldPlace& place, Bytes value) {
-  all_or_nothing(state_, class_, [&] { writable().store_bytes(place, value); });
+  change(value.size(), [&](RowBuilder& row) { row.store_bytes(place, value); });
 }
 void Object::store_elements(const FieldPlace& place, Bytes elements) {
-  all_or_nothing(state_, class_, [&] { writable().store_elements(place, elements); });
+  change(elements.size(), [&](RowBuilder& row) { row.store_elements(place, elements); });
 }
 
 void Object::remove() {

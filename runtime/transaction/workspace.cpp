@@ -121,43 +121,44 @@ const Workspace::Keys& Workspace::keys(IndexId index) const {
   return found == keys_.end() ? none : found->second;
 }
 
+void Workspace::append_op(WorkEntry& entry, std::vector<WriteOp>& ops) {
+  WriteOp op;
+  op.cls = type_of(entry).id;
+  op.row = entry.id.is_new() ? entry.id.entry() : entry.id.value;
+  op.base = entry.base;
+  switch (entry.state) {
+    case WorkEntry::State::inserted:
+      op.kind = WriteOp::Kind::insert;
+      break;
+    case WorkEntry::State::updated:
+      op.kind = WriteOp::Kind::update;
+      break;
+    case WorkEntry::State::removed:
+      op.kind = WriteOp::Kind::remove;
+      break;
+    case WorkEntry::State::cancelled:
+      if (!entry.sent_once) return;
+      op.kind = WriteOp::Kind::cancel;
+      break;
+  }
+  if (entry.live()) op.bytes = entry.builder.finish();
+  ops.push_back(op);
+}
+
 std::vector<WriteOp> Workspace::ops(bool local, bool clustered) {
   std::vector<WriteOp> ops;
   ops.reserve(entries_.size());
   for (auto& entry : entries_) {
-    if (entry.sent) continue;
-    const auto& type = type_of(entry);
-    if (clustered && type.local != local) continue;
-    WriteOp op;
-    op.cls = type.id;
-    op.row = entry.id.is_new() ? entry.id.entry() : entry.id.value;
-    op.base = entry.base;
-    switch (entry.state) {
-      case WorkEntry::State::inserted:
-        op.kind = WriteOp::Kind::insert;
-        break;
-      case WorkEntry::State::updated:
-        op.kind = WriteOp::Kind::update;
-        break;
-      case WorkEntry::State::removed:
-        op.kind = WriteOp::Kind::remove;
-        break;
-      case WorkEntry::State::cancelled:
-        if (!entry.sent_once) continue;
-        op.kind = WriteOp::Kind::cancel;
-        break;
-    }
-    if (entry.live()) op.bytes = entry.builder.finish();
-    ops.push_back(op);
+    if (!entry.sent && (!clustered || type_of(entry).local == local)) append_op(entry, ops);
   }
   return ops;
 }
 
-void Workspace::mark_sent() {
-  for (auto& entry : entries_) {
-    if (type_of(entry).local) continue;
-    entry.sent = entry.sent_once = true;
-  }
+std::vector<WriteOp> Workspace::ops_of(std::span<WorkEntry* const> entries) {
+  std::vector<WriteOp> ops;
+  ops.reserve(entries.size());
+  for (auto* entry : entries) append_op(*entry, ops);
+  return ops;
 }
 
 }  // namespace exdb

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -43,10 +44,11 @@ struct WorkEntry {
 
   RowId id;
   State state = State::inserted;
-  bool settled = false;    ///< its keys are in the ordered sets
-  bool sent = false;       ///< travelled ahead in a fragment, unchanged since
-  bool sent_once = false;  ///< travelled ahead, perhaps in an older form
-  Csn base;                ///< updated, removed: the snapshot at which the row was read
+  bool settled = false;          ///< its keys are in the ordered sets
+  bool sent = false;             ///< travelled ahead in a fragment, unchanged since
+  bool sent_once = false;        ///< travelled ahead, perhaps in an older form
+  std::size_t unsent_bytes = 0;  ///< of it, in the sum that Fragments keeps
+  Csn base;                      ///< updated, removed: the snapshot at which the row was read
   RowBuilder builder;
   std::vector<KeyBytes> keys;  ///< as in the ordered sets, in the order of the class's indexes
 
@@ -93,8 +95,8 @@ class Workspace {
   /// Ops of entries that have not been sent, of classes for which `local` is as given. Bytes are
   /// views into the builders.
   std::vector<WriteOp> ops(bool local, bool clustered);
-  /// After ops() of a fragment: these entries need not be sent again unless they change.
-  void mark_sent();
+  /// Ops of these entries, in their order. Bytes are views into the builders.
+  std::vector<WriteOp> ops_of(std::span<WorkEntry* const> entries);
 
   // --- what a serializable transaction has read ---
   std::vector<ReadRange> ranges;
@@ -109,6 +111,7 @@ class Workspace {
     std::vector<std::size_t> unsettled;
   };
   void unsettle(WorkEntry& entry, const ClassDef& type);
+  void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
   WorkEntry& add(const ClassDef& type, WorkEntry&& entry, std::size_t at);
 
   const Dictionary& dictionary_;

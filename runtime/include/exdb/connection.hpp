@@ -28,7 +28,7 @@ namespace exdb {
 class Connection;
 class RowBuilder;
 struct DatabaseCore;
-struct TransactionState;
+class Transaction;
 struct RowId;
 
 /// The product's numbers.
@@ -75,12 +75,13 @@ class Object {
  private:
   friend class Connection;
   friend class Cursor;
-  friend struct TransactionState;
-  RowBuilder& writable();
+  friend class Transaction;
+  template <class Set>
+  void change(std::size_t incoming, Set&& set);
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
   void store_elements(const FieldPlace& place, Bytes elements);
-  TransactionState* state_ = nullptr;
+  Transaction* state_ = nullptr;
   std::uint64_t generation_ = 0;  ///< of the transaction
   ClassId class_;
   std::uint64_t row_ = 0;  ///< slot, or number of a new row with the top bit set
@@ -197,7 +198,7 @@ class Connection {
   friend class Database;
   explicit Connection(std::shared_ptr<DatabaseCore> core);
   Object object(const ClassDef& type, RowId row);
-  std::unique_ptr<TransactionState> state_;
+  std::unique_ptr<Transaction> state_;
 };
 
 }  // namespace exdb

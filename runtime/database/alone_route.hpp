@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The route of a database without a cluster: each commit is a round of one, made and applied in the
+// thread that commits. The same record, the same funnel, so that what keeps rounds (a disk, a
+// standby) keeps these too.
+//
+// Invariants
+//   I1  Rounds are numbered densely from 1, in the order of their commits.
+//   I2  After a round that could not be applied nothing more is (the replica's R5); what was
+//       published before can be read.
+// Threads: as CommitRoute; submit() takes a lock, one commit at a time.
+#pragma once
+#include <mutex>
+
+#include "database/commit_route.hpp"
+
+namespace exdb {
+
+class AloneRoute : public ReplicaRoute {
+ public:
+  /// `lock`: the one under which the replica changes.
+  AloneRoute(Replica& replica, std::mutex& lock)
+      : ReplicaRoute(replica, NodeId{}, false), lock_(lock) {}
+
+  /// Everything that was committed is here.
+  Status fresh() override { return {}; }
+  /// Does not wait: nobody else commits here, so a token from elsewhere never comes (timeout).
+  Status at_least(Csn csn) override;
+
+  /// None: nobody has to receive it.
+  [[nodiscard]] std::size_t record_bytes_max() const override;
+  ItemOutcome commit_local(Outgoing& out) override;
+  /// The item is answered when this returns.
+  Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
+  ItemOutcome wait(PendingItem& item) override { return std::move(item.outcome); }
+
+  [[nodiscard]] bool sends_ahead() const override { return false; }
+  bool send_ahead(TxnId id, std::vector<std::byte> part, int priority) override;
+  void discard(TxnId id) override;
+
+ private:
+  std::mutex& lock_;
+  Round round_;
+  Status failure_;                     ///< I2
+  std::vector<std::byte> bytes_;       ///< of the record; kept for its capacity
+  std::vector<ItemOutcome> outcomes_;  ///< kept likewise
+};
+
+}  // namespace exdb

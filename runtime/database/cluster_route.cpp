@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "database/cluster_route.hpp"
+
+namespace exdb {
+
+/// The turn may belong to a transaction that is being exchanged, of this very thread by
+/// commit_later(): the exchange is driven meanwhile.
+void ClusterRoute::take_local_turn() {
+  constexpr std::chrono::microseconds look_up{100};
+  while (!replica_.take_local_turn(look_up)) (void)node_.progress();
+}
+
+ItemOutcome ClusterRoute::commit_local(Outgoing& out) {
+  take_local_turn();
+  return replica_.commit_local(out.local, out.shared, node_.drive_lock());
+}
+
+Result<std::shared_ptr<PendingItem>> ClusterRoute::submit(Outgoing& out) {
+  // What it read of local classes must hold until its place in the order, too.
+  const auto& local = out.local;
+  const bool local_part = !local.ops.empty() || !local.ranges.empty() || !local.rows.empty() ||
+                          !local.classes.empty() || (local.exclusive && replica_.has_local());
+  if (!local_part) return send(out);
+  take_local_turn();
+  auto outcome = replica_.prepare_local(out.id.sequence, std::move(out.local));
+  if (outcome.code != ErrorCode::ok) return Status(outcome.code, std::move(outcome.text));
+  struct Drop {
+    Replica& replica;
+    std::uint64_t sequence;
+    bool sent = false;
+    ~Drop() {
+      if (!sent) replica.drop_local(sequence);
+    }
+  };
+  Drop unless_sent{replica_, out.id.sequence};
+  auto item = send(out);
+  unless_sent.sent = item.ok();
+  if (item) replica_.local_is_sent(out.id.sequence, *item);
+  return item;
+}
+
+Result<std::shared_ptr<PendingItem>> ClusterRoute::send(Outgoing& out) {
+  out.shared.normalise_ops();
+  out.shared.normalise_reads();
+  std::vector<std::byte> bytes;
+  out.shared.encode(bytes);
+  if (bytes.size() > record_bytes_max()) {
+    return Status(ErrorCode::too_large, "the transaction has " + std::to_string(bytes.size()) +
+                                            " bytes with what it read, more than the " +
+                                            std::to_string(record_bytes_max()) +
+                                            " that one may have: split it");
+  }
+  return node_.submit(RoundItem::Kind::transaction, out.id.sequence, std::move(bytes),
+                      out.priority);
+}
+
+ItemOutcome ClusterRoute::wait(PendingItem& item) {
+  auto outcome = node_.wait(item);
+  // Of a round that came, its local part came with it; of none that will.
+  if (outcome.code != ErrorCode::ok) replica_.drop_local(item.sequence);
+  if (owes_.load(std::memory_order_relaxed)) send_owed();
+  return outcome;
+}
+
+bool ClusterRoute::send_ahead(TxnId id, std::vector<std::byte> part, int priority) {
+  return node_.try_submit(RoundItem::Kind::fragment, id.sequence, std::move(part), priority);
+}
+
+/// Without room it waits for the next answer, which makes some: the window was full, so somebody is
+/// waiting for one. If the node has failed or left, its parts are forgotten with it.
+void ClusterRoute::discard(TxnId id) {
+  if (node_.try_submit(RoundItem::Kind::discard, id.sequence, {}, 0) || node_.stopped()) return;
+  const std::lock_guard lock(owed_lock_);
+  owed_.push_back(id.sequence);
+  owes_.store(true, std::memory_order_relaxed);
+}
+
+void ClusterRoute::send_owed() {
+  const std::lock_guard lock(owed_lock_);
+  while (!owed_.empty() && node_.try_submit(RoundItem::Kind::discard, owed_.back(), {}, 0))
+    owed_.pop_back();
+  owes_.store(!owed_.empty(), std::memory_order_relaxed);
+}
+
+}  // namespace exdb

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The route of a process that is a node of its cluster: transactions travel in its batches, and
+// whoever waits drives the exchange. Of a transaction that wrote local and replicated classes the
+// local part stays, prepared, and takes effect with its round.
+//
+// Invariants
+//   I1  A discard that found no room is sent as soon as a commit of this node has been answered:
+//       nodes do not keep the parts of a transaction that will never come.
+// Threads: as CommitRoute.
+#pragma once
+#include <mutex>
+
+#include "cluster/node.hpp"
+#include "database/commit_route.hpp"
+
+namespace exdb {
+
+class ClusterRoute final : public ReplicaRoute {
+ public:
+  ClusterRoute(Replica& replica, Node& node, NodeId self, unsigned mode_mask)
+      : ReplicaRoute(replica, self, true),
+        node_(node),
+        sends_ahead_((mode_mask & cluster_mode_early_data_send) != 0) {}
+
+  Status fresh() override { return node_.wait_fresh(); }
+  Status at_least(Csn csn) override { return node_.wait_published(csn); }
+
+  [[nodiscard]] std::size_t record_bytes_max() const override { return Node::item_bytes_max; }
+  ItemOutcome commit_local(Outgoing& out) override;
+  Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
+  ItemOutcome wait(PendingItem& item) override;
+
+  [[nodiscard]] bool sends_ahead() const override { return sends_ahead_; }
+  bool send_ahead(TxnId id, std::vector<std::byte> part, int priority) override;
+  void discard(TxnId id) override;
+
+ private:
+  void take_local_turn();
+  Result<std::shared_ptr<PendingItem>> send(Outgoing& out);
+  void send_owed();
+
+  Node& node_;
+  const bool sends_ahead_;
+  std::mutex owed_lock_;
+  std::vector<std::uint64_t> owed_;  ///< sequences of discards that found no room
+  std::atomic<bool> owes_{false};    ///< spares the lock
+};
+
+}  // namespace exdb

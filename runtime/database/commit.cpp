@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// How transactions commit: decide() says what becomes of one; everything it calls is a part of that
+// answer and decides nothing else.
+#include "database/transaction.hpp"
+
+namespace exdb {
+namespace {
+
+CommitResult refused(ErrorCode code, std::string text) { return {code, {}, {}, std::move(text)}; }
+
+}  // namespace
+
+/// In this order: what this process alone can see to be wrong costs no exchange, and what need not
+/// leave it does not.
+HandedOver Transaction::decide() {
+  if (auto taken = taken_key()) return ended(std::move(*taken));
+  auto out = outgoing();
+  const bool leaves = fragments_.sent() || !out.shared.ops.empty();
+  if (!leaves && out.local.ops.empty()) return nothing_written();
+  if (!leaves) {
+    auto outcome = route_.commit_local(out);
+    return ended({outcome.code, outcome.csn, {}, std::move(outcome.text)});
+  }
+  if (const auto* lost = route_.hopeless(out.shared)) return ended(lost_row(*lost));
+  out.id = fragments_.id();
+  auto item = route_.submit(out);
+  if (!item) return ended(refused(item.status().code(), item.status().text()));
+  return {std::move(*item), out.id, {}};
+}
+
+/// Whatever ends it short of the order, the parts that went ahead are taken back.
+HandedOver Transaction::hand_over() {
+  HandedOver handed;
+  try {
+    handed = decide();
+  } catch (const Error& error) {  // a key beyond the limit: nothing has left
+    handed = ended(refused(error.code(), error.what()));
+  } catch (...) {
+    fragments_.discard();
+    throw;
+  }
+  if (!handed.item && !handed.result.committed()) fragments_.discard();
+  return handed;
+}
+
+CommitResult Transaction::commit() {
+  require_active();
+  require_no_later();
+  struct AtEnd {
+    Transaction& transaction;
+    ~AtEnd() { transaction.end(); }
+  };
+  const AtEnd at_end{*this};
+  return take_answer(hand_over());
+}
+
+void Transaction::commit_later() {
+  require_active();
+  require_no_later();
+  struct AtEnd {
+    Transaction& transaction;
+    ~AtEnd() { transaction.end(); }
+  };
+  const AtEnd at_end{*this};
+  auto handed = hand_over();
+  later_.emplace(LaterCommit{std::move(handed), std::move(open_place_)});
+}
+
+CommitResult Transaction::wait_later() {
+  require_connection();
+  if (!later_) {
+    throw Error(ErrorCode::transaction_not_active,
+                "no commit_later() of this connection is on its way");
+  }
+  auto later = std::move(*later_);
+  later_.reset();
+  return take_answer(std::move(later.handed));
+}
+
+CommitResult Transaction::take_answer(HandedOver handed) {
+  if (!handed.item) return std::move(handed.result);
+  auto outcome = route_.wait(*handed.item);
+  return counted({outcome.code, outcome.csn, handed.id, std::move(outcome.text)});
+}
+
+HandedOver Transaction::ended(CommitResult result) { return {{}, {}, counted(std::move(result))}; }
+
+CommitResult Transaction::counted(CommitResult result) {
+  auto& counters = core_->counters;
+  if (result.committed()) {
+    ++statistics_.committed;
+    counters.committed.fetch_add(1, std::memory_order_relaxed);
+    return result;
+  }
+  ++statistics_.aborted;
+  counters.aborted.fetch_add(1, std::memory_order_relaxed);
+  if (result.code == ErrorCode::conflict) {
+    ++statistics_.conflicts;
+    counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+HandedOver Transaction::nothing_written() {
+  ++statistics_.read_only;
+  core_->counters.read_only.fetch_add(1, std::memory_order_relaxed);
+  return {{}, {}, {ErrorCode::ok, view_.now()->replicated.csn(), {}, {}}};
+}
+
+CommitResult Transaction::lost_row(const WriteOp& lost) const {
+  const auto& type = dictionary().class_of(lost.cls);
+  const SlotId slot{lost.row};
+  const auto row = view_.of(type).row(type.id, slot);
+  return refused(ErrorCode::conflict,
+                 "conflict: " + describe_row(dictionary(), type.id, slot, row) +
+                     " was changed by a transaction that committed first; run the transaction "
+                     "again");
+}
+
+/// A unique key that the snapshot shows to be taken stays taken unless this transaction frees it:
+/// the row's owner would conflict otherwise. The certifier asks again, of the newest state.
+std::optional<CommitResult> Transaction::taken_key() {
+  for (const auto& type : dictionary().classes()) {
+    if (!work_.touches(type.id)) continue;
+    work_.settle(type.id);
+    const auto& snapshot = view_.of(type);
+    for (const auto id : type.indexes) {
+      const auto& index = dictionary().index_of(id);
+      if (!index.unique || index.parts.empty()) continue;
+      const KeyBytes* before = nullptr;
+      for (const auto& [key, row] : work_.keys(id)) {
+        const bool twice = before && *before == key;
+        before = &key;
+        const auto owner = twice ? SlotId::none() : snapshot.find(id, key);
+        if (!twice && (owner == SlotId::none() || shadowed(type.id, owner))) continue;
+        return refused(ErrorCode::duplicate,
+                       "duplicate key: " + describe_index_key(index, key) +
+                           (twice ? " is carried by two rows of this transaction"
+                                  : " is taken by another row"));
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+Outgoing Transaction::outgoing() {
+  Outgoing out;
+  out.priority = options_.priority;
+  out.shared = make_record(false);
+  if (route_.separates_local()) out.local = make_record(true);
+  return out;
+}
+
+TransactionRecord Transaction::make_record(bool local) {
+  TransactionRecord record;
+  record.snapshot = view_.first(local);
+  record.serializable = records_reads();
+  record.exclusive = options_.type == TransactionType::exclusive;
+  record.ops = work_.ops(local, route_.separates_local());
+  if (!record.serializable) return record;
+  const auto here = [&](ClassId cls) {
+    return route_.is_local(dictionary().class_of(cls)) == local;
+  };
+  for (const auto& range : work_.ranges) {
+    if (here(dictionary().index_of(range.index).class_id)) record.ranges.push_back(range);
+  }
+  for (const auto& seen : work_.rows) {
+    if (here(seen.cls)) record.rows.push_back(seen);
+  }
+  for (const auto cls : work_.whole_classes) {
+    if (here(cls)) record.classes.push_back(cls);
+  }
+  return record;
+}
+
+}  // namespace exdb

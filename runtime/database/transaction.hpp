@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The inside of a Connection: one transaction after the other, each with its snapshot and its
+// workspace. Objects and cursors point at it and carry the generation of their transaction, so that
+// one of an ended transaction is recognised.
+//
+// Invariants
+//   I1  active() from begin() until commit(), commit_later(), rollback() or close(), however they
+//       end; whatever the transaction held (turn, place among the open ones, snapshot) is given back
+//       then.
+//   I2  generation() grows at each begin and each end; it is odd while a transaction is open.
+//   I3  A write that throws leaves the transaction as it was.
+// Threads: used by one thread at a time; the database may be closed by another meanwhile.
+// Failure: misuse throws Error; how a commit ended is its CommitResult.
+#pragma once
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "database/core.hpp"
+#include "database/fragments.hpp"
+#include "database/later_commit.hpp"
+#include "database/snapshot_view.hpp"
+#include "exdb/connection.hpp"
+#include "transaction/workspace.hpp"
+
+namespace exdb {
+
+class Transaction {
+ public:
+  explicit Transaction(std::shared_ptr<DatabaseCore> core);
+
+  // --- state checks; each throws Error ---
+  void require_connection() const;
+  void require_active() const;
+  /// Makes an update transaction one that writes.
+  void require_writable();
+  void require_generation(std::uint64_t of_handle, const char* what) const;
+
+  // --- its life ---
+  /// Blocks for at_least, fresh and exclusive only, until the database is closed at the longest.
+  void begin(const TransactionOptions& wanted);
+  CommitResult commit();
+  void commit_later();
+  CommitResult wait_later();
+  void rollback();
+  /// Of the connection: rolls back what is open, gives up what is on its way. Idempotent.
+  void close();
+
+  [[nodiscard]] bool open() const { return open_; }  ///< the connection
+  [[nodiscard]] bool active() const { return active_; }
+  [[nodiscard]] std::uint64_t generation() const { return generation_; }
+  [[nodiscard]] const ConnectionStatistics& statistics() const { return statistics_; }
+  [[nodiscard]] DatabaseCore& core() const { return *core_; }
+  [[nodiscard]] const Dictionary& dictionary() const { return *core_->dictionary; }
+  [[nodiscard]] Workspace& work() { return work_; }
+
+  // --- what it sees ---
+  /// A statement begins.
+  void statement();
+  [[nodiscard]] const SnapshotView& view() const { return view_; }
+  [[nodiscard]] const std::shared_ptr<Snapshots>& snapshots() const { return view_.now(); }
+  [[nodiscard]] const Snapshot& snapshot_in(const Snapshots& shown, const ClassDef& type) const {
+    return view_.in(shown, type);
+  }
+  [[nodiscard]] const Snapshot& snapshot_of(const ClassDef& type) const { return view_.of(type); }
+  [[nodiscard]] std::uint64_t statement_number() const { return view_.statement_number(); }
+  [[nodiscard]] bool records_reads() const {
+    return isolation_ == Isolation::serializable && options_.type != TransactionType::read_only;
+  }
+
+  // --- rows: rows.cpp ---
+  /// Does the workspace hide or replace this row of the snapshot?
+  [[nodiscard]] bool shadowed(ClassId cls, SlotId slot) {
+    return work_.find(cls, RowId::of(slot)) != nullptr;
+  }
+  /// Row bytes as the transaction sees them; none when it sees no such row. Under read_committed as
+  /// the statement saw them that found the row: throws invalid_handle when that cannot be known.
+  [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowHandle handle);
+  std::optional<RowId> find(const IndexDef& index, Bytes key);
+  /// A serializable transaction remembers what it was shown.
+  void saw(const ClassDef& type, RowId row);
+
+  // --- writes; each throws as require_writable(), and too_large where the transaction would be
+  // more than one commit may carry (I3) ---
+  /// A new row, with its defaults.
+  RowId insert(const ClassDef& type);
+  /// `set` is given the builder of the row; throws what it throws. `incoming`: at least the bytes
+  /// that the row may grow by.
+  template <class Set>
+  void write(const ClassDef& type, RowHandle handle, std::size_t incoming, Set&& set);
+  void remove(const ClassDef& type, RowHandle handle);
+
+ private:
+  // rows.cpp
+  WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
+  WorkEntry& writable(const ClassDef& type, RowHandle handle);
+  // writes.cpp
+  void begin_write();
+  [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
+  void require_room_for(const ClassDef& type, std::size_t incoming);
+  void require_room();
+  [[noreturn]] void throw_too_large(std::size_t bytes) const;
+  void undo(WorkEntry& entry, const ClassDef& type, bool fresh, std::optional<RowBuilder> before);
+  // transaction.cpp
+  void end();
+  void give_back();
+  void require_no_later() const;
+  void wait_for_state(const TransactionOptions& wanted);
+  // commit.cpp
+  HandedOver hand_over();
+  HandedOver decide();
+  HandedOver ended(CommitResult result);
+  CommitResult take_answer(HandedOver handed);
+  [[nodiscard]] std::optional<CommitResult> taken_key();
+  HandedOver nothing_written();
+  [[nodiscard]] CommitResult lost_row(const WriteOp& lost) const;
+  [[nodiscard]] Outgoing outgoing();
+  [[nodiscard]] TransactionRecord make_record(bool local);
+  CommitResult counted(CommitResult result);
+
+  std::shared_ptr<DatabaseCore> core_;
+  CommitRoute& route_;
+  bool open_ = true;
+  bool active_ = false;
+  std::uint64_t generation_ = 0;
+  TransactionOptions options_;
+  Isolation isolation_ = Isolation::repeatable_read;
+  bool has_turn_ = false;                ///< the exclusive one
+  std::optional<OpenPlace> open_place_;  ///< of a serializable transaction
+  SnapshotView view_;
+  Workspace work_;
+  Fragments fragments_;
+  std::optional<LaterCommit> later_;
+  ConnectionStatistics statistics_;
+};
+
+/// Whether the value fits is known only once it is set, for it may replace one as large: so near the
+/// limit, and only there, the row is kept as it was.
+template <class Set>
+void Transaction::write(const ClassDef& type, RowHandle handle, std::size_t incoming, Set&& set) {
+  begin_write();
+  const bool near = near_limit(type, incoming);
+  const auto entries = work_.size();
+  auto& entry = writable(type, handle);
+  const bool fresh = work_.size() != entries;
+  std::optional<RowBuilder> before;
+  if (near && !fresh) before = entry.builder;
+  try {
+    set(entry.builder);
+    fragments_.wrote(entry);
+    if (near) require_room();
+  } catch (...) {
+    undo(entry, type, fresh, std::move(before));
+    throw;
+  }
+}
+
+}  // namespace exdb

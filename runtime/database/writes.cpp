@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Writes of a transaction against the limit of what one commit may carry: refused at the write that
+// crosses it, where the program still knows what it was doing, and not at the commit.
+#include "database/transaction.hpp"
+
+namespace exdb {
+namespace {
+
+/// What a write may add beside its value: the op itself, alignment of what is put into the row.
+constexpr std::size_t slack_bytes = 256;
+
+}  // namespace
+
+/// Parts go ahead between writes, when no builder is in use.
+void Transaction::begin_write() {
+  require_writable();
+  fragments_.send_if_due();
+}
+
+bool Transaction::near_limit(const ClassDef& type, std::size_t incoming) const {
+  if (route_.is_local(type)) return false;  // it travels nowhere
+  const auto limit = route_.record_bytes_max(), unsent = fragments_.unsent_bytes();
+  if (incoming > limit) throw_too_large(incoming);
+  return unsent > limit || incoming + slack_bytes > limit - unsent;
+}
+
+/// For what can only make the transaction larger.
+void Transaction::require_room_for(const ClassDef& type, std::size_t incoming) {
+  if (!near_limit(type, incoming)) return;
+  const auto wanted = fragments_.recount() + incoming + slack_bytes;
+  if (wanted > route_.record_bytes_max()) throw_too_large(wanted);
+}
+
+/// The sum counts gaps that replaced values have left; only what is too much with them is counted
+/// without them.
+void Transaction::require_room() {
+  const auto limit = route_.record_bytes_max();
+  if (fragments_.unsent_bytes() <= limit) return;
+  if (const auto bytes = fragments_.recount(); bytes > limit) throw_too_large(bytes);
+}
+
+void Transaction::throw_too_large(std::size_t bytes) const {
+  throw Error(ErrorCode::too_large,
+              "with this write the transaction would have " + std::to_string(bytes) +
+                  " bytes, more than the " + std::to_string(route_.record_bytes_max()) +
+                  " that one commit may carry: commit() what is there and go on in another, or "
+                  "store less in one row");
+}
+
+void Transaction::undo(WorkEntry& entry, const ClassDef& type, bool fresh,
+                       std::optional<RowBuilder> before) {
+  if (fresh) {
+    fragments_.forget(entry);
+    work_.take_back_update(type);
+    return;
+  }
+  if (before) entry.builder = std::move(*before);
+  fragments_.wrote(entry);
+}
+
+RowId Transaction::insert(const ClassDef& type) {
+  begin_write();
+  require_room_for(type, type.record.size);
+  auto& entry = work_.insert(type);
+  if (type.autoid) {
+    // Unique over the cluster without asking anybody: the node's number above, its own count below.
+    constexpr unsigned count_bits = 40;
+    const auto count = core_->next_autoid.fetch_add(1, std::memory_order_relaxed);
+    entry.builder.set_autoid((std::uint64_t{core_->self.value} << count_bits) + count);
+  }
+  fragments_.wrote(entry);
+  return entry.id;
+}
+
+}  // namespace exdb
