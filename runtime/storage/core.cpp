@@ -5,14 +5,6 @@
 namespace exdb {
 namespace {
 
-/// Threads share out the cache's entries among them; two on one entry still are correct, only
-/// slower.
-unsigned entry_of_thread() {
-  static std::atomic<unsigned> threads{0};
-  thread_local const unsigned mine = threads.fetch_add(1, std::memory_order_relaxed);
-  return mine;
-}
-
 constexpr std::size_t at_line(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 std::vector<IndexKeys> keys_of_all(const Dictionary& dictionary) {
@@ -32,26 +24,6 @@ std::size_t readers_at(const Dictionary& dictionary) {
 
 }  // namespace
 
-PlaceCache::~PlaceCache() {
-  for (auto& entry : entries_)
-    if (const auto place = entry.place.load(); place != 0) table_.release(place - 1);
-}
-
-Result<std::uint32_t> PlaceCache::take() {
-  const auto mine = entry_of_thread();
-  if (const auto place = entries_[mine % entries_.size()].place.exchange(0)) return place - 1;
-  auto claimed = table_.claim();
-  for (std::size_t i = 0; !claimed.ok() && i < entries_.size(); ++i)
-    if (const auto place = entries_[i].place.exchange(0)) return place - 1;
-  return claimed;
-}
-
-void PlaceCache::give(std::uint32_t place) {
-  std::uint32_t none = 0;
-  auto& entry = entries_[entry_of_thread() % entries_.size()].place;
-  if (!entry.compare_exchange_strong(none, place + 1)) table_.release(place);
-}
-
 std::size_t StorageCore::bytes_for(const Dictionary& dictionary, std::uint32_t places) {
   return readers_at(dictionary) + ReaderTable::bytes_for(places);
 }
@@ -65,6 +37,6 @@ StorageCore::StorageCore(std::shared_ptr<const Dictionary> dictionary_,
       indexes(segment->at<IndexHead>(indexes_at(*dictionary))),
       keys(keys_of_all(*dictionary)),
       readers(segment->at<std::byte>(readers_at(*dictionary)), header->places, &header->published),
-      places(readers) {}
+      pins(readers, header->places) {}
 
 }  // namespace exdb

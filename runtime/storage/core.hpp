@@ -12,8 +12,6 @@
 //
 //   I1  The layout follows from the dictionary and the header alone; `magic` is written last, when
 //       all is there.
-//   I2  A place of the reader table is held by one Snapshot, or lies in this process's cache, or is
-//       free.
 //
 // Threads: immutable but for the atomics, which say themselves who writes them.
 #pragma once
@@ -26,7 +24,7 @@
 #include "storage/hash_index.hpp"
 #include "storage/index_keys.hpp"
 #include "storage/ordered_index.hpp"
-#include "storage/reader_table.hpp"
+#include "storage/pins.hpp"
 #include "storage/slots.hpp"
 
 namespace exdb {
@@ -48,24 +46,6 @@ struct alignas(64) StorageHeader {
 union alignas(64) IndexHead {
   HashIndexHead hash;
   OrderedIndexHead ordered;
-};
-
-/// Places of the reader table that this process keeps between two pins, so that a pin takes no scan
-/// of the table.
-class PlaceCache {
- public:
-  explicit PlaceCache(ReaderTable& table) : table_(table) {}
-  ~PlaceCache();
-  Result<std::uint32_t> take();
-  void give(std::uint32_t place);
-
- private:
-  struct alignas(64) Entry {
-    std::atomic<std::uint32_t> place{0};  ///< + 1; 0 = none
-  };
-  /// A few only: with many processes on a host, each keeps places from the others.
-  std::array<Entry, 16> entries_;
-  ReaderTable& table_;
 };
 
 struct StorageCore {
@@ -90,7 +70,7 @@ struct StorageCore {
   IndexHead* indexes;
   std::vector<IndexKeys> keys;
   ReaderTable readers;
-  PlaceCache places;
+  SharedPins pins;
 };
 
 /// The entries of an ordered index under `prefix`, a whole key or the hash of one: calls see(slot)

@@ -85,8 +85,10 @@ Result<std::uint32_t> ReaderTable::claim() {
   }
   return {ErrorCode::no_memory,
           "all " + std::to_string(places_) +
-              " places for open snapshots are taken: end snapshots and connections that are no "
-              "longer needed, or raise db_max_connections"};
+              " places for snapshots are taken: every state (csn) that transactions, cursors and "
+              "kept NumPy views still show takes one. End transactions and let go of views of old "
+              "states (copy what is to be kept), or raise db_max_connections (there are 4 places "
+              "for each connection, and 256)"};
 }
 
 void ReaderTable::release(std::uint32_t place) {
@@ -104,31 +106,19 @@ Csn ReaderTable::pin(std::uint32_t place) {
   }
 }
 
-void ReaderTable::pin_also(std::uint32_t place, Csn csn) {
-  table_[place].pinned.store(csn.value + 1);
-  head_->handed_on.fetch_add(1);
+// Release: a scan that does not see the pin any more comes after all that was read under it.
+void ReaderTable::unpin(std::uint32_t place) {
+  table_[place].pinned.store(0, std::memory_order_release);
 }
 
-void ReaderTable::unpin(std::uint32_t place) { table_[place].pinned.store(0); }
-
-bool ReaderTable::scan(std::vector<Csn>& pins) const {
-  // Without the counter a scan could pass the new place before the pin is there, and reach the old
-  // one after it left.
-  constexpr int tries = 8;
-  for (int attempt = 0; attempt < tries; ++attempt) {
-    pins.clear();
-    const auto handed_on = head_->handed_on.load();
-    const auto end = head_->high_water.load();
-    for (std::uint64_t place = 0; place < end; ++place) {
-      if (const auto pinned = table_[place].pinned.load(); pinned != 0)
-        pins.push_back({pinned - 1});
-    }
-    if (head_->handed_on.load() != handed_on) continue;
-    std::sort(pins.begin(), pins.end());
-    pins.erase(std::unique(pins.begin(), pins.end()), pins.end());
-    return true;
+void ReaderTable::scan(std::vector<Csn>& pins) const {
+  pins.clear();
+  const auto end = head_->high_water.load();
+  for (std::uint64_t place = 0; place < end; ++place) {
+    if (const auto pinned = table_[place].pinned.load(); pinned != 0) pins.push_back({pinned - 1});
   }
-  return false;
+  std::sort(pins.begin(), pins.end());
+  pins.erase(std::unique(pins.begin(), pins.end()), pins.end());
 }
 
 std::uint32_t ReaderTable::reap() {

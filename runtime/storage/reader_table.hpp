@@ -14,8 +14,9 @@
 //       one is not taken for it.
 //   I3  A place in use lies below the high-water mark, so scan() of few readers looks at few
 //       places.
-//   I4  A pin handed on by pin_also() is seen by every scan that returns true, however the two
-//       places lie: such a scan ran from end to end without a pin_also() in between.
+//   I4  A pin stays at its place as long as it lasts, so no scan passes it by; who wants the same
+//       csn for longer shares the place (pins.hpp). Pins handed on from place to place were
+//       rejected: a scan could look at the one before and at the other after.
 // Threads: claim, pin, unpin, release from anywhere, lock-free; scan and reap by the writer.
 // Failure: a process that dies at any instruction leaves places that reap() takes back.
 #pragma once
@@ -52,14 +53,18 @@ class ReaderTable {
   /// Pins the newest published csn at `place` and returns it. Wait-free but for a publish in
   /// between.
   Csn pin(std::uint32_t place);
-  /// Pins a csn that is pinned already by another place of this process (which must stay so during
-  /// the call).
-  void pin_also(std::uint32_t place, Csn csn);
   void unpin(std::uint32_t place);
+  /// What is pinned there. REQUIRES: something is.
+  [[nodiscard]] Csn pinned(std::uint32_t place) const {
+    return {table_[place].pinned.load(std::memory_order_relaxed) - 1};
+  }
+  /// Whether the csn that is pinned there is the newest published one.
+  [[nodiscard]] bool is_newest(std::uint32_t place) const {
+    return table_[place].pinned.load(std::memory_order_relaxed) == published_->load() + 1;
+  }
 
-  /// All pinned csns, ascending, each once. False when readers hand pins on so fast that no sure
-  /// answer could be had: then nothing may be reclaimed by it.
-  [[nodiscard]] bool scan(std::vector<Csn>& pins) const;
+  /// All pinned csns, ascending, each once.
+  void scan(std::vector<Csn>& pins) const;
   /// Takes back the places of processes that are gone; returns how many. One system call a place in
   /// use.
   std::uint32_t reap();
@@ -67,7 +72,6 @@ class ReaderTable {
  private:
   struct alignas(64) Head {
     std::atomic<std::uint64_t> high_water;  ///< one above the highest place ever claimed
-    std::atomic<std::uint64_t> handed_on;   ///< number of pin_also() calls
   };
   Head* head_;
   ReaderPlace* table_;

@@ -38,7 +38,8 @@ std::size_t Reclaimer::look_at_released(std::size_t& budget) {
 }
 
 std::size_t Reclaimer::step(Csn published, std::size_t budget) {
-  if (size() == 0 || !readers_.scan(pins_)) return 0;
+  if (size() == 0) return 0;
+  readers_.scan(pins_);
   // Half for what a pin has let go, so that neither a steady stream of new garbage nor a big old
   // heap starves the other.
   auto share = (budget + 1) / 2;

@@ -61,9 +61,7 @@ Snapshot& Snapshot::operator=(Snapshot&& other) noexcept {
 }
 
 Snapshot::~Snapshot() {
-  if (!core_) return;
-  core_->readers.unpin(place_);
-  core_->places.give(place_);
+  if (core_) core_->pins.give(place_);
 }
 
 std::optional<Bytes> Snapshot::row(ClassId cls, SlotId slot) const {
@@ -103,17 +101,6 @@ SlotId Snapshot::scan(ClassId cls, SlotId from) const {
 
 SlotId Snapshot::scan_back(ClassId cls, SlotId from) const {
   return SlotTable::scan_back(*core_->segment, core_->rows_of(cls), cls, from, csn_);
-}
-
-Result<Snapshot> Snapshot::again() const {
-  auto place = core_->places.take();
-  if (!place.ok()) return place.status();
-  core_->readers.pin_also(*place, csn_);
-  Snapshot second;
-  second.core_ = core_;
-  second.csn_ = csn_;
-  second.place_ = *place;
-  return second;
 }
 
 }  // namespace exdb

@@ -6,7 +6,8 @@
 //
 // Threads: several threads may read one Snapshot; pinning and ending it is by one.
 // Cost: row() a walk of a version chain, one step unless the row changed since; find() one probe of
-//   a hash table, or O(log n) in an ordered index; pin and unpin about 30 ns.
+//   a hash table, or O(log n) in an ordered index; pin and unpin about 30 ns. Snapshots
+//   of one csn share a pin (pins.hpp), so thousands may be kept.
 #pragma once
 #include <memory>
 #include <optional>
@@ -51,9 +52,6 @@ class Snapshot {
   /// The last slot <= `from` that holds a row; SlotId::none() at the end. SlotId::none() as `from`
   /// starts at the end.
   [[nodiscard]] SlotId scan_back(ClassId cls, SlotId from) const;
-
-  /// A second pin of the same csn, for views that outlive a transaction.
-  [[nodiscard]] Result<Snapshot> again() const;
 
  private:
   friend class Storage;

@@ -79,11 +79,11 @@ Csn Storage::published() const { return Csn{inside_->core->header->published.loa
 
 Result<Snapshot> Storage::pin() {
   auto& core = *inside_->core;
-  auto place = core.places.take();
-  if (!place.ok()) return place.status();
+  auto pin = core.pins.take();
+  if (!pin.ok()) return pin.status();
   Snapshot snapshot;
-  snapshot.csn_ = core.readers.pin(*place);
-  snapshot.place_ = *place;
+  snapshot.csn_ = pin->csn;
+  snapshot.place_ = pin->place;
   snapshot.core_ = inside_->core;
   return snapshot;
 }

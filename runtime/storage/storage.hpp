@@ -39,7 +39,10 @@ struct StorageCore;  // core.hpp: what readers need, of a created or attached st
 
 struct StorageOptions {
   SegmentOptions segment;
-  std::uint32_t readers_max = 1024;  ///< snapshots pinned at the same time, over all processes
+  /// States (csns) that may be pinned at the same time: each takes a place, for each process that
+  /// reads it, however many snapshots it has of it; and a place more for each thread that keeps
+  /// some (pins.hpp, I2).
+  std::uint32_t readers_max = 1024;
   /// Which classes live here; empty = all. Indexes of the others get no room.
   std::function<bool(const ClassDef&)> holds = {};
 };
@@ -70,7 +73,8 @@ class Storage {
 
   // --- readers ---
   [[nodiscard]] Csn published() const;
-  /// Pins the newest published csn. Fails with no_memory when readers_max snapshots are pinned.
+  /// Pins the newest published csn. Fails with no_memory, naming the limit and the
+  /// remedy, when readers_max places are taken.
   Result<Snapshot> pin();
   [[nodiscard]] const Dictionary& dictionary() const;
   [[nodiscard]] int fd() const;

@@ -25,7 +25,7 @@ class ReaderTableTest : public testing::Test {
 
   std::vector<std::uint64_t> pins() {
     std::vector<Csn> found;
-    EXPECT_TRUE(table.scan(found));
+    table.scan(found);
     std::vector<std::uint64_t> values;
     for (const auto csn : found) values.push_back(csn.value);
     return values;
@@ -72,17 +72,6 @@ TEST_F(ReaderTableTest, gives_the_lowest_free_place_and_says_when_there_is_none)
   table.release(2);
   EXPECT_EQ(table.claim().value(), 2u);
   EXPECT_EQ(table.claim().value(), 5u);
-}
-
-TEST_F(ReaderTableTest, a_second_pin_outlives_the_first) {
-  published->store(3);
-  const auto first = table.claim().value();
-  const auto csn = table.pin(first);
-  published->store(4);
-  const auto second = table.claim().value();
-  table.pin_also(second, csn);
-  table.release(first);
-  EXPECT_EQ(pins(), Values({3}));
 }
 
 TEST_F(ReaderTableTest, reap_leaves_the_living_alone) {
@@ -165,37 +154,6 @@ TEST_F(ReaderTableTest, threads_that_claim_at_once_get_places_of_their_own) {
   EXPECT_EQ(clashes.load(), 0);
 }
 
-// I4: a pin goes round and round over the places; no scan may find it nowhere.
-TEST_F(ReaderTableTest, a_pin_that_is_handed_on_is_in_every_sure_scan) {
-  published->store(3);
-  for (std::uint32_t i = 0; i < places; ++i) ASSERT_EQ(table.claim().value(), i);
-  const auto csn = table.pin(0);
-  published->store(4);
-  std::atomic<bool> stop{false};
-  std::thread reader([&] {
-    for (std::uint32_t at = 0; !stop.load(std::memory_order_relaxed);) {
-      const auto next = (at * 5 + 3) % places;
-      if (next == at) continue;
-      table.pin_also(next, csn);
-      table.unpin(at);
-      at = next;
-    }
-  });
-  std::vector<Csn> found, surely;
-  int sure = 0;
-  for (int i = 0; i < 200000; ++i) {
-    if (!table.scan(found)) continue;
-    ++sure;
-    surely = found;
-    if (surely != std::vector<Csn>{csn}) break;
-  }
-  stop.store(true);
-  reader.join();
-  if (sure > 0) {
-    EXPECT_EQ(surely, std::vector<Csn>{csn}) << "after " << sure << " scans";
-  }
-}
-
 /// The protocol of I1 at full speed: a csn may be reused (here: counted dead) when it is below
 /// published and no scan finds it. A reader that holds it must then never have been told that its
 /// pin stands.
@@ -221,7 +179,8 @@ bool some_pin_is_missed(ReaderTable& table, std::atomic<std::uint64_t>& publishe
   std::vector<Csn> pins;
   for (int i = 0; i < publishes && !missed.load(); ++i) {
     const auto now = published.fetch_add(1) + 1;
-    if (table.scan(pins)) dead_below.store(pins.empty() ? now : std::min(now, pins.front().value));
+    table.scan(pins);
+    dead_below.store(pins.empty() ? now : std::min(now, pins.front().value));
     if (i % 1024 == 0) std::this_thread::yield();
   }
   stop.store(true);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <thread>
 
 #include "workload.hpp"
 
@@ -306,26 +307,54 @@ TEST(Storage, a_segment_too_small_to_begin_with_is_a_status) {
   EXPECT_EQ(storage.status().code(), ErrorCode::no_memory);
 }
 
-TEST(Storage, more_pins_than_places_are_refused_until_one_is_given_back) {
+TEST(Storage, snapshots_of_one_csn_take_one_place_and_distinct_csns_one_each) {
   StorageOptions options;
   options.readers_max = 3;
   const auto storage = make_storage(options);
-  auto first = storage->pin().value();
-  auto second = storage->pin().value();
-  auto third = first.again().value();
-  EXPECT_EQ(storage->pin().status().code(), ErrorCode::no_memory);
-  EXPECT_EQ(second.again().status().code(), ErrorCode::no_memory);
-  first = {};
-  EXPECT_TRUE(storage->pin().ok());
-  EXPECT_TRUE(third.again().ok());
+  std::vector<Snapshot> views;
+  for (std::uint64_t csn = 0; csn < 3; ++csn) {
+    storage->publish(Csn{csn});
+    for (int i = 0; i < 100'000; ++i) views.push_back(storage->pin().value());
+  }
+  EXPECT_TRUE(std::ranges::all_of(views, [at = 0](const Snapshot& view) mutable {
+    return view.csn().value == std::uint64_t(at++ / 100'000);
+  }));
+  storage->publish(Csn{3});
+  const auto refused = storage->pin().status();
+  EXPECT_EQ(refused.code(), ErrorCode::no_memory);
+  EXPECT_NE(refused.text().find("all 3 places"), std::string::npos) << refused.text();
+  EXPECT_NE(refused.text().find("db_max_connections"), std::string::npos);
+  views.pop_back();
+  EXPECT_FALSE(storage->pin().ok()) << "99,999 others keep the place";
+  views.resize(200'000);
+  EXPECT_EQ(storage->pin().value().csn(), Csn{3});
 }
 
-TEST(Storage, a_second_pin_holds_the_same_snapshot_after_the_first_is_gone) {
+TEST(Storage, threads_that_keep_snapshots_take_a_place_a_csn_and_one_a_thread) {
+  constexpr std::uint64_t csns = 40;
+  constexpr int threads = 4;
+  StorageOptions options;
+  options.readers_max = csns + threads;
+  const auto storage = make_storage(options);
+  std::array<std::vector<Snapshot>, threads> kept;
+  for (std::uint64_t csn = 1; csn <= csns; ++csn) {
+    storage->publish(Csn{csn});
+    std::vector<std::thread> pinning;
+    for (auto& mine : kept)
+      pinning.emplace_back([&] {
+        for (int i = 0; i < 10; ++i) mine.push_back(storage->pin().value());
+      });
+    for (auto& thread : pinning) thread.join();
+  }
+  for (const auto& mine : kept) EXPECT_EQ(mine.size(), csns * 10);
+}
+
+TEST(Storage, a_snapshot_of_a_shared_place_holds_after_those_before_it_are_gone) {
   const auto storage = make_storage();
   storage->insert(items, item(1, "one"), Csn{1});
   storage->publish();
   auto first = storage->pin().value();
-  const auto second = first.again().value();
+  const auto second = storage->pin().value();
   first = {};
   storage->remove(items, SlotId{0}, Csn{2});
   storage->publish();
