@@ -38,6 +38,7 @@ bool CollectiveExchange::is_long(std::uint64_t length) const {
 }
 
 Status CollectiveExchange::broadcast(Frame frame) {
+  if (frame) held_.add(frame->size());
   queue_.push_back(std::move(frame));
   return under_way() || delivering_ ? Status() : begin();
 }
@@ -85,6 +86,10 @@ Status CollectiveExchange::completed() {
   }
   if (pass_from_ < longest_) return begin_pass();
   longest_ = 0;
+  if (mine_) {
+    --held_.frames;
+    held_.bytes -= mine_->size();
+  }
   mine_.reset();
   delivering_ = true;
   next_from_ = 0;

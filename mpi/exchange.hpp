@@ -20,7 +20,7 @@
 #include <optional>
 #include <vector>
 
-#include "exdb/transport.hpp"
+#include "exdb/send_bound.hpp"
 #include "inbox.hpp"
 
 namespace exdb::mpi {
@@ -44,6 +44,8 @@ class CollectiveExchange {
   /// Exchanges that this node has begun or is bound to begin.
   [[nodiscard]] std::uint64_t promised() const { return begun_ + queue_.size(); }
   [[nodiscard]] bool something_there() const { return delivering_; }
+  /// Frames that this node has given and others have not joined.
+  [[nodiscard]] const UnderWay& held() const { return held_; }
 
  private:
   MPI_Comm communicator_;
@@ -51,6 +53,7 @@ class CollectiveExchange {
   std::size_t inline_bytes_, cell_bytes_;
   std::deque<Frame> queue_;
   Frame mine_;
+  UnderWay held_;  ///< in queue_ and mine_
   MPI_Request request_ = MPI_REQUEST_NULL;
   std::uint64_t begun_ = 0;
   bool delivering_ = false;

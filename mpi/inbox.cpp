@@ -18,6 +18,10 @@ std::uint64_t number_in(const std::vector<std::byte>& memory) {
   std::memcpy(&number, memory.data(), sizeof number);
   return number;
 }
+
+/// Of a broadcast that came after the collective ones.
+bool is_after(int tag) { return tag == tag_inline_after || tag == tag_long_after; }
+
 }  // namespace
 
 Inbox::Inbox(MPI_Comm control, MPI_Comm data, std::uint32_t self, std::uint32_t size,
@@ -81,7 +85,7 @@ Status Inbox::next(Sweep& sweep, bool exchanging, std::optional<Arrival>& arriva
     if (sweep.taken < turn) {
       if (Status s = test_head(rings_[sweep.ring], there); !s) return s;
     }
-    if (!there || (exchanging && rings_[sweep.ring].status.MPI_TAG >= tag_inline_after)) {
+    if (!there || (exchanging && is_after(rings_[sweep.ring].status.MPI_TAG))) {
       ++sweep.ring;
       sweep.taken = 0;
       continue;
@@ -117,6 +121,9 @@ Status Inbox::accept(std::size_t index, std::optional<Arrival>& arrival) {
       break;
     case tag_end:
       peers_[from].ended = number_in(memory);
+      break;
+    case tag_end_left:
+      peers_[from].ended_left = number_in(memory);
       break;
     default:
       return Status(ErrorCode::cluster_protocol, "a message of node " + std::to_string(from) +

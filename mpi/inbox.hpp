@@ -38,6 +38,7 @@ enum Tag : int {
   // the last exchange, whose frames come before this one.
   tag_inline_after = 4,
   tag_long_after = 5,
+  tag_end_left = 6,  ///< as tag_end, of a session whose transport is closed already
 };
 /// With tag_end: the sender has removed the receiver, and will not take part in a collective close
 /// with it.
@@ -76,9 +77,9 @@ class Inbox {
   Result<bool> something_there();
   /// Long frames are on their way: polling is what moves them.
   [[nodiscard]] bool transferring() const { return transfers_ != 0; }
-  /// What `from` said at its end, once it did.
-  [[nodiscard]] const std::optional<std::uint64_t>& ended(std::uint32_t from) const {
-    return peers_[from].ended;
+  /// What `from` said with `tag` (tag_end, tag_end_left), once it did.
+  [[nodiscard]] const std::optional<std::uint64_t>& ended(std::uint32_t from, int tag) const {
+    return tag == tag_end ? peers_[from].ended : peers_[from].ended_left;
   }
 
   /// Takes all receives back. True when MPI holds nothing of this object any more.
@@ -103,7 +104,7 @@ class Inbox {
   };
   struct Peer {
     std::deque<Waiting> waiting;
-    std::optional<std::uint64_t> ended;
+    std::optional<std::uint64_t> ended, ended_left;
   };
 
   MPI_Comm control_, data_;

@@ -7,6 +7,7 @@
 
 #include "finalize_guard.hpp"
 #include "identity.hpp"
+#include "left_sessions.hpp"
 
 namespace exdb::mpi {
 namespace {
@@ -27,7 +28,8 @@ Status check_communicator(MPI_Comm communicator) {
   }
   if (finalized != 0)
     return Status(ErrorCode::launcher,
-                  "MPI is finalized already: open the database before MPI_Finalize");
+                  "MPI is finalized already, and cannot be started again in this process: open the "
+                  "database before MPI_Finalize");
   if (in_forked_child()) {
     return Status(ErrorCode::launcher,
                   "this process is a fork of an MPI process: start workers by spawn, not fork");
@@ -58,14 +60,18 @@ Status check_threads(Progress progress) {
     return Status(
         ErrorCode::launcher,
         "MPI was initialised below MPI_THREAD_MULTIPLE, so exdb's listener must not call it: use "
-        "MPI_Init_thread(MPI_THREAD_MULTIPLE), or progress='cooperative'");
+        "MPI_Init_thread(MPI_THREAD_MULTIPLE); in Python leave mpi4py.rc.thread_level at "
+        "'multiple' "
+        "(before mpi4py.MPI is imported; MPI4PY_RC_THREAD_LEVEL in the environment says it too); "
+        "or "
+        "open with progress='cooperative'");
   }
   MPI_Is_thread_main(&is_main);
   if (level < MPI_THREAD_SERIALIZED && is_main == 0) {
     return Status(ErrorCode::launcher,
                   "MPI was initialised for its main thread only: open and use the database in that "
-                  "thread, or use "
-                  "MPI_Init_thread(MPI_THREAD_MULTIPLE)");
+                  "thread, or use MPI_Init_thread(MPI_THREAD_MULTIPLE) (mpi4py.rc.thread_level = "
+                  "'multiple')");
   }
   return {};
 }
@@ -185,6 +191,8 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
       collective_gather_records(opened.control, mine, deadline, "exchanging the ranks' parameters");
   if (!cards) return cards.status();
   opened.cards = *std::move(cards);
+  for (const NodeCard& card : opened.cards)
+    opened.id = opened.id * 0x9E3779B97F4A7C15ULL + card.host.nonce;
   std::vector<HostCard> hosts;
   for (const NodeCard& card : opened.cards) hosts.push_back(card.host);
   const std::uint8_t mapped = opened.doorbell->map(hosts, opened.rank) ? 1 : 0;
@@ -213,10 +221,14 @@ Result<Opened> collective_open(MPI_Comm communicator, const Options& options) {
   opened.size = static_cast<std::uint32_t>(size);
   const Status local = check_local(options, opened.rank, opened.size);
   const Deadline deadline(options.deadline);
+  // First a communicator of our own, then the reasons not to open: a rank that left before would
+  // leave the others waiting, and the program's own communicator is not ours to talk on.
   Status status = collective_duplicate(communicator, opened.control, deadline);
   // This rank's own reason says more than that the others did not come.
   if (!status) return local ? status : local;
   status = collective_agree(opened.control, opened.rank, opened.size, local, deadline);
+  // Before the other two are made: it may be what they are made of.
+  if (status) status = collective_free_left(opened.control, deadline);
   if (status) status = collective_duplicate(opened.control, opened.data, deadline);
   if (status) status = collective_duplicate(opened.control, opened.collective, deadline);
   if (status) status = collective_introduce(opened, options, deadline);

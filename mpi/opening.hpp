@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The collective opening: checks, three duplications of the communicator, agreement, and the
-// doorbell page.
+// The collective opening: checks, three duplications of the communicator, agreement, freeing of what
+// the same ranks have left behind (left_sessions.hpp), and the doorbell page.
 //
 // Invariants
 //   I1  A failure that any rank finds is known to all before any leaves: each rank first duplicates
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "calls.hpp"
-#include "doorbell.hpp"
+#include "exdb/host.hpp"
 #include "exdb/mpi.hpp"
 
 namespace exdb::mpi {
@@ -36,6 +36,7 @@ struct Opened {
   MPI_Comm data = MPI_COMM_NULL;        ///< payloads of long frames, and collective_gather
   MPI_Comm collective = MPI_COMM_NULL;  ///< collective exchanges only: one thread owns their order
   std::uint32_t rank = 0, size = 1;
+  std::uint64_t id = 0;  ///< the same on all ranks, and of this opening alone; 0 = no randomness
   std::vector<NodeCard> cards;
   std::unique_ptr<Doorbell> doorbell;
 };

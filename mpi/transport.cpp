@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "identity.hpp"
+#include "left_sessions.hpp"
 
 namespace exdb::mpi {
 namespace {
@@ -16,28 +17,18 @@ namespace {
 /// their logarithm, so the lines should cross between 32 and 128. Not measured there.
 constexpr std::uint32_t collective_above_nodes = 64;
 
-/// Frames up to this ride in the cells of the collective exchange. All cells travel every time, so
-/// they are short.
-constexpr std::size_t cell_inline_bytes = 512;
-
 /// While something is under way inside MPI nobody rings for it: polling moves it.
 constexpr std::chrono::nanoseconds nap_while_moving{50'000};
 
-std::vector<std::size_t> inline_bytes_by_peer(const Opened& opened) {
-  std::vector<std::size_t> bytes;
-  for (const NodeCard& card : opened.cards) {
-    bytes.push_back(
-        std::min(card.receive_buffer_bytes, opened.cards[opened.rank].send_buffer_bytes));
-  }
-  return bytes;
+std::size_t bound_bytes_of(const Options& options) {
+  if (options.send_bound_bytes != 0) return options.send_bound_bytes;
+  return std::max<std::size_t>(send_bound_bytes_default, 4 * options.send_buffer_bytes);
 }
 
-std::size_t collective_inline_bytes(const Opened& opened) {
-  std::uint64_t bytes = cell_inline_bytes;
-  for (const NodeCard& card : opened.cards) {
-    bytes = std::min({bytes, card.receive_buffer_bytes, card.send_buffer_bytes});
-  }
-  return bytes;
+bool begins_collective(const Opened& opened, const Options& options) {
+  return opened.size > 1 &&
+         (options.exchange == Exchange::collective ||
+          (options.exchange == Exchange::automatic && opened.size > collective_above_nodes));
 }
 
 bool too_many_for_the_units(const Opened& opened) {
@@ -54,20 +45,15 @@ bool too_many_for_the_units(const Opened& opened) {
 }  // namespace
 
 MpiTransport::MpiTransport(Opened opened, const Options& options)
-    : opened_(std::move(opened)),
+    : rank_(opened.rank),
+      size_(opened.size),
       deadline_(options.deadline),
-      crowded_(too_many_for_the_units(opened_)),
-      collective_(opened_.size > 1 && (options.exchange == Exchange::collective ||
-                                       (options.exchange == Exchange::automatic &&
-                                        opened_.size > collective_above_nodes))),
-      removed_(opened_.size),
-      doorbell_(std::move(opened_.doorbell)),
-      inbox_(std::make_shared<Inbox>(opened_.control, opened_.data, opened_.rank, opened_.size,
-                                     opened_.cards[opened_.rank].receive_buffer_bytes)),
-      outbox_(std::make_shared<Outbox>(opened_.control, opened_.data, inline_bytes_by_peer(opened_),
-                                       *doorbell_)),
-      exchange_(std::make_shared<CollectiveExchange>(opened_.collective, opened_.rank, opened_.size,
-                                                     collective_inline_bytes(opened_))) {}
+      crowded_(too_many_for_the_units(opened)),
+      began_collective_(begins_collective(opened, options)),
+      collective_(began_collective_),
+      removed_(opened.size),
+      session_(std::make_shared<Session>(std::move(opened), bound_bytes_of(options))),
+      doorbell_(*session_->opened.doorbell) {}
 
 MpiTransport::~MpiTransport() {
   MpiTransport::close(false);
@@ -77,12 +63,12 @@ MpiTransport::~MpiTransport() {
 Status MpiTransport::start() {
   watch(this);
   std::lock_guard guard(lock_);
-  return remember(inbox_->start());
+  return remember(session_->inbox.start());
 }
 
 std::string MpiTransport::describe() const {
-  return "MPI (" + library_name() + ", " + std::to_string(opened_.size) +
-         (opened_.size == 1 ? " rank, " : " ranks, ") + (collective_ ? "collective)" : "p2p)");
+  return "MPI (" + library_name() + ", " + std::to_string(size_) +
+         (size_ == 1 ? " rank, " : " ranks, ") + (collective_ ? "collective)" : "p2p)");
 }
 
 Status MpiTransport::usable() const {
@@ -100,7 +86,7 @@ Status MpiTransport::usable() const {
 Status MpiTransport::remember(Status status) {
   if (!status && failure_) {
     failure_ = Status(status.code(),
-                      "node " + std::to_string(opened_.rank) + ", MPI transport: " + status.text());
+                      "node " + std::to_string(rank_) + ", MPI transport: " + status.text());
   }
   return status ? status : failure_;
 }
@@ -109,84 +95,98 @@ Result<std::vector<std::vector<std::byte>>> MpiTransport::collective_gather(
     std::span<const std::byte> mine, std::chrono::milliseconds deadline) {
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
-  auto blocks = collective_gather_blocks(opened_.data, mine, Deadline(deadline));
+  auto blocks = collective_gather_blocks(session_->opened.data, mine, Deadline(deadline));
   if (!blocks) return remember(blocks.status());
   return blocks;
 }
 
-void MpiTransport::count_sent(std::uint64_t copies, std::size_t bytes, bool is_long) {
-  counters_.frames_sent.fetch_add(copies, std::memory_order_relaxed);
-  counters_.bytes_sent.fetch_add(copies * bytes, std::memory_order_relaxed);
-  if (is_long) counters_.frames_long.fetch_add(copies, std::memory_order_relaxed);
-}
-
 Status MpiTransport::send_point_to_point(std::uint32_t to, const Frame& frame,
                                          bool after_collective) {
-  count_sent(1, frame->size(), !outbox_->fits(to, frame->size()));
-  return remember(outbox_->send(to, frame, after_collective));
+  counters_.count_sent(1, frame->size(), !session_->outbox.fits(to, frame->size()));
+  return remember(session_->outbox.send(to, frame, after_collective));
 }
 
 Status MpiTransport::send(std::uint32_t to, Frame frame) {
-  if (to >= opened_.size || to == opened_.rank) {
+  if (to >= size_ || to == rank_) {
     return Status(ErrorCode::cluster_invalid_parameter,
                   "there is no other node " + std::to_string(to));
   }
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
+  if (!session_->outbox.has_room(to)) return no_room_for(to, session_->outbox.under_way(to));
   return send_point_to_point(to, frame, false);
 }
 
 Status MpiTransport::broadcast(Frame frame) {
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
-  if (collective_) {
-    counters_.collectives.fetch_add(1, std::memory_order_relaxed);
-    count_sent(opened_.size - 1, frame->size(), !exchange_->fits(frame->size()));
-    Status status = remember(exchange_->broadcast(std::move(frame)));
-    ring_all();
-    return status;
-  }
+  if (collective_) return broadcast_collectively(std::move(frame));
+  if (const auto full = first_without_room())
+    return no_room_for(*full, session_->outbox.under_way(*full));
+  const bool after_collective = session_->exchange.promised() != 0;
   // Each rank begins with its successor, so that not all send to the same one first.
-  for (std::uint32_t step = 1; step < opened_.size; ++step) {
-    const std::uint32_t to = (opened_.rank + step) % opened_.size;
+  for (std::uint32_t to = rank_ + 1 == size_ ? 0 : rank_ + 1; to != rank_;
+       to = to + 1 == size_ ? 0 : to + 1) {
     if (removed_[to]) continue;
-    if (Status s = send_point_to_point(to, frame, exchange_->promised() != 0); !s) return s;
+    if (Status s = send_point_to_point(to, frame, after_collective); !s) return s;
   }
   return {};
 }
 
-void MpiTransport::ring_all() {
-  for (std::uint32_t node = 0; node < opened_.size; ++node) doorbell_->ring(node);
+Status MpiTransport::broadcast_collectively(Frame frame) {
+  CollectiveExchange& exchange = session_->exchange;
+  if (const UnderWay there = exchanges_under_way(); !there.leaves_room(send_bound_bytes()))
+    return no_room_for(rank_, there);
+  counters_.collectives.add(1);
+  counters_.count_sent(size_ - 1, frame->size(), !exchange.fits(frame->size()));
+  Status status = remember(exchange.broadcast(std::move(frame)));
+  session_->ring_all();
+  return status;
+}
+
+UnderWay MpiTransport::exchanges_under_way() const { return session_->exchange.held(); }
+
+std::optional<std::uint32_t> MpiTransport::first_without_room() const {
+  for (std::uint32_t to = 0; to < size_; ++to) {
+    if (to != rank_ && !removed_[to] && !session_->outbox.has_room(to)) return to;
+  }
+  return std::nullopt;
+}
+
+bool MpiTransport::has_room(std::uint32_t node) const {
+  std::lock_guard guard(lock_);
+  if (node != rank_) return session_->outbox.has_room(node);
+  return collective_ ? exchanges_under_way().leaves_room(send_bound_bytes())
+                     : !first_without_room();
 }
 
 void MpiTransport::remove(std::uint32_t node) {
   std::lock_guard guard(lock_);
-  if (node >= opened_.size || removed_[node]) return;
+  if (node >= size_ || removed_[node]) return;
   removed_[node] = true;
-  ++removed_count_;
+  ever_removed_ = true;
   collective_ = false;
   // A node that left may be closing collectively right now: it must not wait for this one.
-  if (node != opened_.rank && usable()) (void)remember(outbox_->send_end(node, end_without_you));
+  if (node != rank_ && usable())
+    (void)remember(session_->outbox.send_end(node, tag_end, end_without_you));
 }
 
-Status MpiTransport::move_and_take(Inbox::Sweep& sweep, bool first,
-                                   std::optional<Arrival>& arrival) {
-  if (first) {
-    if (!outbox_->empty()) {
-      if (Status s = outbox_->step(); !s) return s;
-    }
-    if (exchange_->under_way()) {
-      if (Status s = exchange_->step(); !s) return s;
-      // A later step of the collective may wait for a neighbour that has gone to sleep.
-      ring_all();
-    }
+Status MpiTransport::add(std::uint32_t node) {
+  std::lock_guard guard(lock_);
+  if (Status s = usable(); !s) return s;
+  if (!can_rejoin()) {
+    return Status(
+        ErrorCode::unsupported,
+        "rank " + std::to_string(node) +
+            " cannot come back: broadcasts began as collective calls, and one that it has "
+            "begun never completes (exchange='p2p' has no such limit)");
   }
-  if (Status s = exchange_->next(arrival); !s || arrival) return s;
-  return inbox_->next(sweep, !exchange_->idle(), arrival);
+  if (node < size_) removed_[node] = false;
+  return {};
 }
 
 Status MpiTransport::poll(FrameSink& sink, bool& any) {
-  counters_.polls.fetch_add(1, std::memory_order_relaxed);
+  counters_.polls.add(1);
   Inbox::Sweep sweep;
   std::optional<Arrival> arrival;
   struct GiveBack {  // also when the sink throws
@@ -195,131 +195,65 @@ Status MpiTransport::poll(FrameSink& sink, bool& any) {
     ~GiveBack() {
       if (!arrival) return;
       std::lock_guard guard(transport.lock_);
-      if (transport.usable()) transport.inbox_->release(*arrival);
+      if (transport.usable()) transport.session_->inbox.release(*arrival);
     }
   } give_back{*this, arrival};
   for (bool first = true;; first = false) {
     {
       std::lock_guard guard(lock_);
       if (Status s = usable(); !s) return s;
-      if (arrival) inbox_->release(*arrival);
+      if (arrival) session_->inbox.release(*arrival);
       arrival.reset();
-      if (Status s = move_and_take(sweep, first, arrival); !s) return remember(s);
+      if (Status s = session_->move_and_take(sweep, first, arrival); !s) return remember(s);
     }
     if (!arrival) return {};
     any = true;
-    counters_.frames_received.fetch_add(1, std::memory_order_relaxed);
-    counters_.bytes_received.fetch_add(arrival->bytes.size(), std::memory_order_relaxed);
+    counters_.count_received(arrival->bytes.size());
     sink.on_frame(arrival->from, arrival->bytes);
   }
 }
 
 void MpiTransport::wait(std::chrono::nanoseconds cap) {
-  counters_.sleeps.fetch_add(1, std::memory_order_relaxed);
+  counters_.sleeps.add(1);
   {
     std::lock_guard guard(lock_);
     if (!usable()) return;
-    if (!outbox_->empty() || exchange_->under_way() || inbox_->transferring())
-      cap = std::min(cap, nap_while_moving);
+    if (session_->moving()) cap = std::min(cap, nap_while_moving);
   }
-  doorbell_->sleep(cap, [this] {
+  doorbell_.sleep(cap, [this] {
     std::lock_guard guard(lock_);
-    if (!usable() || exchange_->something_there()) return true;
-    auto there = inbox_->something_there();
+    if (!usable()) return true;
+    auto there = session_->something_there();
     return there ? *there : true;  // poll meets the same failure and tells of it
   });
 }
 
-TransportStatistics MpiTransport::statistics() const {
-  TransportStatistics result;
-  result.frames_sent = counters_.frames_sent;
-  result.frames_received = counters_.frames_received;
-  result.bytes_sent = counters_.bytes_sent;
-  result.bytes_received = counters_.bytes_received;
-  result.frames_long = counters_.frames_long;
-  result.collectives = counters_.collectives;
-  result.polls = counters_.polls;
-  result.sleeps = counters_.sleeps;
-  return result;
-}
-
-bool MpiTransport::all_ended(std::uint64_t& exchanges) const {
-  for (std::uint32_t node = 0; node < opened_.size; ++node) {
-    if (node == opened_.rank) continue;
-    const auto& ended = inbox_->ended(node);
-    if (!ended) return false;
-    exchanges = std::max(exchanges, *ended);
-  }
-  return true;
-}
-
-bool MpiTransport::left_out() const {
-  for (std::uint32_t node = 0; node < opened_.size; ++node) {
-    if (inbox_->ended(node) == end_without_you) return true;
-  }
-  return false;
-}
-
-Status MpiTransport::drain_turn() {
-  Inbox::Sweep sweep;
-  for (bool first = true;; first = false) {
-    std::optional<Arrival> arrival;
-    if (Status s = move_and_take(sweep, first, arrival); !s) return s;
-    if (!arrival) return {};
-    inbox_->release(*arrival);
-  }
-}
-
-/// Everything that was sent must be received before a communicator is freed: MPI uses its number
-/// again, and a late message would then be taken for one of the next database. True when all is
-/// quiet on every rank.
-bool MpiTransport::drain(const Deadline& deadline) {
-  std::uint64_t exchanges = exchange_->promised();
-  for (std::uint32_t node = 0; node < opened_.size; ++node) {
-    if (node != opened_.rank && !outbox_->send_end(node, exchanges)) return false;
-  }
-  for (unsigned turns = 0;; pause(turns)) {
-    if (deadline.passed() || !drain_turn() || left_out()) return false;
-    if (!all_ended(exchanges)) continue;
-    // A rank that has begun more exchanges than others: they join in, with nothing to say.
-    if (exchange_->promised() < exchanges && !exchange_->broadcast(nullptr)) return false;
-    if (outbox_->empty() && exchange_->idle() && exchange_->promised() == exchanges) break;
-  }
-  MPI_Request barrier = MPI_REQUEST_NULL;
-  return status_of(MPI_Ibarrier(opened_.control, &barrier), "MPI_Ibarrier") &&
-         finish(barrier, deadline, "closing");
-}
-
-/// What MPI still holds of our memory after `patience` is kept for ever; the communicators are,
-/// too.
-void MpiTransport::let_go(std::chrono::milliseconds patience) {
-  const Deadline deadline(patience);
-  for (unsigned turns = 0; !outbox_->empty() && outbox_->step() && !deadline.passed();)
-    pause(turns);
-  if (!inbox_->cancel()) keep_for_ever(inbox_);
-  if (!outbox_->empty()) keep_for_ever(outbox_);
-  if (exchange_->under_way()) keep_for_ever(exchange_);
-  keep_for_ever(doorbell_);  // referred to by the outbox
+/// A close without the others. What is on its way out is given a second; the rest waits until the
+/// ranks of this cluster meet again.
+void MpiTransport::leave_session() {
+  session_->flush(std::chrono::milliseconds(1000));
+  if (failure_ && session_->opened.id != 0 && !session_->barrier_begun)
+    return leave_behind(session_);
+  session_->cancel();
+  keep_for_ever(session_);
 }
 
 void MpiTransport::close(bool collective) {
   wake();
   std::lock_guard guard(lock_);
   if (closed_) return;
+  closed_ = true;
+  if (!mpi_usable()) return keep_for_ever(session_);
   // With a node removed, or after a failure, not every rank comes here, and freeing a communicator
   // is collective.
-  if (!mpi_usable()) {
-    keep_for_ever(inbox_);
-    keep_for_ever(outbox_);
-    keep_for_ever(exchange_);
-    keep_for_ever(doorbell_);
-  } else if (collective && failure_ && removed_count_ == 0 && drain(Deadline(deadline_))) {
-    inbox_->cancel();
-    free_communicators(opened_);
+  const Deadline deadline(deadline_);
+  if (collective && failure_ && !ever_removed_ && session_->collective_drain(tag_end, deadline) &&
+      session_->collective_barrier(deadline)) {
+    session_->cancel();
+    session_->free();
   } else {
-    let_go(std::chrono::milliseconds(1000));
+    leave_session();
   }
-  closed_ = true;
 }
 
 void MpiTransport::mpi_ends() {
@@ -327,8 +261,10 @@ void MpiTransport::mpi_ends() {
   wake();
   std::lock_guard guard(lock_);
   if (closed_) return;
-  let_go(std::chrono::milliseconds(1000));
   closed_ = true;
+  session_->flush(std::chrono::milliseconds(1000));
+  session_->cancel();
+  keep_for_ever(session_);
 }
 
 Result<std::unique_ptr<Transport>> transport(MPI_Comm communicator, const Options& options) {

@@ -7,29 +7,65 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 
 #include "base/assert.hpp"
+#include "exdb/collective_gather.hpp"
+#include "exdb/transport_counters.hpp"
 
 namespace exdb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// A frame, or news of the node that the link comes from.
 struct Arrival {
+  enum class Kind : std::uint8_t { frame, gone, up };
   Clock::time_point from_when;
   Frame frame;
+  Kind kind = Kind::frame;
+  std::uint32_t incarnation = 0;  ///< of a node that is up
+};
+
+struct Link {
+  std::deque<Arrival> arrivals;
+  UnderWay under_way;
+
+  void push(Arrival arrival) {
+    if (arrival.frame) under_way.add(arrival.frame->size());
+    arrivals.push_back(std::move(arrival));
+  }
+  Arrival pop() {
+    auto arrival = std::move(arrivals.front());
+    arrivals.pop_front();
+    if (arrival.frame) {
+      --under_way.frames;
+      under_way.bytes -= arrival.frame->size();
+    }
+    return arrival;
+  }
 };
 
 /// What has arrived for one node and was not polled yet.
 struct Inbox {
+  explicit Inbox(std::uint32_t nodes) : links(nodes) {}
   std::mutex mutex;
   std::condition_variable changed;
-  std::vector<std::deque<Arrival>> links;  ///< by sender
-  std::vector<std::uint32_t> gone;
+  std::vector<Link> links;  ///< by sender
   bool woken = false;
-  std::atomic<std::uint64_t> waiting{0};  ///< frames and news: so that an idle poll takes no lock
+  std::atomic<std::uint64_t> waiting{0};  ///< arrivals: so that an idle poll takes no lock
+
+  void push(std::uint32_t from, Arrival arrival) {
+    const std::lock_guard lock(mutex);
+    auto& link = links[from];
+    if (!link.arrivals.empty())
+      arrival.from_when = std::max(arrival.from_when, link.arrivals.back().from_when);
+    link.push(std::move(arrival));
+    ++waiting;
+    changed.notify_all();
+  }
 };
 
 }  // namespace
@@ -40,26 +76,29 @@ struct LocalNetwork::Hub {
         random(wanted.seed),
         inboxes(wanted.nodes),
         silent(wanted.nodes),
+        incarnations(wanted.nodes),
         crashed(wanted.nodes),
         gathered(wanted.nodes),
         has_gathered(wanted.nodes),
         broadcasts(wanted.nodes),
         removed_at(wanted.nodes, ~0ULL) {
-    for (auto& inbox : inboxes) {
-      inbox = std::make_unique<Inbox>();
-      inbox->links.resize(wanted.nodes);
-    }
+    for (auto& inbox : inboxes) inbox = std::make_shared<Inbox>(wanted.nodes);
   }
 
   void deliver(std::uint32_t from, std::uint32_t to, const Frame& frame);
+  void tell_others(std::uint32_t node, Arrival::Kind kind);
+  [[nodiscard]] UnderWay under_way(std::uint32_t from, std::uint32_t to);
   void deliver_complete_exchanges();
 
   const Options options;
   std::mutex mutex;  ///< before an inbox's
   std::condition_variable gather_changed;
   std::mt19937_64 random;
-  std::vector<std::unique_ptr<Inbox>> inboxes;
-  std::vector<std::atomic<bool>> silent, crashed;
+  // A restarted node gets an inbox of its own; a thread of the crashed one may sleep on the old.
+  std::vector<std::shared_ptr<Inbox>> inboxes;
+  std::vector<std::atomic<bool>> silent;
+  std::vector<std::atomic<std::uint32_t>> incarnations;
+  std::vector<bool> crashed;
   std::vector<std::vector<std::byte>> gathered;
   std::vector<bool> has_gathered;
   std::vector<std::uint64_t> broadcasts;  ///< made by each node
@@ -74,13 +113,27 @@ void LocalNetwork::Hub::deliver(std::uint32_t from, std::uint32_t to, const Fram
   if (options.delay_max.count() > 0)
     when = Clock::now() +
            std::chrono::microseconds(random() % std::uint64_t(options.delay_max.count() + 1));
-  auto& inbox = *inboxes[to];
-  const std::lock_guard lock(inbox.mutex);
-  auto& link = inbox.links[from];
-  if (!link.empty()) when = std::max(when, link.back().from_when);
-  link.push_back({when, frame});
-  ++inbox.waiting;
-  inbox.changed.notify_all();
+  inboxes[to]->push(from, {when, frame});
+}
+
+void LocalNetwork::Hub::tell_others(std::uint32_t node, Arrival::Kind kind) {
+  for (std::uint32_t other = 0; other < options.nodes; ++other)
+    if (other != node)
+      inboxes[other]->push(node,
+                           {Clock::time_point::min(), nullptr, kind, incarnations[node].load()});
+}
+
+/// With to == from: the exchanges that this node has begun and others have not joined.
+UnderWay LocalNetwork::Hub::under_way(std::uint32_t from, std::uint32_t to) {
+  if (to != from) {
+    auto& inbox = *inboxes[to];
+    const std::lock_guard lock(inbox.mutex);
+    return inbox.links[from].under_way;
+  }
+  UnderWay mine;
+  for (const auto& frames : exchanges)
+    if (frames[from]) mine.add(frames[from]->size());
+  return mine;
 }
 
 void LocalNetwork::Hub::deliver_complete_exchanges() {
@@ -97,10 +150,14 @@ void LocalNetwork::Hub::deliver_complete_exchanges() {
   }
 }
 
-class LocalNetwork::Endpoint final : public Transport {
+class LocalNetwork::Endpoint final : public Transport, private CollectiveGather {
  public:
   Endpoint(std::shared_ptr<Hub> hub, std::uint32_t self)
-      : hub_(std::move(hub)), self_(self), removed_(hub_->options.nodes) {}
+      : hub_(std::move(hub)),
+        self_(self),
+        incarnation_(hub_->incarnations[self]),
+        inbox_(hub_->inboxes[self]),
+        removed_(hub_->options.nodes) {}
   ~Endpoint() override { Endpoint::close(false); }
 
   std::uint32_t self() const override { return self_; }
@@ -111,36 +168,42 @@ class LocalNetwork::Endpoint final : public Transport {
   bool broadcast_is_collective() const override { return hub_->options.collective; }
   bool crowded() const override { return 2 * size() > std::thread::hardware_concurrency(); }
 
-  Result<std::vector<std::vector<std::byte>>> collective_gather(
-      std::span<const std::byte> mine, std::chrono::milliseconds deadline) override;
+  CollectiveGather* gather() override { return incarnation_ == 0 ? this : nullptr; }
   Status send(std::uint32_t to, Frame frame) override;
   Status broadcast(Frame frame) override;
+  bool has_room(std::uint32_t node) const override;
+  std::size_t send_bound_bytes() const override { return hub_->options.send_bound_bytes; }
   void remove(std::uint32_t node) override;
+  Status add(std::uint32_t node) override;
   Status poll(FrameSink& sink, bool& any) override;
   void wait(std::chrono::nanoseconds cap) override;
   void wake() override;
-  TransportStatistics statistics() const override;
+  TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
 
  private:
+  Result<std::vector<std::vector<std::byte>>> collective_gather(
+      std::span<const std::byte> mine, std::chrono::milliseconds deadline) override;
   Status usable() const;
-  void count_sent(const Frame& frame, std::uint64_t copies);
-
-  struct Counters {
-    std::atomic<std::uint64_t> frames_sent{0}, frames_received{0}, bytes_sent{0}, bytes_received{0},
-        frames_long{0}, collectives{0}, polls{0}, sleeps{0};
-  };
+  std::vector<Arrival> take_due(std::vector<std::uint32_t>& senders);
+  /// REQUIRES: the hub's mutex.
+  std::optional<std::uint32_t> first_without_room() const;
+  void count_sent(const Frame& frame, std::uint64_t copies) {
+    counters_.count_sent(copies, frame->size(), frame->size() > hub_->options.buffer_bytes);
+  }
 
   std::shared_ptr<Hub> hub_;
-  const std::uint32_t self_;
+  const std::uint32_t self_, incarnation_;
+  const std::shared_ptr<Inbox> inbox_;
   std::vector<bool> removed_;
   std::atomic<bool> closed_{false};
-  Counters counters_;
+  TransportCounters counters_;
 };
 
 Status LocalNetwork::Endpoint::usable() const {
   if (closed_) return {ErrorCode::cluster, "the in-process transport is closed"};
-  if (hub_->crashed[self_])
+  // Silent alone is no failure: who is muted does not know. A crash counts the incarnation up.
+  if (hub_->incarnations[self_] != incarnation_)
     return {ErrorCode::cluster, "node " + std::to_string(self_) + " was crashed by its test"};
   return {};
 }
@@ -163,28 +226,35 @@ Result<std::vector<std::vector<std::byte>>> LocalNetwork::Endpoint::collective_g
                                         std::to_string(size()) + ": it has not called open");
 }
 
-void LocalNetwork::Endpoint::count_sent(const Frame& frame, std::uint64_t copies) {
-  counters_.frames_sent += copies;
-  counters_.bytes_sent += copies * frame->size();
-  if (frame->size() > hub_->options.buffer_bytes) counters_.frames_long += copies;
-}
-
 Status LocalNetwork::Endpoint::send(std::uint32_t to, Frame frame) {
   EXDB_ASSERT(to < size() && to != self_, "a frame is for one of the other nodes");
   if (auto status = usable(); !status.ok()) return status;
-  count_sent(frame, 1);
   const std::lock_guard lock(hub_->mutex);
+  if (const auto there = hub_->under_way(self_, to); !there.leaves_room(send_bound_bytes()))
+    return no_room_for(to, there);
+  count_sent(frame, 1);
   hub_->deliver(self_, to, frame);
   return {};
+}
+
+/// The first node that a broadcast cannot be handed to; this one itself in collective mode.
+std::optional<std::uint32_t> LocalNetwork::Endpoint::first_without_room() const {
+  for (std::uint32_t to = 0; to < size(); ++to) {
+    const bool concerned = hub_->options.collective ? to == self_ : to != self_ && !removed_[to];
+    if (concerned && !hub_->under_way(self_, to).leaves_room(send_bound_bytes())) return to;
+  }
+  return std::nullopt;
 }
 
 Status LocalNetwork::Endpoint::broadcast(Frame frame) {
   if (auto status = usable(); !status.ok()) return status;
   const auto others = std::count(removed_.begin(), removed_.end(), false) - 1;
-  count_sent(frame, std::uint64_t(others));
   const std::lock_guard lock(hub_->mutex);
+  if (const auto full = first_without_room())
+    return no_room_for(*full, hub_->under_way(self_, *full));
+  count_sent(frame, std::uint64_t(others));
   if (hub_->options.collective) {
-    ++counters_.collectives;
+    counters_.collectives.add(1);
     const auto at = hub_->broadcasts[self_]++ - hub_->exchanges_done;
     if (hub_->exchanges.size() <= at) hub_->exchanges.resize(at + 1, std::vector<Frame>(size()));
     hub_->exchanges[at][self_] = frame;
@@ -194,6 +264,12 @@ Status LocalNetwork::Endpoint::broadcast(Frame frame) {
   for (std::uint32_t to = 0; to < size(); ++to)
     if (to != self_ && !removed_[to]) hub_->deliver(self_, to, frame);
   return {};
+}
+
+bool LocalNetwork::Endpoint::has_room(std::uint32_t node) const {
+  const std::lock_guard lock(hub_->mutex);
+  if (node == self_) return !first_without_room();
+  return hub_->under_way(self_, node).leaves_room(send_bound_bytes());
 }
 
 void LocalNetwork::Endpoint::remove(std::uint32_t node) {
@@ -208,67 +284,76 @@ void LocalNetwork::Endpoint::remove(std::uint32_t node) {
   hub_->deliver_complete_exchanges();
 }
 
-Status LocalNetwork::Endpoint::poll(FrameSink& sink, bool& any) {
-  ++counters_.polls;
+Status LocalNetwork::Endpoint::add(std::uint32_t node) {
   if (auto status = usable(); !status.ok()) return status;
-  auto& inbox = *hub_->inboxes[self_];
-  if (inbox.waiting.load(std::memory_order_acquire) == 0) return {};
-  std::vector<std::pair<std::uint32_t, Frame>> ready;
-  std::vector<std::uint32_t> gone;
-  {
-    const std::lock_guard lock(inbox.mutex);
-    const auto now = Clock::now();
-    for (std::uint32_t from = 0; from < size(); ++from)
-      for (auto& link = inbox.links[from]; !link.empty() && link.front().from_when <= now;
-           link.pop_front())
-        ready.emplace_back(from, std::move(link.front().frame));
-    gone.swap(inbox.gone);
-    inbox.waiting -= ready.size() + gone.size();
+  if (!can_rejoin())
+    return {ErrorCode::unsupported, "node " + std::to_string(node) +
+                                        " cannot come back: broadcasts are collective, and one "
+                                        "that it has begun never completes"};
+  removed_[node] = false;
+  return {};
+}
+
+/// What has arrived by now, each with its sender, in the order of each link.
+std::vector<Arrival> LocalNetwork::Endpoint::take_due(std::vector<std::uint32_t>& senders) {
+  std::vector<Arrival> due;
+  const std::lock_guard lock(inbox_->mutex);
+  const auto now = Clock::now();
+  for (std::uint32_t from = 0; from < size(); ++from) {
+    auto& link = inbox_->links[from];
+    while (!link.arrivals.empty() && link.arrivals.front().from_when <= now) {
+      due.push_back(link.pop());
+      senders.push_back(from);
+    }
   }
-  any |= !ready.empty() || !gone.empty();
-  for (const auto& [from, frame] : ready) {
-    ++counters_.frames_received;
-    counters_.bytes_received += frame->size();
-    sink.on_frame(from, *frame);
+  inbox_->waiting -= due.size();
+  return due;
+}
+
+Status LocalNetwork::Endpoint::poll(FrameSink& sink, bool& any) {
+  counters_.polls.add(1);
+  if (auto status = usable(); !status.ok()) return status;
+  if (inbox_->waiting.load(std::memory_order_acquire) == 0) return {};
+  std::vector<std::uint32_t> senders;
+  // Taken out first: a sink may send, and sending locks.
+  const auto due = take_due(senders);
+  any |= !due.empty();
+  for (std::size_t i = 0; i < due.size(); ++i) {
+    switch (due[i].kind) {
+      case Arrival::Kind::frame:
+        counters_.count_received(due[i].frame->size());
+        sink.on_frame(senders[i], *due[i].frame);
+        break;
+      case Arrival::Kind::gone:
+        sink.on_gone(senders[i]);
+        break;
+      case Arrival::Kind::up:
+        sink.on_up(senders[i], due[i].incarnation);
+        break;
+    }
   }
-  for (const auto node : gone) sink.on_gone(node);
   return {};
 }
 
 void LocalNetwork::Endpoint::wait(std::chrono::nanoseconds cap) {
-  ++counters_.sleeps;
-  auto& inbox = *hub_->inboxes[self_];
-  std::unique_lock lock(inbox.mutex);
+  counters_.sleeps.add(1);
+  std::unique_lock lock(inbox_->mutex);
   const auto deadline = Clock::now() + cap;
-  while (!inbox.woken && inbox.gone.empty() && !closed_) {
+  while (!inbox_->woken && !closed_) {
     const auto now = Clock::now();
     auto until = deadline;
-    for (const auto& link : inbox.links)
-      if (!link.empty()) until = std::min(until, link.front().from_when);
+    for (const auto& link : inbox_->links)
+      if (!link.arrivals.empty()) until = std::min(until, link.arrivals.front().from_when);
     if (until <= now) break;
-    inbox.changed.wait_until(lock, until);
+    inbox_->changed.wait_until(lock, until);
   }
-  inbox.woken = false;
+  inbox_->woken = false;
 }
 
 void LocalNetwork::Endpoint::wake() {
-  auto& inbox = *hub_->inboxes[self_];
-  const std::lock_guard lock(inbox.mutex);
-  inbox.woken = true;
-  inbox.changed.notify_all();
-}
-
-TransportStatistics LocalNetwork::Endpoint::statistics() const {
-  TransportStatistics result;
-  result.frames_sent = counters_.frames_sent;
-  result.frames_received = counters_.frames_received;
-  result.bytes_sent = counters_.bytes_sent;
-  result.bytes_received = counters_.bytes_received;
-  result.frames_long = counters_.frames_long;
-  result.collectives = counters_.collectives;
-  result.polls = counters_.polls;
-  result.sleeps = counters_.sleeps;
-  return result;
+  const std::lock_guard lock(inbox_->mutex);
+  inbox_->woken = true;
+  inbox_->changed.notify_all();
 }
 
 /// Frames on their way lie in their receiver's inbox already, so there is nothing to wait for in
@@ -288,16 +373,24 @@ std::unique_ptr<Transport> LocalNetwork::endpoint(std::uint32_t node) {
 void LocalNetwork::mute(std::uint32_t node) { hub_->silent[node] = true; }
 
 void LocalNetwork::crash(std::uint32_t node) {
-  hub_->silent[node] = true;
-  hub_->crashed[node] = true;
-  for (std::uint32_t other = 0; other < hub_->options.nodes; ++other) {
-    if (other == node) continue;
-    auto& inbox = *hub_->inboxes[other];
-    const std::lock_guard lock(inbox.mutex);
-    inbox.gone.push_back(node);
-    ++inbox.waiting;
-    inbox.changed.notify_all();
-  }
+  const std::lock_guard lock(hub_->mutex);
+  if (hub_->crashed[node]) return;
+  hub_->crashed[node] = hub_->silent[node] = true;
+  ++hub_->incarnations[node];
+  hub_->tell_others(node, Arrival::Kind::gone);
+}
+
+std::unique_ptr<Transport> LocalNetwork::restart(std::uint32_t node) {
+  const std::lock_guard lock(hub_->mutex);
+  EXDB_ASSERT(hub_->crashed[node] && !hub_->options.collective,
+              "a node comes back after a crash, where broadcasts are not collective");
+  hub_->crashed[node] = hub_->silent[node] = false;
+  hub_->inboxes[node] = std::make_shared<Inbox>(hub_->options.nodes);
+  for (std::uint32_t other = 0; other < hub_->options.nodes; ++other)
+    if (hub_->crashed[other])
+      hub_->inboxes[node]->push(other, {Clock::time_point::min(), nullptr, Arrival::Kind::gone});
+  hub_->tell_others(node, Arrival::Kind::up);
+  return std::make_unique<Endpoint>(hub_, node);
 }
 
 }  // namespace exdb

@@ -2,18 +2,20 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // All nodes of a cluster in one process: the transport of the tests, and of programs that want to
-// see a cluster without a launcher. Frames are handed over by reference. Delays, a lost node and
-// collective broadcasts can be asked for.
+// see a cluster without a launcher. Frames are handed over by reference. Delays, a lost node, one
+// that comes back and collective broadcasts can be asked for.
 //
 // Invariants
 //   I1  As transport.hpp. With delays links keep their own order and lose it among each other.
 //   I2  In collective mode the k-th broadcasts of all nodes that are not removed arrive together,
 //       when the last is made.
+//   I3  News of a node (gone, up) take their place among its frames: what it sent before it crashed
+//       arrives before on_gone, what its next incarnation sends after on_up.
 // Threads: an endpoint as transport.hpp says; the network from any thread.
 // Failure: poll() of a crashed or closed endpoint says so. A muted node loses all its frames,
 //   unnoticed by anybody.
 #pragma once
-#include "exdb/transport.hpp"
+#include "exdb/send_bound.hpp"
 
 namespace exdb {
 
@@ -25,6 +27,7 @@ class LocalNetwork {
     std::uint64_t seed = 0;  ///< of the delays
     std::chrono::microseconds delay_max{0};
     std::size_t buffer_bytes = 64 * 1024;  ///< longer frames are counted as long; nothing else
+    std::size_t send_bound_bytes = send_bound_bytes_default;
   };
 
   explicit LocalNetwork(const Options& options);
@@ -38,6 +41,9 @@ class LocalNetwork {
   void mute(std::uint32_t node);
   /// As mute; besides its own poll() fails, and the others are told that it is gone.
   void crash(std::uint32_t node);
+  /// A crashed node's next incarnation: it has forgotten everything, has no collective gather, and
+  /// is told who else is gone. REQUIRES: node was crashed; broadcasts are not collective.
+  std::unique_ptr<Transport> restart(std::uint32_t node);
 
  private:
   struct Hub;

@@ -8,6 +8,7 @@
 
 #include "base/hash.hpp"
 #include "database/cluster_route.hpp"
+#include "exdb/collective_gather.hpp"
 
 namespace exdb {
 namespace {
@@ -135,7 +136,12 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
 
-  auto gathered = transport->collective_gather(mine.encode(), params.timeout);
+  CollectiveGather* const gather = transport->gather();
+  if (gather == nullptr)
+    throw Error(ErrorCode::unsupported, transport->describe() +
+                                            " cannot open a cluster: it has no "
+                                            "collective gather");
+  auto gathered = gather->collective_gather(mine.encode(), params.timeout);
   if (!gathered) {
     transport->close(false);
     gathered.status().or_throw();

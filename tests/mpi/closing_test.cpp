@@ -116,6 +116,54 @@ TEST(MpiClosing, local_close_needs_nobody) {
   transport->close(true);
 }
 
+/// As when an exception leaves the program's block: nobody closes together, and much is on its way.
+/// 2,250 communicators in all.
+TEST(MpiClosing, what_is_left_by_all_is_freed_by_the_next_opening) {
+  if (world_size() > 2) GTEST_SKIP() << "the same for any number of ranks, and slow for many";
+  for (int turn = 0; turn < 750; ++turn) {
+    auto transport = open(with(turn % 2 == 0 ? mpi::Exchange::p2p : mpi::Exchange::collective));
+    const std::uint32_t to = 1 - transport->self();
+    // Never polled; in collective mode an exchange that only one of them has begun.
+    if (turn % 3 == 0 || transport->self() == 0) {
+      ASSERT_TRUE(transport->broadcast(numbered_frame(99, 99, turn % 300 == 3 ? 40'000 : 100)).ok());
+    }
+    ASSERT_TRUE(transport->send(to, numbered_frame(99, 99, 100)).ok());
+    transport->close(false);
+  }
+  auto transport = open();
+  NumberedSink sink(transport->size());
+  ASSERT_TRUE(transport->broadcast(numbered_frame(transport->self(), 0, 100)).ok());
+  poll_until(*transport, sink, [&] { return sink.all(transport->self(), 1); });
+  transport->close(true);
+}
+
+TEST(MpiClosing, what_somebody_still_uses_is_not_freed) {
+  auto used = open();
+  if (world_rank() != 0) used->close(false);
+  auto next = open();  // rank 0 has not left the first: it works on, for what that is worth
+  if (world_rank() == 0) {
+    ASSERT_TRUE(used->broadcast(numbered_frame(0, 0, 100)).ok());
+  }
+  NumberedSink sink(next->size());
+  ASSERT_TRUE(next->broadcast(numbered_frame(next->self(), 0, 100)).ok());
+  poll_until(*next, sink, [&] { return sink.all(next->self(), 1); });
+  next->close(true);
+  used->close(false);
+  open()->close(true);  // now it is
+}
+
+TEST(MpiClosing, what_was_left_after_a_removal_is_freed_too) {
+  if (world_size() > 2) GTEST_SKIP() << "the same for any number of ranks, and slow for many";
+  for (int turn = 0; turn < 750; ++turn) {
+    auto transport = open(with(turn % 2 == 0 ? mpi::Exchange::p2p : mpi::Exchange::collective));
+    if (transport->self() == 0) {
+      transport->remove(1);
+      ASSERT_TRUE(transport->broadcast(numbered_frame(99, 99, 100)).ok());
+    }
+    transport->close(true);
+  }
+}
+
 TEST(MpiClosing, a_rank_that_never_closes_does_not_hold_the_others_for_ever) {
   mpi::Options options;
   options.deadline = std::chrono::milliseconds(2000);

@@ -118,8 +118,18 @@ void single_thread() {
           "a low thread level is refused");
   require(made.status().text().find("MPI_THREAD_MULTIPLE") != std::string::npos,
           made.status().text());
+  require(made.status().text().find("mpi4py.rc.thread_level") != std::string::npos,
+          made.status().text());
   require(made.status().text().find("cooperative") != std::string::npos, made.status().text());
   MPI_Finalize();
+}
+
+/// Nothing collective is possible any more, so each rank has to find out for itself.
+void open_after_finalize() {
+  MPI_Finalize();
+  const auto made = mpi::transport(MPI_COMM_WORLD);
+  if (made.ok() || made.status().code() != ErrorCode::launcher) _exit(4);
+  if (made.status().text().find("finalized already") == std::string::npos) _exit(5);
 }
 
 void cooperative() {
@@ -152,6 +162,7 @@ int main(int argc, char** argv) {
       {"finalize_after_late_rank", finalize_after_late_rank},
       {"one_rank_closes_locally", one_rank_closes_locally},
       {"single_thread", single_thread},
+      {"open_after_finalize", open_after_finalize},
       {"cooperative", cooperative},
       {"assertion", assertion},
   };

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "exdb/collective_gather.hpp"
 #include "mpi_fixture.hpp"
 
 namespace exdb::mpi_testing {
@@ -129,7 +130,7 @@ TEST_P(MpiTransport, gathers_blocks_of_different_lengths) {
   auto transport = open(options());
   const std::vector<std::byte> mine(transport->self() * 100'000,
                                     static_cast<std::byte>(transport->self()));
-  auto all = transport->collective_gather(mine, std::chrono::seconds(60));
+  auto all = transport->gather()->collective_gather(mine, std::chrono::seconds(60));
   ASSERT_TRUE(all.ok()) << all.status().text();
   ASSERT_EQ(all->size(), transport->size());
   for (std::uint32_t node = 0; node < transport->size(); ++node) {
@@ -144,6 +145,28 @@ TEST_P(MpiTransport, refuses_frames_for_itself_and_for_nobody) {
             ErrorCode::cluster_invalid_parameter);
   EXPECT_EQ(transport->send(transport->size(), numbered_frame(0, 0, 8)).code(),
             ErrorCode::cluster_invalid_parameter);
+  transport->close(true);
+}
+
+TEST_P(MpiTransport, short_frames_do_not_pile_up_in_the_mpi_of_who_takes_none) {
+  if (world_size() == 1) GTEST_SKIP() << "nobody to send to";
+  mpi::Options wanted = options();
+  wanted.send_bound_bytes = 100'000;
+  auto transport = open(wanted);
+  // Rank 0 is inside MPI, which takes in what comes, but does not poll its transport.
+  std::uint32_t sent = 0;
+  if (transport->self() != 0) {
+    for (; transport->has_room(0) && sent < 10'000; ++sent)
+      ASSERT_TRUE(transport->send(0, numbered_frame(transport->self(), sent, 50)).ok());
+    EXPECT_EQ(sent, 2000U) << "the bound, in frames of 50 bytes";
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  NumberedSink sink(transport->size());
+  if (transport->self() == 0) {
+    poll_until(*transport, sink, [&] { return sink.all(0, 2000); });
+  } else {
+    poll_until(*transport, sink, [&] { return transport->has_room(0); });
+  }
   transport->close(true);
 }
 

@@ -33,6 +33,9 @@ struct Options {
       0;  ///< a frame up to this goes as one message; 0 = 16 KiB (clusterSendBuf)
   std::uint64_t receive_buffer_bytes =
       0;  ///< of each receive kept ready; 0 = 16 KiB (clusterRecvBuf)
+  /// Of what is on its way to one rank (Transport::send_bound_bytes); 0 = 16 MiB, or four send
+  /// buffers when that is more.
+  std::uint64_t send_bound_bytes = 0;
   Progress progress = Progress::adaptive;
   /// For opening and for a collective close; 0 = wait for ever.
   std::chrono::milliseconds deadline{60'000};

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
-#include "doorbell.hpp"
-
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
@@ -17,9 +15,10 @@
 #include <ctime>
 #include <new>
 
+#include "exdb/host.hpp"
 #include "exdb/topology.hpp"
 
-namespace exdb::mpi {
+namespace exdb {
 namespace {
 
 void read_boot_id(std::uint64_t (&boot)[2]) {
@@ -35,10 +34,10 @@ void read_boot_id(std::uint64_t (&boot)[2]) {
   }
 }
 
-std::uint64_t pretended_host(std::uint32_t rank, std::uint32_t ranks) {
+std::uint64_t pretended_host(std::uint32_t node, std::uint32_t nodes) {
   const char* text = std::getenv("EXDB_PRETENDED_HOSTS");
   const unsigned long hosts = text != nullptr ? std::strtoul(text, nullptr, 10) : 0;
-  return hosts == 0 ? 0 : 1 + std::uint64_t{rank} * hosts / ranks;
+  return hosts == 0 ? 0 : 1 + std::uint64_t{node} * hosts / nodes;
 }
 
 long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
@@ -61,16 +60,16 @@ void Doorbell::drop_page() {
   own_ = &private_line_;
 }
 
-HostCard Doorbell::offer(std::uint32_t rank, std::uint32_t ranks) {
+HostCard Doorbell::offer(std::uint32_t self, std::uint32_t nodes) {
   HostCard card;
   read_boot_id(card.boot);
   struct stat name {};
   if (stat("/proc/self/ns/pid", &name) == 0) card.pid_namespace = name.st_ino;
-  card.pretended = pretended_host(rank, ranks);
+  card.pretended = pretended_host(self, nodes);
   card.pid = static_cast<std::int32_t>(getpid());
   card.units = topology().allowed_pus;
   card.unit_set = topology().set_hash;
-  page_bytes_ = sizeof(Line) * (std::size_t{ranks} + 1);
+  page_bytes_ = sizeof(Line) * (std::size_t{nodes} + 1);
   if (getrandom(&nonce_, sizeof nonce_, 0) != sizeof nonce_) return card;
   card.nonce = nonce_;
   descriptor_ = memfd_create("exdb-doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -84,6 +83,8 @@ HostCard Doorbell::offer(std::uint32_t rank, std::uint32_t ranks) {
     descriptor_ = -1;
     return card;
   }
+  // Every node offers a page, though only the lowest one's is used: who is lowest is known only
+  // after the cards have travelled, and a second exchange costs more than a page.
   void* memory = mmap(nullptr, page_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
   if (memory == MAP_FAILED) return card;
   static_cast<Line*>(memory)->nonce = nonce_;
@@ -103,13 +104,13 @@ bool Doorbell::map_descriptor(int descriptor, std::uint64_t nonce) {
   return false;
 }
 
-bool Doorbell::map(const std::vector<HostCard>& cards, std::uint32_t rank) {
+bool Doorbell::map(const std::vector<HostCard>& cards, std::uint32_t self) {
   std::uint32_t lowest = 0;
-  while (!cards[lowest].same_host(cards[rank])) ++lowest;
+  while (!cards[lowest].same_host(cards[self])) ++lowest;
   const HostCard& leader = cards[lowest];
   if (leader.page < 0 || leader.nonce == 0) return false;
   bool mapped = false;
-  if (lowest == rank) {
+  if (lowest == self) {
     mapped = map_descriptor(descriptor_, nonce_);
   } else {
     char path[64];
@@ -119,26 +120,30 @@ bool Doorbell::map(const std::vector<HostCard>& cards, std::uint32_t rank) {
     mapped = map_descriptor(descriptor, leader.nonce);
     close(descriptor);
   }
-  if (mapped) own_ = page_ + 1 + rank;
+  if (mapped) own_ = page_ + 1 + self;
   return mapped;
 }
 
 void Doorbell::confirm(const std::vector<HostCard>& cards, const std::vector<std::uint8_t>& mapped,
-                       std::uint32_t rank) {
+                       std::uint32_t self) {
   reachable_.assign(cards.size(), false);
   for (std::size_t other = 0; other < cards.size(); ++other) {
-    reachable_[other] = page_ != nullptr && other != rank && mapped[other] != 0 &&
-                        mapped[rank] != 0 && cards[other].same_host(cards[rank]);
+    reachable_[other] = page_ != nullptr && other != self && mapped[other] != 0 &&
+                        mapped[self] != 0 && cards[other].same_host(cards[self]);
   }
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = -1;
 }
 
-void Doorbell::ring_reachable(std::uint32_t rank) {
+void Doorbell::ring_reachable(std::uint32_t node) {
+  // Between the message and the look: without it the processor may take the look first, and the
+  // sleeper may miss the message and this the sleeper.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  Line& line = page_[1 + rank];
+  Line& line = page_[1 + node];
   if (line.sleepers.load() == 0) return;
   line.word.fetch_add(1);
+  // All of them: a driver and a listener may sleep on one line, and either may be the one that the
+  // message is for.
   futex(line.word, FUTEX_WAKE, INT_MAX, nullptr);
 }
 
@@ -153,7 +158,9 @@ void Doorbell::nap(Line& line, std::uint32_t seen, std::chrono::nanoseconds cap)
   timespec limit{};
   limit.tv_sec = static_cast<time_t>(cap.count() / 1'000'000'000);
   limit.tv_nsec = static_cast<long>(cap.count() % 1'000'000'000);
+  // Returns for whatever reason: the caller polls in any case, so spurious returns and signals need
+  // no loop.
   futex(line.word, FUTEX_WAIT, seen, &limit);
 }
 
-}  // namespace exdb::mpi
+}  // namespace exdb
