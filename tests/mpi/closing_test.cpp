@@ -125,7 +125,8 @@ TEST(MpiClosing, what_is_left_by_all_is_freed_by_the_next_opening) {
     const std::uint32_t to = 1 - transport->self();
     // Never polled; in collective mode an exchange that only one of them has begun.
     if (turn % 3 == 0 || transport->self() == 0) {
-      ASSERT_TRUE(transport->broadcast(numbered_frame(99, 99, turn % 300 == 3 ? 40'000 : 100)).ok());
+      ASSERT_TRUE(
+          transport->broadcast(numbered_frame(99, 99, turn % 300 == 3 ? 40'000 : 100)).ok());
     }
     ASSERT_TRUE(transport->send(to, numbered_frame(99, 99, 100)).ok());
     transport->close(false);
