@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/bytes.hpp"
 
 namespace exdb {
 namespace {
@@ -73,12 +72,8 @@ CommitWindow::Taken CommitWindow::take(MemberId member) {
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
     const auto& item = *items_[i];
-    const bool own = item.origin.value == member.value;
     item_bytes_ -= item.bytes.size();
-    out.put(std::uint8_t(std::uint8_t(item.kind) | (own ? 0 : flag_origin)));
-    if (!own) out.put_varint(item.origin.value);
-    out.put_varint(item.sequence);
-    out.put_bytes(item.bytes);
+    encode_item({item.kind, member, item.origin, item.sequence, item.bytes}, out);
   }
   taken.items.assign(std::make_move_iterator(items_.begin()),
                      std::make_move_iterator(items_.begin() + std::ptrdiff_t(count)));
@@ -110,6 +105,14 @@ void CommitWindow::set_bounds(const ClusterWindow& bounds) {
 ClusterWindow CommitWindow::bounds() const {
   const std::lock_guard lock(mutex_);
   return bounds_;
+}
+
+void encode_item(const RoundItem& item, ByteWriter& out) {
+  const bool own = item.origin.value == item.member.value;
+  out.put(std::uint8_t(std::uint8_t(item.kind) | (own ? 0 : flag_origin)));
+  if (!own) out.put_varint(item.origin.value);
+  out.put_varint(item.sequence);
+  out.put_bytes(item.bytes);
 }
 
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items) {

@@ -20,6 +20,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/bytes.hpp"
 #include "cluster/round_item.hpp"
 #include "exdb/cluster.hpp"
 
@@ -81,6 +82,8 @@ class CommitWindow {
   std::atomic<bool> shut_{false};
 };
 
+/// Appends an item to the payload of a batch of item.member.
+void encode_item(const RoundItem& item, ByteWriter& out);
 /// The items of the payload of a batch of `member`, in order, with views into it.
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items);
 

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // The route of a database without a cluster: each commit is a round of one, made and applied in the
-// thread that commits. The same record, the same funnel, so that what keeps rounds (a disk, a
-// standby) keeps these too.
+// thread that commits. The same record, the same history, the same funnel as a node's, so that
+// what keeps rounds (a disk, a standby) keeps these too.
 //
 // Invariants
 //   I1  Rounds are numbered densely from 1, in the order of their commits.
@@ -13,15 +13,17 @@
 #pragma once
 #include <mutex>
 
+#include "cluster/round_history.hpp"
 #include "database/commit_route.hpp"
 
 namespace exdb {
 
 class AloneRoute : public ReplicaRoute {
  public:
-  /// `lock`: the one under which the replica changes.
-  AloneRoute(Replica& replica, std::mutex& lock)
-      : ReplicaRoute(replica, NodeId{}, false), lock_(lock) {}
+  /// `lock`: the one under which the replica changes. `history`: where its rounds go before they
+  /// are applied.
+  AloneRoute(Replica& replica, std::unique_ptr<RoundHistory> history, std::mutex& lock)
+      : ReplicaRoute(replica, NodeId{}, false), history_(std::move(history)), lock_(lock) {}
 
   /// Everything that was committed is here.
   Status fresh() override { return {}; }
@@ -40,10 +42,14 @@ class AloneRoute : public ReplicaRoute {
   void discard(TxnId id) override;
 
  private:
+  [[nodiscard]] CompletedRound round_of(const Outgoing& out);
+  Status apply(CompletedRound&& round);
+
+  const std::unique_ptr<RoundHistory> history_;
   std::mutex& lock_;
-  Round round_;
   Status failure_;                     ///< I2
-  std::vector<std::byte> bytes_;       ///< of the record; kept for its capacity
+  std::vector<std::byte> record_;      ///< kept for its capacity
+  std::vector<RoundItem> items_;       ///< kept likewise
   std::vector<ItemOutcome> outcomes_;  ///< kept likewise
 };
 

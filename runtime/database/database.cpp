@@ -68,7 +68,8 @@ std::unique_ptr<Database> Database::open(const std::string& name,
     open_cluster(*core, std::move(*cluster), failure);
   } else {
     failure.or_throw();
-    core->route = std::make_unique<AloneRoute>(*core->replica, core->commit_lock);
+    core->route = std::make_unique<AloneRoute>(
+        *core->replica, std::make_unique<MemoryRoundHistory>(), core->commit_lock);
   }
   return std::unique_ptr<Database>(new Database(std::move(core)));
 }

@@ -55,6 +55,7 @@ class Transaction {
   [[nodiscard]] DatabaseCore& core() const { return *core_; }
   [[nodiscard]] const Dictionary& dictionary() const { return *core_->dictionary; }
   [[nodiscard]] Workspace& work() { return work_; }
+  [[nodiscard]] const Fragments& fragments() const { return fragments_; }
 
   // --- what it sees ---
   /// A statement begins.
