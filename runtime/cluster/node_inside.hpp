@@ -68,6 +68,8 @@ struct Node::Inside final : FrameSink {
   /// What the others wait for when this replica cannot go on: best effort, nothing is waited for.
   void bid_farewell();
   void finish(Phase phase, Status why);
+  /// Shuts the window, and answers what never left it: certainly not committed. From any thread.
+  void refuse_waiting(ErrorCode code, const std::string& text);
   void fail(const Status& why) { finish(Phase::failed, why); }
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
   void on_gone(std::uint32_t node) override;

@@ -315,6 +315,12 @@ void Node::Inside::bid_farewell() {
     if (!output.to) (void)transport->broadcast(std::move(output.frame)).ok();
 }
 
+void Node::Inside::refuse_waiting(ErrorCode code, const std::string& text) {
+  const auto refused = window.abandon();
+  window.answered(refused.size());
+  for (const auto& item : refused) item->answer({code, {}, text});
+}
+
 void Node::Inside::finish(Phase phase, Status why) {
   if (finished()) return;
   const char* const what = phase == Phase::ended ? "end" : phase == Phase::left ? "leave" : "fail";
@@ -323,13 +329,12 @@ void Node::Inside::finish(Phase phase, Status why) {
     const std::lock_guard lock(state_lock);
     failure_ = why;
   }
-  const auto refused = window.abandon();
   const auto code = phase == Phase::failed ? why.code() : ErrorCode::cluster_stopped;
   const auto text = phase == Phase::failed ? why.text() : "the node stopped before this was sent";
   const auto unknown = phase == Phase::failed ? text : "the node left before the round completed";
-  window.answered(in_flight.size() + refused.size());
+  window.answered(in_flight.size());
   for (const auto& item : in_flight) item->answer({ErrorCode::unknown_outcome, {}, unknown});
-  for (const auto& item : refused) item->answer({code, {}, text});
+  refuse_waiting(code, text);
   in_flight.clear();
   // After the answers: who sees that the node is finished finds its item answered.
   phase_.store(phase);

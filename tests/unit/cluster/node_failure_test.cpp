@@ -222,8 +222,12 @@ TEST(NodeFailure, leave_takes_at_most_its_cap_when_a_neighbour_is_dead) {
   cluster.network().mute(1);
   auto item = cluster.submit(0, "x");
   ASSERT_TRUE(item.ok());
+  while (cluster.node(0).statistics().items_sent == 0) (void)cluster.node(0).progress();
+  auto held = cluster.submit(0, "z");
+  ASSERT_TRUE(held.ok());
   cluster.node(0).leave(50ms);
   EXPECT_EQ(cluster.node(0).wait(**item).code, ErrorCode::unknown_outcome);
+  EXPECT_EQ(cluster.node(0).wait(**held).code, ErrorCode::cluster_stopped) << "it never left";
   EXPECT_EQ(cluster.commit(0, "y").code, ErrorCode::cluster_stopped);
 }
 

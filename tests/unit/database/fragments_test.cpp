@@ -80,8 +80,7 @@ class SendAheadTest : public FakeRouteTest {
   SendAheadTest() { route.sends_ahead_ = true; }
   /// Rows of a kilobyte.
   void fill(Transaction& transaction) const {
-    for (int id = 0; id < rows; ++id)
-      give(transaction, put(transaction, item, id), 1'000);
+    for (int id = 0; id < rows; ++id) give(transaction, put(transaction, item, id), 1'000);
   }
 };
 
