@@ -226,11 +226,12 @@ Status Node::stop() {
 
 void Node::leave(std::chrono::milliseconds cap) {
   auto& in = *inside_;
-  in.leave_wanted = true;
   // What the window holds stays here: to know that it is not committed is worth more than a last
-  // attempt whose outcome this node may not live to hear.
+  // attempt whose outcome this node may not live to hear. First, for who drives posts what the
+  // window has as soon as leaving is wanted.
   in.refuse_waiting(ErrorCode::cluster_stopped,
                     "not committed: this node left before the transaction was sent");
+  in.leave_wanted = true;
   in.turn.wake_done();
   if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
   (void)in.drive_until([&in] { return in.finished(); }, Inside::Clock::now() + cap);
