@@ -7,7 +7,7 @@
 //
 // Invariants
 //   I1  Rounds are numbered densely from 1, in the order of their commits.
-//   I2  After a round that could not be applied nothing more is (the replica's R5); what was
+//   I2  After a round that could not be applied nothing more is (the replica's R4); what was
 //       published before can be read.
 // Threads: as CommitRoute; submit() takes a lock, one commit at a time.
 #pragma once

@@ -8,35 +8,36 @@ namespace exdb {
 /// commit_later(): the exchange is driven meanwhile.
 void ClusterRoute::take_local_turn() {
   constexpr std::chrono::microseconds look_up{100};
-  while (!replica_.take_local_turn(look_up)) (void)node_.progress();
+  while (!replica_.local()->take_turn(look_up)) (void)node_.progress();
 }
 
 ItemOutcome ClusterRoute::commit_local(Outgoing& out) {
   take_local_turn();
-  return replica_.commit_local(out.local, out.shared, node_.drive_lock());
+  return replica_.local()->commit(out.local, out.shared, node_.drive_lock());
 }
 
 Result<std::shared_ptr<PendingItem>> ClusterRoute::submit(Outgoing& out) {
   // What it read of local classes must hold until its place in the order, too.
   const auto& local = out.local;
   const bool local_part = !local.ops.empty() || !local.ranges.empty() || !local.rows.empty() ||
-                          !local.classes.empty() || (local.exclusive && replica_.has_local());
+                          !local.classes.empty() ||
+                          (local.exclusive && replica_.local() != nullptr);
   if (!local_part) return send(out);
   take_local_turn();
-  auto outcome = replica_.prepare_local(out.id.sequence, std::move(out.local));
+  auto outcome = replica_.local()->prepare(out.id.sequence, std::move(out.local));
   if (outcome.code != ErrorCode::ok) return Status(outcome.code, std::move(outcome.text));
   struct Drop {
-    Replica& replica;
+    LocalPart& part;
     std::uint64_t sequence;
     bool sent = false;
     ~Drop() {
-      if (!sent) replica.drop_local(sequence);
+      if (!sent) part.drop(sequence);
     }
   };
-  Drop unless_sent{replica_, out.id.sequence};
+  Drop unless_sent{*replica_.local(), out.id.sequence};
   auto item = send(out);
   unless_sent.sent = item.ok();
-  if (item) replica_.local_is_sent(out.id.sequence, *item);
+  if (item) replica_.local()->sent(out.id.sequence, *item);
   return item;
 }
 
@@ -58,7 +59,8 @@ Result<std::shared_ptr<PendingItem>> ClusterRoute::send(Outgoing& out) {
 ItemOutcome ClusterRoute::wait(PendingItem& item) {
   auto outcome = node_.wait(item);
   // Of a round that came, its local part came with it; of none that will.
-  if (outcome.code != ErrorCode::ok) replica_.drop_local(item.sequence);
+  if (outcome.code != ErrorCode::ok && replica_.local() != nullptr)
+    replica_.local()->drop(item.sequence);
   if (owes_.load(std::memory_order_relaxed)) send_owed();
   return outcome;
 }

@@ -136,6 +136,15 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
   return {};
 }
 
+void TransactionRecord::clear() {
+  constexpr std::size_t ops_kept = 1024;  // 64 KB; a bulk load would keep its millions for ever
+  auto kept = std::move(ops);
+  *this = {};
+  if (kept.capacity() > ops_kept) return;
+  kept.clear();
+  ops = std::move(kept);
+}
+
 void TransactionRecord::normalise_ops() {
   if (ops.size() < 2) return;
   std::unordered_map<RowName, std::size_t, RowNameHash> last;

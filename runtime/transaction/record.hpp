@@ -64,7 +64,10 @@ struct TransactionRecord {
   std::vector<ClassId> classes;  ///< read as a whole
 
   void encode(std::vector<std::byte>& out) const;
+  /// REQUIRES: `out` is empty.
   static Status decode(const Dictionary& dictionary, Bytes in, TransactionRecord& out);
+  /// Makes it empty. Keeps the room for a few ops, so that the next record costs no allocation.
+  void clear();
 
   /// Ops alone: what a fragment holds.
   static void encode_ops(std::span<const WriteOp> ops, Csn snapshot, std::vector<std::byte>& out);

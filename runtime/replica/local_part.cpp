@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "replica/local_part.hpp"
+
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace exdb {
+namespace {
+
+/// Gives the turn back at the end of a scope, unless it was kept.
+class Turn {
+ public:
+  explicit Turn(std::binary_semaphore& turn) : turn_(&turn) {}
+  ~Turn() {
+    if (turn_ != nullptr) turn_->release();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  void keep() { turn_ = nullptr; }
+
+ private:
+  std::binary_semaphore* turn_;
+};
+
+}  // namespace
+
+LocalPart::LocalPart(const Dictionary& dictionary, Storage& replicated, const Certifier& certifier,
+                     HalfWay& half_way)
+    : replicated_(replicated),
+      replicated_certifier_(certifier),
+      half_way_(half_way),
+      log_(dictionary) {}
+
+Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dictionary> dictionary,
+                                                     StorageOptions options, Storage& replicated,
+                                                     const Certifier& certifier,
+                                                     HalfWay& half_way) {
+  std::unique_ptr<LocalPart> part(new LocalPart(*dictionary, replicated, certifier, half_way));
+  options.holds = [](const ClassDef& type) { return type.local; };
+  auto storage = Storage::create(std::move(dictionary), options);
+  if (!storage) return storage.status();
+  part->storage_ = std::move(*storage);
+  part->storage_->set_index_changes(&part->log_);
+  part->certifier_ = std::make_unique<Certifier>(*part->storage_, part->log_);
+  return part;
+}
+
+Status LocalPart::pin(Snapshots& out) {
+  for (;;) {
+    const auto before = joint_publications_.load(std::memory_order_acquire);
+    auto replicated = replicated_.pin();
+    if (!replicated) return replicated.status();
+    auto local = storage_->pin();
+    if (!local) return local.status();
+    out.replicated = std::move(*replicated);
+    out.local = std::move(*local);
+    // csns never fall: what is published still was so when the local one was pinned. Without that a
+    // local commit could be seen beside a state older than the one it was made on.
+    if (before % 2 == 0 && replicated_.published() == out.replicated.csn() &&
+        joint_publications_.load(std::memory_order_acquire) == before)
+      return {};
+  }
+}
+
+/// True when the prepared transaction will never be resolved by a round, and is dropped.
+bool LocalPart::give_up_if_ended() {
+  const std::lock_guard lock(prepared_mutex_);
+  if (!prepared_ || !prepared_->item || !prepared_->item->done.load(std::memory_order_acquire))
+    return false;
+  prepared_.reset();
+  return true;
+}
+
+bool LocalPart::take_turn(std::chrono::microseconds patience) {
+  if (turn_.try_acquire_for(patience)) return true;
+  // Its turn passes to who found it: who submitted it may wait for its answer much later, or never.
+  return give_up_if_ended();
+}
+
+/// Its place among the replicated transactions is where they are now: held there by the lock.
+ItemOutcome LocalPart::certify(const TransactionRecord& record, TransactionRecord& reads,
+                               std::mutex& drive_lock) {
+  auto verdict = certifier_->certify(record, true);
+  if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
+  if (!reads.serializable && !reads.exclusive) return {};
+  reads.normalise_reads();
+  const std::lock_guard lock(drive_lock);
+  verdict = replicated_certifier_.certify(reads, true);
+  return {verdict.code, {}, std::move(verdict.text)};
+}
+
+ItemOutcome LocalPart::commit(TransactionRecord& record, TransactionRecord& reads,
+                              std::mutex& drive_lock) {
+  const Turn turn(turn_);
+  if (half_way_.failed()) return {ErrorCode::no_memory, {}, HalfWay::text};
+  record.normalise_ops();
+  record.normalise_reads();
+  auto outcome = certify(record, reads, drive_lock);
+  if (outcome.code == ErrorCode::ok) {
+    // Not under the drive lock: rounds go on meanwhile, and what they publish is another storage.
+    HalfWay::Change change(half_way_);
+    certifier_->apply(record, storage_->applied().next());
+    storage_->publish();
+    change.done();
+    log_.prune(open_.oldest(*storage_));
+  }
+  outcome.csn = replicated_.published();
+  return outcome;
+}
+
+ItemOutcome LocalPart::prepare(std::uint64_t sequence, TransactionRecord record) {
+  Turn turn(turn_);
+  if (half_way_.failed()) return {ErrorCode::no_memory, {}, HalfWay::text};
+  record.normalise_ops();
+  record.normalise_reads();
+  auto verdict = certifier_->certify(record, true);
+  if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
+  // Encoded, since its ops are views into a workspace that may be gone when the round comes.
+  Prepared prepared;
+  prepared.sequence = sequence;
+  record.encode(prepared.bytes);
+  const std::lock_guard lock(prepared_mutex_);
+  prepared_ = std::move(prepared);
+  turn.keep();
+  return {};
+}
+
+void LocalPart::sent(std::uint64_t sequence, std::shared_ptr<PendingItem> item) {
+  // Its round may have come already, and another transaction may be prepared by now.
+  const std::lock_guard lock(prepared_mutex_);
+  if (prepared_ && prepared_->sequence == sequence) prepared_->item = std::move(item);
+}
+
+std::optional<std::vector<std::byte>> LocalPart::take_prepared(std::uint64_t sequence) {
+  const std::lock_guard lock(prepared_mutex_);
+  if (!prepared_ || prepared_->sequence != sequence) return std::nullopt;
+  auto bytes = std::move(prepared_->bytes);
+  prepared_.reset();
+  return bytes;
+}
+
+void LocalPart::drop(std::uint64_t sequence) {
+  if (take_prepared(sequence)) turn_.release();
+}
+
+bool LocalPart::settle(std::uint64_t sequence, bool committed) {
+  auto bytes = take_prepared(sequence);
+  if (!bytes) return false;
+  if (!committed) {
+    turn_.release();
+    return false;
+  }
+  // Not before publish(): the next one would be certified against what nobody can see yet.
+  consumed_ = true;
+  TransactionRecord record;
+  const auto status = TransactionRecord::decode(storage_->dictionary(), *bytes, record);
+  EXDB_ASSERT(status.ok(), "a record that this node encoded can be decoded");
+  certifier_->apply(record, storage_->applied().next());
+  return true;
+}
+
+void LocalPart::publish(Csn replicated) {
+  joint_publications_.fetch_add(1, std::memory_order_acq_rel);
+  replicated_.publish(replicated);
+  storage_->publish();
+  joint_publications_.fetch_add(1, std::memory_order_acq_rel);
+  log_.prune(open_.oldest(*storage_));
+}
+
+void LocalPart::end_round() {
+  if (std::exchange(consumed_, false)) turn_.release();
+}
+
+}  // namespace exdb
