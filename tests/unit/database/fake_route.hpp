@@ -20,8 +20,8 @@ class FakeRoute final : public ReplicaRoute {
   Status at_least(Csn csn) override { return alone_.at_least(csn); }
   [[nodiscard]] std::size_t record_bytes_max() const override { return record_bytes_max_; }
   ItemOutcome commit_local(Outgoing& out) override {
-    while (!replica_.take_local_turn(std::chrono::microseconds(100))) continue;
-    return replica_.commit_local(out.local, out.shared, lock_);
+    while (!replica_.local()->take_turn(std::chrono::microseconds(100))) continue;
+    return replica_.local()->commit(out.local, out.shared, lock_);
   }
   Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override {
     record_bytes_ = 0;
