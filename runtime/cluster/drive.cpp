@@ -109,7 +109,7 @@ void Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline
         continue;
       }
       now = Clock::now();
-      check_silence(now);
+      tick(now);
     }
     if (now >= deadline) return;
     pause(now, deadline, nap);
@@ -138,7 +138,7 @@ void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
   // one of the two sees the other.
   napper = has_turn ? Napper::driver : Napper::listener;
   const auto due = window.due_in(Clock::now());
-  const bool wanted = finished() || (!has_turn && turn.wished());
+  const bool wanted = !active() || (!has_turn && turn.wished());
   if (!wanted && due > 0ns) transport->wait(std::min(cap, due));
   napper = Napper::none;
   in_transport_wait = false;
@@ -149,7 +149,7 @@ void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
 void Node::Inside::listen() {
   Nanoseconds nap = nap_first, park = park_first;
   auto wishes = turn.wishes();
-  while (!finished()) {
+  while (active()) {
     if ((turn.wished() || turn.wishes() - wishes >= closed_loop_wishes) &&
         options.progress != Progress::spin) {
       wishes = turn.wishes();

@@ -11,11 +11,23 @@ using namespace std::chrono_literals;
 
 /// How long a window without a timeout is held where the cluster has no timeout either.
 constexpr auto window_held_max = 30s;
+/// How long a node that has failed polls on to let the others hear of it, and one that gives up a
+/// stop: an exchange takes far less where the others live, and a program that ends will not wait.
+constexpr auto leave_cap = 1000ms;
 
 std::vector<std::uint32_t> qranks_of(const std::vector<ClusterNodeParams>& nodes) {
   std::vector<std::uint32_t> qranks;
   for (const auto& node : nodes) qranks.push_back(node.qrank);
   return qranks;
+}
+
+Member::Options member_options(const Node::Options& options, const Transport& transport) {
+  return {.self = MemberId{transport.self()},
+          .qranks = qranks_of(options.nodes),
+          .cluster_id = options.cluster_id,
+          .broadcast_is_collective = transport.broadcast_is_collective(),
+          .timeout = options.timeout,
+          .name = options.name};
 }
 
 std::chrono::nanoseconds held_max_of(std::chrono::milliseconds timeout) {
@@ -30,15 +42,15 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       consumer(with),
       self{transport->self()},
       trace(self, (options.mode_mask & cluster_mode_debug_output) != 0),
+      history(options.history ? options.history : std::make_shared<MemoryRoundHistory>()),
+      finality(options.finality ? options.finality : std::make_shared<FinalWhenComplete>()),
       window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
-      quorum(self, qranks_of(options.nodes), options.quorum),
+      quorum(self, QuorumCount(qranks_of(options.nodes)), options.quorum),
       notifier(options.notify),
-      protocol({self, transport->size(), options.cluster_id, transport->broadcast_is_collective()}),
-      gone(transport->size()),
-      lost(transport->size()),
-      said_stop(transport->size()) {
+      closing(options.cluster_id, options.name),
+      member(member_options(options, *transport), *history, *finality, now_.time_since_epoch()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
-  last_progress = round_began = Clock::now();
+  round_began = now_;
   note_event();
 }
 
@@ -64,15 +76,27 @@ NodeInfo Node::Inside::info(std::uint32_t node) const {
   return {options.nodes[node].addr, options.nodes[node].qrank, node};
 }
 
-std::string Node::Inside::names(const std::vector<MemberId>& nodes) const {
-  std::string text = nodes.size() == 1 ? "node " : "nodes ";
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(nodes[i].value);
-  return text;
-}
-
 Node::Inside::Clock::time_point Node::Inside::deadline_after(std::chrono::milliseconds cap) const {
   return cap.count() > 0 ? Clock::now() + cap : Clock::time_point::max();
+}
+
+/// Ends whatever is left, without anybody's knowledge. REQUIRES: the drive lock.
+void Node::Inside::go() {
+  member.go();
+  handle_events();
+  parting = false;
+}
+
+/// Whoever drove has gone with the failure, and where there is no listener nobody polls any more.
+void Node::Inside::part() {
+  const auto until = Clock::now() + leave_cap;
+  while (parting && Clock::now() < until) {
+    {
+      const std::lock_guard lock(drive_lock);
+      if (step()) continue;
+    }
+    std::this_thread::sleep_for(100us);
+  }
 }
 
 Node::Node(std::unique_ptr<Transport> transport, RoundConsumer& consumer, Options options)
@@ -94,6 +118,7 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
                                                   std::vector<std::byte> bytes, int priority,
                                                   std::optional<NodeId> origin) {
   auto& in = *inside_;
+  in.closing.used();
   if (auto status = in.refusal(); !status.ok()) return status;
   if (bytes.size() > item_bytes_max)
     return Status(ErrorCode::too_large, "a transaction of " + std::to_string(bytes.size()) +
@@ -152,6 +177,7 @@ bool Node::done(const PendingItem& item) { return item.done.load(std::memory_ord
 
 Status Node::wait_fresh() {
   auto& in = *inside_;
+  in.closing.used();
   const auto target = in.posted_.load();
   if (in.phase() == Inside::Phase::left || in.phase() == Inside::Phase::failed || in.leave_wanted)
     return in.refusal();
@@ -163,6 +189,7 @@ Status Node::wait_fresh() {
 
 Status Node::wait_published(Csn csn) {
   auto& in = *inside_;
+  in.closing.used();
   const auto there = [&in, csn] { return in.consumer.published() >= csn; };
   const auto driven = in.drive_until(there, in.deadline_after(in.options.timeout));
   if (driven == Inside::Driven::done) return {};
@@ -198,7 +225,7 @@ Status Node::listen() {
 
 bool Node::progress() {
   auto& in = *inside_;
-  if (in.finished() || !in.turn.try_take()) return false;
+  if (!in.active() || !in.turn.try_take()) return false;
   bool any = false;
   {
     const std::lock_guard lock(in.drive_lock);
@@ -208,24 +235,56 @@ bool Node::progress() {
   return any;
 }
 
-Status Node::stop() {
+void Node::used() { inside_->closing.used(); }
+
+Status Node::stop(std::optional<std::chrono::milliseconds> deadline) {
   auto& in = *inside_;
+  const bool over = in.finished();
+  const auto until = deadline ? Inside::Clock::now() + *deadline : Inside::Clock::time_point::max();
   if (!in.stop_wanted) {
     const std::lock_guard lock(in.drive_lock);
-    in.trace.event(in.protocol.completed(), [] { return std::string("stop"); });
+    in.trace.event(in.member.completed(), [] { return std::string("stop"); });
     in.window.shut();
-    in.stop_began = Inside::Clock::now();
+    in.member.want_stop(Inside::Clock::now().time_since_epoch());
     in.stop_wanted = true;
   }
+  in.quorum.end();
   if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
-  ++in.stop_waiters;
-  (void)in.drive_until([&in] { return in.finished(); }, Inside::Clock::time_point::max());
-  --in.stop_waiters;
+  {
+    const Closing::Waiting waiting(in.closing);
+    ++in.stop_waiters;
+    (void)in.drive_until([&in] { return in.finished() || in.stop_refused.load(); }, until);
+    --in.stop_waiters;
+  }
+  // An opposite order is an error on both sides, also where this one might still have ended: the
+  // other side gives up on the word of this one.
+  if (in.stop_refused || !in.finished()) return in.give_up_stop(*this, deadline);
+  if (in.phase() == Inside::Phase::left && !over)
+    return {ErrorCode::interrupted,
+            "stop() was interrupted: the node left the cluster before all others had stopped"};
   return in.failure();
+}
+
+/// The others go on without this node; they must not wait for it as it waited for them.
+Status Node::Inside::give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline) {
+  Status why;
+  if (stop_refused) {
+    const std::lock_guard lock(state_lock);
+    why = stop_refusal_;
+  } else {
+    const std::lock_guard lock(drive_lock);
+    why = {ErrorCode::timeout, "stop() waited " + std::to_string(deadline->count()) + " ms for " +
+                                   member.awaited_names() + " (of " +
+                                   std::to_string(transport->size()) +
+                                   ") to call stop() or close() too; this node has left"};
+  }
+  node.leave(leave_cap);
+  return why;
 }
 
 void Node::leave(std::chrono::milliseconds cap) {
   auto& in = *inside_;
+  in.quorum.end();
   // What the window holds stays here: to know that it is not committed is worth more than a last
   // attempt whose outcome this node may not live to hear. First, for who drives posts what the
   // window has as soon as leaving is wanted.
@@ -236,15 +295,16 @@ void Node::leave(std::chrono::milliseconds cap) {
   if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
   (void)in.drive_until([&in] { return in.finished(); }, Inside::Clock::now() + cap);
   const std::lock_guard lock(in.drive_lock);
-  in.finish(Inside::Phase::left, {});
+  in.go();
 }
 
 void Node::close(bool collective) {
   auto& in = *inside_;
   std::thread listener;
+  in.part();
   {
     const std::lock_guard lock(in.drive_lock);
-    in.finish(Inside::Phase::left, {});
+    in.go();
   }
   {
     const std::lock_guard lock(in.state_lock);
@@ -253,7 +313,8 @@ void Node::close(bool collective) {
   if (listener.joinable()) listener.join();
   in.notifier.close();
   const std::lock_guard lock(in.drive_lock);
-  in.transport->close(collective);
+  // Nodes that have left are not waited for by the others, who free what is common without them.
+  in.transport->close(collective && in.phase() == Inside::Phase::ended);
 }
 
 void Node::set_window(const ClusterWindow& window) {
@@ -267,6 +328,36 @@ ClusterWindow Node::window() const { return inside_->window.bounds(); }
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }
 
 Status Node::failure() const { return inside_->failure(); }
+
+NodeState Node::state() const {
+  const auto& in = *inside_;
+  using Phase = NodeState::Phase;
+  NodeState state;
+  switch (in.phase()) {
+    case Inside::Phase::running:
+      state.phase = stopped() || in.leave_wanted ? Phase::stopping : Phase::open;
+      break;
+    case Inside::Phase::ended:
+      state.phase = Phase::stopped;
+      break;
+    case Inside::Phase::left:
+      state.phase = Phase::left;
+      break;
+    case Inside::Phase::failed:
+      state.phase = Phase::failed;
+      break;
+  }
+  const bool quorum = in.quorum.majority() || in.quorum.has_callback();
+  state.writes = state.phase == Phase::open && quorum;
+  // A node that stops still hears of what the others commit; after the common end it has it all.
+  state.fresh_reads =
+      state.phase != Phase::left && state.phase != Phase::failed && !in.leave_wanted && quorum;
+  state.text = in.refusal().text();
+  if (state.text.empty() && !in.quorum.majority())
+    state.text = in.quorum.has_callback() ? "the quorumCallback decides; " + in.quorum.explain()
+                                          : in.quorum.explain();
+  return state;
+}
 
 NodeStatistics Node::statistics() const {
   const auto& in = *inside_;

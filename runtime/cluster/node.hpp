@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// A Node drives the round protocol over a transport: it gathers local commits in the window, posts
-// batches, hands completed rounds to the replica, and wakes who waits. Whoever waits for a commit
-// drives (one at a time, by a try-lock); the listener steps in when nobody does. So a commit costs
-// no hand-over between threads, and an idle node sleeps.
+// A Node drives a Member over a transport: it gathers local commits in the window, posts batches,
+// hands final rounds to the replica, and wakes who waits. Whoever waits for a commit drives (one at
+// a time, by a try-lock); the listener steps in when nobody does. So a commit costs no hand-over
+// between threads, and an idle node sleeps. What is decided (silence, digests, leaving, stopping)
+// is decided in the Member.
 //
 // Invariants
 //   I1  Rounds are handed to the consumer in order, each once, under the drive lock.
@@ -12,23 +13,33 @@
 //       unknown_outcome when the node stops before its round is complete, or with a certain refusal
 //       when it never left the window.
 //   I3  After stop() no new item is accepted here; items accepted before are still exchanged.
-//   I4  A node whose digest differs from the majority's fails with `inconsistent`; with no majority
-//       all fail.
+//   I4  No callback of the program can hold anything up: close, leave and stop end whoever waits
+//       for one.
 // Threads: all public functions from any thread. Callbacks of the consumer come under the drive
 //   lock.
 // Failure: once failed, every waiting and later call returns the same Status, which names node,
 //   round and reason.
 #pragma once
-#include <condition_variable>
-#include <deque>
+#include <chrono>
+#include <functional>
+#include <memory>
 #include <mutex>
-#include <thread>
+#include <optional>
 
 #include "cluster/round_consumer.hpp"
-#include "cluster/round_protocol.hpp"
+#include "cluster/round_history.hpp"
 #include "exdb/cluster.hpp"
 
 namespace exdb {
+
+/// What still works at a node, and why not more.
+struct NodeState {
+  enum class Phase { open, stopping, stopped, left, failed };
+  Phase phase = Phase::open;
+  bool writes = true;       ///< commits are accepted (or the quorumCallback decides)
+  bool fresh_reads = true;  ///< so are transactions that must see every commit that returned
+  std::string text;         ///< for people: why; empty when all works
+};
 
 struct NodeStatistics {
   std::uint64_t rounds = 0, rounds_empty = 0;  ///< empty: nobody sent a transaction
@@ -44,6 +55,7 @@ class Node {
   static constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
 
   struct Options {
+    std::string name;                      ///< of the database, for texts
     std::vector<ClusterNodeParams> nodes;  ///< one a node, qrank filled in
     std::uint64_t cluster_id = 0;
     ClusterWindow window;
@@ -54,6 +66,8 @@ class Node {
     std::chrono::milliseconds timeout{60'000};
     std::function<void(Notification, const NodeInfo&)> notify;  ///< called by the notifier thread
     std::function<bool(const std::vector<std::uint32_t>&)> quorum;
+    std::shared_ptr<RoundHistory> history;  ///< none: in memory, nothing kept
+    std::shared_ptr<Finality> finality;     ///< none: complete is final
   };
 
   Node(std::unique_ptr<Transport> transport, RoundConsumer& consumer, Options options);
@@ -90,18 +104,29 @@ class Node {
   /// Some polls; true when something happened. For cooperative programs.
   bool progress();
 
-  /// Says that this node wants to end, and returns after ALL nodes have said so or left.
-  Status stop();
+  /// This thread uses the database: so it is the one that is going to stop it (closing.hpp). submit,
+  /// the waits and stop say so themselves.
+  void used();
+
+  /// Says that this node wants to end, and returns after ALL nodes have said so or left. Waits for
+  /// nodes that live as long as it takes, with a warning that names them after 10 s, 20 s, 40 s …;
+  /// for a silent one no longer than Options::timeout. Past `deadline` it gives up with timeout,
+  /// naming the nodes that have not stopped; where databases are being closed in opposite order,
+  /// with cluster; when another thread lets this node leave or closes it, with interrupted. After
+  /// these three the node has left.
+  Status stop(std::optional<std::chrono::milliseconds> deadline = {});
   /// Goes away without waiting for the others' stop: takes part in at most the round under way and
   /// one more, at most `cap`.
   void leave(std::chrono::milliseconds cap);
-  /// After stop or leave: ends threads; `collective` as Transport::close.
+  /// After stop or leave: ends threads; `collective` as Transport::close, and only where all nodes
+  /// have stopped together.
   void close(bool collective);
 
   void set_window(const ClusterWindow& window);
   [[nodiscard]] ClusterWindow window() const;
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;
+  [[nodiscard]] NodeState state() const;
   [[nodiscard]] NodeStatistics statistics() const;
   [[nodiscard]] TransportStatistics transport_statistics() const;
   /// The lock under which the consumer is called: for local commits that must not run beside a

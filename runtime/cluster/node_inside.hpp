@@ -15,10 +15,13 @@
 //   own from anywhere.
 #pragma once
 #include <atomic>
-#include <optional>
+#include <condition_variable>
+#include <thread>
 
+#include "cluster/closing.hpp"
 #include "cluster/commit_window.hpp"
 #include "cluster/log_histogram.hpp"
+#include "cluster/member.hpp"
 #include "cluster/node.hpp"
 #include "cluster/notifier.hpp"
 #include "cluster/quorum.hpp"
@@ -30,7 +33,7 @@ namespace exdb {
 struct Node::Inside final : FrameSink {
   using Clock = std::chrono::steady_clock;
   using Nanoseconds = std::chrono::nanoseconds;
-  enum class Phase { running, ended, left, failed };
+  using Phase = Member::Phase;
   /// Why drive_until came back.
   enum class Driven { done, finished, expired };
 
@@ -51,37 +54,38 @@ struct Node::Inside final : FrameSink {
   // --- rounds, under the drive lock: rounds.cpp ---
   bool step();
   bool advance();
-  bool should_post();
+  [[nodiscard]] bool should_post() const;
   void post();
   void flush();
-  void take(CompletedRound& round);
-  [[nodiscard]] std::vector<MemberId> odd_ones(const CompletedRound& round) const;
+  /// Hands a final round to the consumer, and its outcomes to who waits.
+  void take(const CompletedRound& round);
   Status apply(const CompletedRound& round);
-  void answer_mine(const std::vector<RoundItem>& items, std::vector<ItemOutcome>& outcomes);
-  void drop_members(const CompletedRound& round, const std::vector<MemberId>& odd);
-  void lose(MemberId node, const char* how);
-  void check_gone();
-  /// Warns, then fails the node, when a round has been silent for too long. Called while somebody
-  /// waits.
-  void check_silence(Clock::time_point now);
-  void check_stop(Clock::time_point now);
-  /// What the others wait for when this replica cannot go on: best effort, nothing is waited for.
-  void bid_farewell();
-  void finish(Phase phase, Status why);
+  Status hand_over(const CompletedRound& round);
+  void answer_mine();
+  void handle_events();
+  void handle(const Member::Event& event);
+  /// Time passes, while somebody waits.
+  void tick(Clock::time_point now);
+  void finish(Phase phase, const Status& why);
   /// Shuts the window, and answers what never left it: certainly not committed. From any thread.
   void refuse_waiting(ErrorCode code, const std::string& text);
-  void fail(const Status& why) { finish(Phase::failed, why); }
+  /// Lets the others hear the leave of a node that has failed, for a moment. The drive lock is not
+  /// held.
+  void part();
+  void go();
+  Status give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline);
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
   void on_gone(std::uint32_t node) override;
 
   // --- for all ---
   [[nodiscard]] Phase phase() const { return phase_.load(std::memory_order_acquire); }
   [[nodiscard]] bool finished() const { return phase() != Phase::running; }
+  /// Somebody has to poll: it runs, or its leave is not heard yet.
+  [[nodiscard]] bool active() const { return !finished() || parting.load(); }
   [[nodiscard]] Status failure() const;
   /// Why nothing more is accepted here; ok while it is.
   [[nodiscard]] Status refusal() const;
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
-  [[nodiscard]] std::string names(const std::vector<MemberId>& nodes) const;
   [[nodiscard]] Clock::time_point deadline_after(std::chrono::milliseconds cap) const;
   void note_event() { last_event_.store(now_.time_since_epoch().count()); }
   [[nodiscard]] Nanoseconds idle_since(Clock::time_point now) const {
@@ -93,15 +97,20 @@ struct Node::Inside final : FrameSink {
   RoundConsumer& consumer;
   const MemberId self;
   const Trace trace;
+  const std::shared_ptr<RoundHistory> history;
+  const std::shared_ptr<Finality> finality;
   CommitWindow window;
   Turn turn;
   Quorum quorum;
   Notifier notifier;
+  Closing closing;
   std::mutex drive_lock;
 
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<std::uint64_t> posted_{0}, applied_{0};
   std::atomic<bool> stop_wanted{false}, leave_wanted{false};
+  std::atomic<bool> parting{false};       ///< as Member::parting
+  std::atomic<bool> stop_refused{false};  ///< stop_refusal_ is set
   std::atomic<int> stop_waiters{0};
   std::atomic<Clock::rep> last_event_{0};
   enum class Napper { none, listener, driver };
@@ -110,24 +119,21 @@ struct Node::Inside final : FrameSink {
 
   // --- under the drive lock ---
   Clock::time_point now_ = Clock::now();  ///< as of the last step that found something to do
-  RoundProtocol protocol;
-  Status poll_failure;            ///< told by a frame, in the midst of a poll
-  CommitWindow::Items in_flight;  ///< my items of the round under way, in order
-  Csn horizon;
-  std::vector<bool> gone, lost,
-      said_stop;  ///< by node: told by the transport; told to the program; in the last round
-  bool gone_news = false;
-  bool stop_said = false, ping_wanted = false;
-  Clock::time_point round_began, last_progress, stop_began;
-  bool warned_round = false, warned_stop = false;
+  Member member;
+  CommitWindow::Items in_flight;  ///< posted and not answered, in order
+  Clock::time_point round_began, next_look, parting_until;
+  // Of the round being applied: kept, so that a round allocates nothing for them.
+  std::vector<RoundItem> items;
+  std::vector<bool> mine;
+  std::vector<ItemOutcome> outcomes;
 
   // --- statistics ---
   LogHistogram exchange_ns;
   std::atomic<std::uint64_t> rounds{0}, rounds_empty{0}, items_sent{0}, items_received{0},
       apply_ns{0};
 
-  mutable std::mutex state_lock;  ///< of failure_, listener and listeners
-  Status failure_;
+  mutable std::mutex state_lock;  ///< of what follows
+  Status failure_, stop_refusal_;
   std::condition_variable listening_changed;
   bool listening = false;
   std::thread listener;

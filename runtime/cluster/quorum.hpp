@@ -2,25 +2,24 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // May this node write? The qrank of the nodes it can reach, itself included, must exceed half of
-// the configured total; exactly half stops writing. Where the rule says no, the program's callback
-// may say yes, on its responsibility.
+// the configured total (QuorumCount). Where the rule says no, the program's callback may say yes,
+// on its responsibility.
 //
 // Invariants
 //   I1  The callback is asked once for each change of the reachable nodes, and its answer is kept
 //       until the next.
-// Threads: all functions from any thread. The callback is called without any lock of the node; a
-//   check() that comes while another thread asks waits for the answer; a check() from within the
-//   callback is refused.
+//   I2  Nobody needs the callback to come back: it runs in a thread of its own that owns what it
+//       needs, and after end() everybody who waits for its answer is refused at once.
+// Threads: all functions from any thread. The callback is called without any lock of exdb; a
+//   check() that comes while it is asked waits for the answer; a check() from within the callback
+//   is refused.
 #pragma once
 #include <atomic>
 #include <functional>
-#include <mutex>
-#include <optional>
-#include <thread>
-#include <vector>
+#include <memory>
 
-#include "base/types.hpp"
-#include "exdb/cluster.hpp"
+#include "cluster/quorum_count.hpp"
+#include "exdb/errors.hpp"
 
 namespace exdb {
 
@@ -28,29 +27,33 @@ class Quorum {
  public:
   using Callback = std::function<bool(const std::vector<std::uint32_t>&)>;
 
-  Quorum(MemberId self, std::vector<std::uint32_t> qranks, Callback callback);
+  Quorum(MemberId self, QuorumCount count, Callback callback);
+  ~Quorum();
+  Quorum(const Quorum&) = delete;
+  Quorum& operator=(const Quorum&) = delete;
 
-  void lost(MemberId node);
-  /// ok, or cluster_no_quorum with who is missing. May call the callback.
+  /// Members were lost.
+  void update(const QuorumCount& count);
+  /// ok, or cluster_no_quorum with who is missing. May wait for the callback.
   Status check();
-  /// Whether check() would say ok without calling or waiting for the callback.
-  [[nodiscard]] bool known_to_allow();
+  /// Whether check() would say ok without waiting for the callback.
+  [[nodiscard]] bool known_to_allow() const;
+  /// Nobody is asked any more; without a majority the answer is no.
+  void end();
+  [[nodiscard]] bool majority() const { return majority_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool has_callback() const { return asks_; }
+  [[nodiscard]] std::string explain() const;
 
  private:
-  [[nodiscard]] bool majority() const;
-  [[nodiscard]] std::string explain() const;
-  bool ask();
+  struct Asking;
+  static void ask(const std::shared_ptr<Asking>& asking, std::uint64_t version,
+                  const std::vector<std::uint32_t>& neighbours);
+  /// What the callback says, or why it did not.
+  Status answer();
 
-  const MemberId self_;
-  const std::vector<std::uint32_t> qranks_;
-  const Callback callback_;
-  mutable std::mutex mutex_;  ///< of reachable_ and version_; never held while the callback runs
-  std::vector<bool> reachable_;
-  std::uint64_t version_ = 0;
+  const bool asks_;
+  std::shared_ptr<Asking> asking_;  ///< shared with the thread that asks
   std::atomic<bool> majority_;
-  std::mutex asking_;  ///< of answer_: held while the callback runs
-  std::atomic<std::thread::id> asker_{};
-  std::optional<std::pair<std::uint64_t, bool>> answer_;  ///< version, what the callback said
 };
 
 }  // namespace exdb

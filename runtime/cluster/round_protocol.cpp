@@ -38,7 +38,18 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
     return broken(from,
                   "a frame that says it is of node " + std::to_string(frame->header.sender.value));
   if (ended_ || !member(from) || !member(options_.self)) return {};
-  return frame->header.type == FrameType::batch ? take_batch(from, *frame) : take_doorbell(*frame);
+  switch (frame->header.type) {
+    case FrameType::batch:
+      return take_batch(from, *frame);
+    case FrameType::doorbell:
+      return take_doorbell(*frame);
+    case FrameType::note:
+      break;
+  }
+  // One round late at most: where a broadcast is collective it may overtake what was sent before.
+  if (frame->header.round >= completed_)
+    notes_.push_back({from, frame->header.round, {frame->payload.begin(), frame->payload.end()}});
+  return {};
 }
 
 Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
@@ -106,6 +117,13 @@ void RoundProtocol::ring() {
       {FrameType::doorbell, options_.cluster_id, options_.self, completed_.next(), {}}, {});
   for (std::uint32_t node = 0; node < options_.nodes; ++node)
     if (members_[node] && node != options_.self.value) outputs_.push_back({MemberId{node}, frame});
+}
+
+void RoundProtocol::tell(MemberId member, Bytes note) {
+  outputs_.push_back(
+      {member,
+       encode_frame({FrameType::note, options_.cluster_id, options_.self, completed_.next(), {}},
+                    note)});
 }
 
 void RoundProtocol::expel(MemberId node) {

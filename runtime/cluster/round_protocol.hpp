@@ -29,6 +29,7 @@
 //   cluster_protocol; the node stops.
 #pragma once
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cluster/completed_round.hpp"
@@ -65,6 +66,13 @@ class RoundProtocol {
     Frame frame;
   };
 
+  /// Something that a member told this one, while the sender was about to post `round`.
+  struct Note {
+    MemberId from;
+    Round round;
+    std::vector<std::byte> bytes;
+  };
+
   explicit RoundProtocol(const Options& options);
 
   // --- inputs ---
@@ -74,6 +82,9 @@ class RoundProtocol {
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
   /// REQUIRES: may_post().
   void ring();
+  /// Sends a note to one member. It travels beside the rounds and may get lost when one of the two
+  /// leaves.
+  void tell(MemberId member, Bytes note);
   /// Takes out a member that all nodes know to be unfit since the round taken last (its digest
   /// differs). To be called at the same round everywhere; the others then go on with the next round
   /// at once. REQUIRES: may_post() or self expelled.
@@ -95,6 +106,7 @@ class RoundProtocol {
 
   // --- outputs ---
   std::vector<Output> take_outputs();
+  std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
   /// The next completed round, once.
   std::optional<CompletedRound> take_round();
 
@@ -115,6 +127,7 @@ class RoundProtocol {
   bool rung_ = false, rung_next_ = false;  ///< asked for round completed+1, completed+2
   Batches current_, next_;                 ///< of rounds completed+1 and completed+2, by node
   std::vector<Output> outputs_;
+  std::vector<Note> notes_;
   std::optional<CompletedRound> ready_;
 };
 

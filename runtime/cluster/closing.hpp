@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The databases of this process, as far as ending them goes: which thread would stop each, and in
+// whose stop threads wait. It is all that tells an opposite order of closing from a program whose
+// other thread is about to close the other database.
+//
+// A database's keeper is the thread that used it last: committed, connected, read fresh, stopped. A
+// keeper that waits in the stop of another database will not stop this one, whatever happens.
+//
+// Invariants
+//   I1  elsewhere() and kept() name databases of other clusters only, and only such as this
+//       process has.
+// Threads: all functions from any thread; no lock of a node is taken under the registry's own, so
+//   they may be called under the drive lock.
+#pragma once
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cluster/member.hpp"
+
+namespace exdb {
+
+class Closing {
+ public:
+  Closing(std::uint64_t cluster_id, std::string name);
+  ~Closing();
+  Closing(const Closing&) = delete;
+  Closing& operator=(const Closing&) = delete;
+
+  /// This thread uses the database. Costs a load in a thread that did so last.
+  void used() {
+    const auto self = std::this_thread::get_id();
+    if (keeper_.load(std::memory_order_relaxed) != self) keeper_.store(self);
+  }
+
+  /// While a thread waits in stop here.
+  class Waiting {
+   public:
+    explicit Waiting(Closing& closing);
+    ~Waiting();
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    Closing& closing_;
+  };
+
+  /// The database in whose stop this one's keeper waits, or (once) was told of an opposite order.
+  /// Costs a load when nobody waits anywhere in the process.
+  [[nodiscard]] std::optional<Member::Elsewhere> elsewhere();
+  /// What the threads that wait in stop here keep, and nobody has begun to stop.
+  [[nodiscard]] std::vector<Member::Elsewhere> kept() const;
+  /// Its member has recognised an opposite order; forgotten when nobody waits here any more.
+  void set_sure();
+  /// The waiting threads go away with the error of an opposite order, before the other side may
+  /// know: the databases they keep say so once more.
+  void accuse();
+
+ private:
+  const std::uint64_t cluster_id_;
+  const std::string name_;
+  std::atomic<std::thread::id> keeper_;
+  // Under the registry's lock.
+  std::vector<std::thread::id> waiting_;
+  bool stopping_ = false, sure_ = false;
+  std::optional<Member::Elsewhere> last_word_;
+};
+
+}  // namespace exdb

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// The count behind the quorum: which members are reached, and whether their qranks exceed half of
+// the configured total. Exactly half is none, so that two halves never both write.
+//
+// Invariants
+//   I1  A lost member never counts again, and every loss is a new version.
+// Threads: a plain value.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/types.hpp"
+
+namespace exdb {
+
+class QuorumCount {
+ public:
+  explicit QuorumCount(std::vector<std::uint32_t> qranks)
+      : qranks_(std::move(qranks)), reached_(qranks_.size(), true) {}
+
+  void lose(MemberId member);
+  [[nodiscard]] bool majority() const;
+  [[nodiscard]] bool reaches(MemberId member) const { return reached_[member.value]; }
+  /// How many losses there were.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+  [[nodiscard]] std::vector<std::uint32_t> reached_but(MemberId self) const;
+  /// Why there is no majority, and what may be done about it.
+  [[nodiscard]] std::string explain() const;
+
+ private:
+  [[nodiscard]] std::uint64_t weight(bool all) const;
+
+  std::vector<std::uint32_t> qranks_;
+  std::vector<bool> reached_;
+  std::uint64_t version_ = 0;
+};
+
+}  // namespace exdb
