@@ -257,7 +257,8 @@ void Member::cannot_apply(const Status& why) {
   if (phase_ != Phase::running) return;
   parting_ =
       !protocol_.ended() && protocol_.member(options_.self) && !mutated(Mutation::no_farewell);
-  fail({why.code(), round_text(applied_.next()) + "could not be applied: " + why.text()});
+  fail({why.code(),
+        "round " + std::to_string(applied_.next().value) + " could not be applied: " + why.text()});
 }
 
 void Member::finish(Phase phase, const Status& why) {

@@ -265,21 +265,26 @@ Status Node::stop(std::optional<std::chrono::milliseconds> deadline) {
   return in.failure();
 }
 
+/// The first reason stays: whoever stops again, or closes, is told the same.
+void Node::Inside::refuse_stop(const Status& why) {
+  const std::lock_guard lock(state_lock);
+  if (stop_refused) return;
+  stop_refusal_ = why;
+  stop_refused = true;
+}
+
 /// The others go on without this node; they must not wait for it as it waited for them.
 Status Node::Inside::give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline) {
-  Status why;
-  if (stop_refused) {
-    const std::lock_guard lock(state_lock);
-    why = stop_refusal_;
-  } else {
+  if (!stop_refused) {
     const std::lock_guard lock(drive_lock);
-    why = {ErrorCode::timeout, "stop() waited " + std::to_string(deadline->count()) + " ms for " +
-                                   member.awaited_names() + " (of " +
-                                   std::to_string(transport->size()) +
-                                   ") to call stop() or close() too; this node has left"};
+    refuse_stop({ErrorCode::timeout, "stop() waited " + std::to_string(deadline->count()) +
+                                         " ms for " + member.awaited_names() + " (of " +
+                                         std::to_string(transport->size()) +
+                                         ") to call stop() or close() too; this node has left"});
   }
   node.leave(leave_cap);
-  return why;
+  const std::lock_guard lock(state_lock);
+  return stop_refusal_;
 }
 
 void Node::leave(std::chrono::milliseconds cap) {

@@ -73,6 +73,7 @@ struct Node::Inside final : FrameSink {
   /// held.
   void part();
   void go();
+  void refuse_stop(const Status& why);
   Status give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline);
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
   void on_gone(std::uint32_t node) override;

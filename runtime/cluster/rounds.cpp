@@ -234,13 +234,11 @@ void Node::Inside::handle(const Member::Event& event) {
     case Kind::sure:
       closing.set_sure();
       break;
-    case Kind::opposite: {
+    case Kind::opposite:
       closing.accuse();
-      const std::lock_guard lock(state_lock);
-      stop_refusal_ = event.why;
-      stop_refused = true;
+      refuse_stop(event.why);
+      turn.wake_done();
       break;
-    }
     case Kind::finished:
       finish(member.phase(), event.why);
       break;

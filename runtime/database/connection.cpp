@@ -107,7 +107,7 @@ void Connection::listen() {
   state_->core().require_cluster("listen()").listen().or_throw();
 }
 
-void Connection::stop() {
+void Connection::stop(std::optional<std::chrono::milliseconds> deadline) {
   state_->require_connection();
   auto& node = state_->core().require_cluster("stop()");
   if (state_->active()) {
@@ -115,7 +115,7 @@ void Connection::stop() {
         ErrorCode::transaction_active,
         "stop(): a transaction is open on this connection; commit() or rollback() it first");
   }
-  node.stop().or_throw();
+  node.stop(deadline).or_throw();
 }
 
 ConnectionStatistics Connection::statistics() const { return state_->statistics(); }

@@ -80,6 +80,7 @@ Database::~Database() { abandon(); }
 
 std::unique_ptr<Connection> Database::connect() {
   core_->require_open();
+  if (core_->node) core_->node->used();
   if (core_->connections.fetch_add(1) >= core_->options.max_connections) {
     core_->connections.fetch_sub(1);
     throw Error(ErrorCode::no_memory, "database '" + core_->name + "' has db_max_connections (" +
@@ -94,19 +95,57 @@ std::unique_ptr<Connection> Database::connect() {
   }
 }
 
-void Database::close() {
-  if (!core_->open.exchange(false)) return;
-  if (!core_->node) return;
-  const auto stopped = core_->node->stop();
-  core_->node->close(stopped.ok());
+void Database::close(std::optional<std::chrono::milliseconds> deadline) {
+  // A hold of its own: abandon() in another thread, and what follows it there, may not end what this
+  // waits on.
+  const auto core = core_;
+  if (!core->open.exchange(false) || !core->node) return;
+  const auto stopped = core->node->stop(deadline);
+  core->node->close(stopped.ok());
   stopped.or_throw();
 }
 
+/// Also while another thread is in close(): leaving is what ends its wait, so being closed already
+/// is no reason to do nothing.
 void Database::abandon() {
-  if (!core_->open.exchange(false)) return;
-  if (!core_->node) return;
-  core_->node->leave(std::chrono::seconds(1));
-  core_->node->close(false);
+  const auto core = core_;
+  core->open = false;
+  if (!core->node) return;
+  core->node->leave(std::chrono::seconds(1));
+  core->node->close(false);
+}
+
+DatabaseState Database::state() const {
+  using Phase = DatabaseState::Phase;
+  if (!core_->open.load())
+    return {Phase::closed, false, false, false, "database '" + core_->name + "' is closed"};
+  DatabaseState state;
+  if (!core_->node) return state;
+  const auto node = core_->node->state();
+  switch (node.phase) {
+    case NodeState::Phase::open:
+      state.phase = Phase::open;
+      break;
+    case NodeState::Phase::stopping:
+      state.phase = Phase::stopping;
+      break;
+    case NodeState::Phase::stopped:
+      state.phase = Phase::stopped;
+      break;
+    case NodeState::Phase::left:
+      state.phase = Phase::left;
+      break;
+    case NodeState::Phase::failed:
+      state.phase = Phase::failed;
+      break;
+  }
+  state.writes = node.writes;
+  state.fresh_reads = node.fresh_reads;
+  state.text = node.text;
+  if (!node.fresh_reads)
+    state.text += "; what this node has at csn " +
+                  std::to_string(core_->replica->published().value) + " can still be read";
+  return state;
 }
 
 bool Database::is_open() const { return core_->open.load(); }

@@ -172,6 +172,7 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   core.sync_msg_objects = params.sync_msg_objects;
   core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
   Node::Options options;
+  options.name = core.name;
   options.nodes = std::move(params.nodes);
   options.cluster_id = cluster_id;
   options.window = params.window;

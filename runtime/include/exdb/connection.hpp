@@ -11,6 +11,7 @@
 // Failure: misuse throws Error (no transaction, a field that does not exist, a value that does not
 //   fit, use after close) and leaves the transaction as it was.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -185,10 +186,11 @@ class Connection {
   /// Drives the cluster in this thread until it stops. Throws cluster_not_initialized without a
   /// cluster.
   void listen();
-  /// Says that this node is done; returns after ALL nodes have said so or are gone. Throws
-  /// cluster_not_initialized without a cluster, and refuses while this connection has a transaction
-  /// open.
-  void stop();
+  /// Says that this node is done; returns after ALL nodes have said so or have left. Blocks for as
+  /// long as nodes live that have not, as Database::close() says; with `deadline`, and for what else
+  /// ends it, see there too. Throws cluster_not_initialized without a cluster, and refuses while this
+  /// connection has a transaction open.
+  void stop(std::optional<std::chrono::milliseconds> deadline = {});
   /// Rolls back what is open. Idempotent.
   void close();
   [[nodiscard]] bool is_open() const;

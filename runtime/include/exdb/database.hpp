@@ -3,6 +3,7 @@
 //
 // Database: one node's replica, alone or as a member of a cluster.
 #pragma once
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,23 @@ using Statistics = std::map<std::string, std::uint64_t>;
 /// What became of a transaction.
 enum class TransactionOutcome { committed, aborted, unknown };
 
+/// What still works of a database.
+struct DatabaseState {
+  enum class Phase {
+    open,      ///< nothing has ended
+    stopping,  ///< this node has called stop; the others have not
+    stopped,   ///< all nodes have
+    left,      ///< this node went without the others
+    failed,    ///< this node cannot go on: `text` says why
+    closed,    ///< close() or abandon() was called
+  };
+  Phase phase = Phase::open;
+  bool reads = true;        ///< of what this node has
+  bool writes = true;       ///< commits are accepted here
+  bool fresh_reads = true;  ///< TransactionOptions::fresh
+  std::string text;         ///< for people; empty when everything works
+};
+
 class Database {
  public:
   /// With `cluster`: COLLECTIVE over its transport, and whatever is wrong on one node (another
@@ -47,14 +65,25 @@ class Database {
   /// Throws no_memory, naming max_connections, when that many are open.
   std::unique_ptr<Connection> connect();
 
-  /// With a cluster COLLECTIVE: stop(), then ends threads and communicators. Waits for a silent
-  /// node no longer than ClusterParams::timeout, then throws naming it; the database is closed all
-  /// the same. Idempotent.
-  void close();
-  /// Local: tells the others, as far as that goes at once, that this node leaves; ends threads;
-  /// waits at most ~1 s. For interpreter exit and after exceptions.
+  /// With a cluster COLLECTIVE: says that this node is done, waits until all have said so or left,
+  /// then ends threads and communicators. Idempotent, and the database is closed however it ends.
+  ///
+  /// Nodes that live are waited for as long as it takes, since one may have an hour's work more than
+  /// the others: a warning names them after 10 s, 20 s, 40 s …. What ends the wait otherwise:
+  ///   a node is silent for ClusterParams::timeout: throws timeout, naming it;
+  ///   `deadline` is over: throws timeout, naming the nodes that have not stopped; this one leaves;
+  ///   abandon() in another thread: throws interrupted;
+  ///   nodes close two databases in opposite order, each by the thread that uses both, so that they
+  ///   wait for each other: throws cluster on those nodes, naming both databases, some seconds later.
+  void close(std::optional<std::chrono::milliseconds> deadline = {});
+  /// Local: tells the others, as far as that goes at once, that this node leaves; ends threads, and
+  /// whoever waits in close() or stop(); waits at most ~1 s for each. A callback of the program that
+  /// does not come back is left behind. For interpreter exit and after exceptions. Idempotent.
   void abandon();
   [[nodiscard]] bool is_open() const;
+  /// What still works, and why not more: a node may have failed, or lost its quorum, while it is
+  /// open. Cheap.
+  [[nodiscard]] DatabaseState state() const;
 
   [[nodiscard]] const std::string& name() const;
   [[nodiscard]] const std::shared_ptr<const Dictionary>& dictionary() const;
