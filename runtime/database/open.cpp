@@ -8,6 +8,7 @@
 
 #include "base/hash.hpp"
 #include "database/cluster_route.hpp"
+#include "database/dictionary_difference.hpp"
 #include "exdb/collective_gather.hpp"
 
 namespace exdb {
@@ -61,6 +62,32 @@ Status check_node_ids(const std::vector<Hello>& hellos) {
   return {};
 }
 
+/// What must agree, of node 0 and this one. Equal hashes are equal schemas; the outlines are for
+/// people.
+Status compare(const std::vector<Hello>& hellos, std::size_t node) {
+  const auto& first = hellos[0];
+  const auto& other = hellos[node];
+  const auto both = "nodes 0 and " + std::to_string(node);
+  const std::string name = "node " + std::to_string(node);
+  if (other.dictionary != first.dictionary) {
+    const auto difference =
+        first_difference(first.dictionary_outline, other.dictionary_outline, "node 0", name);
+    return {ErrorCode::cluster_incompatible, both + " have different dictionaries" +
+                                                 (difference.empty() ? "" : ": " + difference) +
+                                                 "; every node must load the same schema"};
+  }
+  if (other.qranks == first.qranks) return {};
+  if (other.qranks.size() != first.qranks.size())
+    return {ErrorCode::cluster_incompatible, both + " give qranks of different numbers of nodes"};
+  const auto [at_first, at_other] =
+      std::mismatch(first.qranks.begin(), first.qranks.end(), other.qranks.begin());
+  const auto of = at_first - first.qranks.begin();
+  return {ErrorCode::cluster_incompatible,
+          both + " give different qranks in nodes: that of node " + std::to_string(of) + " is " +
+              std::to_string(*at_first) + " on node 0 and " + std::to_string(*at_other) + " on " +
+              name + "; they must be the same everywhere"};
+}
+
 }  // namespace
 
 std::vector<std::byte> Hello::encode() const {
@@ -71,7 +98,7 @@ std::vector<std::byte> Hello::encode() const {
   out.put_text(failure_text);
   out.put(node_id);
   out.put(dictionary);
-  out.put_text(dictionary_name);
+  out.put_text(dictionary_outline);
   out.put(random);
   out.put_varint(qranks.size());
   for (const auto qrank : qranks) out.put(qrank);
@@ -91,7 +118,7 @@ Result<Hello> Hello::decode(Bytes bytes) {
   hello.failure_text = in.get_text();
   hello.node_id = in.get<std::uint32_t>();
   hello.dictionary = in.get<std::uint64_t>();
-  hello.dictionary_name = in.get_text();
+  hello.dictionary_outline = in.get_text();
   hello.random = in.get<std::uint64_t>();
   const auto count = in.get_varint();
   if (count > in.remaining()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
@@ -108,17 +135,7 @@ Status judge(const std::vector<Hello>& hellos) {
   }
   if (auto status = check_node_ids(hellos); !status) return status;
   for (std::size_t node = 1; node < hellos.size(); ++node) {
-    if (hellos[node].dictionary != hellos[0].dictionary) {
-      return {ErrorCode::cluster_incompatible,
-              "nodes 0 and " + std::to_string(node) + " have different dictionaries ('" +
-                  hellos[0].dictionary_name + "' and '" + hellos[node].dictionary_name +
-                  "'): every node must load the same schema"};
-    }
-    if (hellos[node].qranks != hellos[0].qranks) {
-      return {ErrorCode::cluster_incompatible,
-              "nodes 0 and " + std::to_string(node) +
-                  " give different qranks in nodes: they must be the same everywhere"};
-    }
+    if (auto status = compare(hellos, node); !status) return status;
   }
   return {};
 }
@@ -131,7 +148,7 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   mine.failure_text = failure.text();
   mine.node_id = params.node_id.value_or(transport->self());
   mine.dictionary = core.dictionary->hash();
-  mine.dictionary_name = core.dictionary->name();
+  mine.dictionary_outline = outline_of(*core.dictionary, Hello::outline_bytes_max);
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);

@@ -13,13 +13,15 @@ namespace exdb {
 /// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found:
 /// the gather is what lets all nodes fail together where one alone would leave the others waiting.
 struct Hello {
-  static constexpr std::uint32_t version_now = 1;
+  static constexpr std::uint32_t version_now = 2;
+  /// Every node gets it of every node.
+  static constexpr std::size_t outline_bytes_max = 16 * 1024;
   std::uint32_t version = version_now;
   ErrorCode failure = ErrorCode::ok;
   std::string failure_text;
   std::uint32_t node_id = 0;
   std::uint64_t dictionary = 0;
-  std::string dictionary_name;
+  std::string dictionary_outline;  ///< shown when the hashes differ
   std::uint64_t random = 0;
   std::vector<std::uint32_t> qranks;
 

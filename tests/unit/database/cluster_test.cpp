@@ -156,52 +156,62 @@ TEST_P(ClusterTest, a_conflict_between_nodes_names_the_row) {
 INSTANTIATE_TEST_SUITE_P(Nodes, ClusterTest,
                          ::testing::Combine(::testing::Values(1u, 2u, 3u, 5u), ::testing::Bool()));
 
-TEST(ClusterOpening, different_dictionaries_fail_on_every_node_alike) {
-  LocalNetwork network({3});
+/// Opens all nodes at once, each with what `adjust` makes of its schema and parameters; what each of
+/// them is told.
+std::vector<std::pair<ErrorCode, std::string>> open_all(
+    std::uint32_t nodes,
+    const std::function<void(std::uint32_t, std::string&, ClusterParams&)>& adjust) {
+  LocalNetwork network({nodes});
   std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
-  for (std::uint32_t node = 0; node < 3; ++node) {
+  for (std::uint32_t node = 0; node < nodes; ++node) {
     opening.push_back(
         std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
           ClusterParams params;
           params.transport = network.endpoint(node);
-          const auto schema =
-              Dictionary::parse(node == 2 ? "class B { int4 id; };" : "class A { int4 id; };")
-                  .value();
+          std::string schema = "class Flight { int4 id; unsigned<1> month; tree<id> by_id; };";
+          adjust(node, schema, params);
           try {
-            Database::open("grid", schema, {}, std::move(params));
+            Database::open("grid", Dictionary::parse(schema).value(), {}, std::move(params));
           } catch (const Error& error) {
             return {error.code(), error.what()};
           }
           return {ErrorCode::ok, ""};
         }));
   }
-  const auto first = opening[0].get();
-  EXPECT_EQ(first.first, ErrorCode::cluster_incompatible);
-  EXPECT_NE(first.second.find("nodes 0 and 2"), std::string::npos) << first.second;
-  for (std::size_t i = 1; i < 3; ++i) EXPECT_EQ(opening[i].get(), first);
+  std::vector<std::pair<ErrorCode, std::string>> told;
+  for (auto& each : opening) told.push_back(each.get());
+  return told;
+}
+
+TEST(ClusterOpening, different_dictionaries_fail_on_every_node_alike_and_name_the_difference) {
+  const auto told = open_all(3, [](std::uint32_t node, std::string& schema, ClusterParams&) {
+    if (node == 2) schema.replace(schema.find("<1>"), 3, "<2>");
+  });
+  EXPECT_EQ(told[0].first, ErrorCode::cluster_incompatible);
+  EXPECT_EQ(told[0].second,
+            "nodes 0 and 2 have different dictionaries: class Flight, field month is unsigned<1> "
+            "on node 0 and unsigned<2> on node 2; every node must load the same schema");
+  EXPECT_EQ(told[1], told[0]);
+  EXPECT_EQ(told[2], told[0]);
+}
+
+TEST(ClusterOpening, different_qranks_fail_on_every_node_alike_and_name_the_node) {
+  const auto told = open_all(2, [](std::uint32_t node, std::string&, ClusterParams& params) {
+    params.nodes.resize(2);
+    params.nodes[1].qrank = node + 1;
+  });
+  EXPECT_EQ(told[0].first, ErrorCode::cluster_incompatible);
+  EXPECT_NE(told[0].second.find("that of node 1 is 1 on node 0 and 2 on node 1"), std::string::npos)
+      << told[0].second;
+  EXPECT_EQ(told[1], told[0]);
 }
 
 TEST(ClusterOpening, a_wrong_node_id_on_one_node_fails_on_every_node_alike) {
-  LocalNetwork network({2});
-  std::vector<std::future<std::pair<ErrorCode, std::string>>> opening;
-  for (std::uint32_t node = 0; node < 2; ++node) {
-    opening.push_back(
-        std::async(std::launch::async, [&, node]() -> std::pair<ErrorCode, std::string> {
-          ClusterParams params;
-          params.transport = network.endpoint(node);
-          params.node_id = 0;  // right on node 0, wrong on node 1
-          try {
-            Database::open("grid", Dictionary::parse("class A { int4 id; };").value(), {},
-                           std::move(params));
-          } catch (const Error& error) {
-            return {error.code(), error.what()};
-          }
-          return {ErrorCode::ok, ""};
-        }));
-  }
-  const auto first = opening[0].get();
-  EXPECT_EQ(first.first, ErrorCode::cluster_duplicate_node) << first.second;
-  EXPECT_EQ(opening[1].get(), first);
+  const auto told = open_all(2, [](std::uint32_t, std::string&, ClusterParams& params) {
+    params.node_id = 0;  // right on node 0, wrong on node 1
+  });
+  EXPECT_EQ(told[0].first, ErrorCode::cluster_duplicate_node) << told[0].second;
+  EXPECT_EQ(told[1], told[0]);
 }
 
 TEST(ClusterModes, a_large_transaction_sends_its_rows_ahead_and_a_rolled_back_one_leaves_nothing) {
