@@ -31,7 +31,7 @@ namespace exdb {
 
 struct alignas(64) StorageHeader {
   static constexpr std::uint64_t magic_now = 0x7365'6762'6478'6531;  // "1exdbges"
-  static constexpr std::uint32_t version_now = 1;
+  static constexpr std::uint32_t version_now = 2;
 
   std::atomic<std::uint64_t> magic;
   std::uint32_t version;
@@ -81,12 +81,6 @@ SlotId walk_equal(RangeCursor cursor, Bytes key, See&& see) {
   for (bool on = cursor.seek(key); on && compare_keys(cursor.key(), key) == 0; on = cursor.next())
     if (see(cursor.slot())) return cursor.slot();
   return SlotId::none();
-}
-
-/// Row bytes of a version that cannot go now; none for a removal. For the writer.
-inline std::optional<Bytes> row_of(const Segment& segment, const Version& version) {
-  if (version.owner.load(std::memory_order_relaxed) & Version::removed) return std::nullopt;
-  return version.row(segment);
 }
 
 /// A row's share in the digest. The sum over all rows is the same in whatever order they came.

@@ -48,13 +48,12 @@ std::optional<ExportedSlot> SlotExport::next_in_place() {
       const SlotId slot{slot_++};
       const auto* place = SlotTable::locate(*core.segment, head, slot);
       if (place == nullptr) continue;
-      if (const auto* version =
+      if (const auto shown =
               SlotTable::find_version(*core.segment, head, cls, slot, snapshot_.csn()))
-        return ExportedSlot{cls, slot, Csn{version->csn.load(std::memory_order_relaxed)},
-                            version->row(*core.segment)};
-      // No row then. Csns of a slot only rise: one that is not above ours yet is that of then; one
-      // that is was noted (I2), unless the slot was not used before.
-      const Csn csn{place->csn.load(std::memory_order_acquire)};
+        return ExportedSlot{cls, slot, shown->csn, shown->row};
+      // Nothing of then is in the chain. Csns of a slot only rise: if it is empty still, it is since
+      // then; if not, that was noted (I2), or it was not used before.
+      const auto csn = place->emptied_at();
       if (csn > Csn{0} && csn <= snapshot_.csn()) return ExportedSlot{cls, slot, csn, std::nullopt};
     }
   }

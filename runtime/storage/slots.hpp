@@ -9,10 +9,14 @@
 // written since.
 //
 // A version lies in a Stable cell, or, in classes whose rows are small and all of one size, in the
-// inline cell of its slot: head of the slot, head of the version and the first 16 bytes of the row
-// share a cache line, so a read waits for memory once less. The inline cell is taken when it is
-// free; a row that is updated while it lies there goes to a Stable cell, and comes back with the
-// next update after the old version was collected.
+// inline cell of its slot, so that a read waits for memory once less. The inline cell is taken when
+// it is free; a row that is updated while it lies there goes to a Stable cell, and comes back with
+// the next update after the old version was collected.
+//
+// An inline cell has no room for what is known without it (whose it is, the size of the row): 24
+// bytes beside the row. Slots are padded to halves of a cache line. Whole lines would let a read of
+// the first bytes do with one; but a second line is asked for at the same time and costs next to
+// nothing, and memory does cost: a step takes 75 ns within 32 MB and 150 within 128 (README.md).
 //
 // Invariants
 //   I1  A chain is ordered: csns never rise from a version to its previous one.
@@ -30,11 +34,13 @@
 //       owner: what is previous to its new life leads on to the version needed), or finds another
 //       owner in it and starts again. So it cannot step over the version it needs.
 //   I5  Plain fields (size, bytes) are read only of the version needed at S, which I3 keeps.
-//   I6  A slot of which all versions are gone keeps its newest csn: certification needs it.
+//   I6  A slot of which all versions are gone keeps its newest csn, in the place of the link to its
+//       newest version: certification needs it.
 //   I7  lowest_free() depends on nothing but which slots hold a row in the newest state.
 //   I8  An inline cell is a version cell of its own slot for ever, and its csn is not zero exactly
-//       while it is in the chain of that slot. The layout of a page (head->stride, page_log2) is
-//       set before anybody reads, by the writer alone: every process takes it from the head.
+//       while it is in the chain of that slot. It never holds a removal. The layout of a page
+//       (head->stride, row_bytes, page_log2) is set before anybody reads, by the writer alone: every
+//       process takes it from the head.
 // Threads: the static functions by anybody whose snapshot is pinned, lock-free; all else by the one
 //   writer.
 // Processes: everything in the segment holds offsets only; the writer's books are in its private
@@ -52,10 +58,18 @@
 
 namespace exdb {
 
-/// One version of a row: a Stable or inline cell, the row's bytes behind it.
-struct Version {
-  std::atomic<std::uint64_t> csn;    ///< 0 = the cell is free
-  std::atomic<Offset> previous;      ///< the next older version, 0 = none
+/// What every version begins with. In an inline cell the row follows.
+struct VersionHead {
+  std::atomic<std::uint64_t> csn;  ///< 0 = the cell is free
+  std::atomic<Offset> previous;    ///< the next older version, 0 = none
+
+  [[nodiscard]] const std::byte* inline_row() const {
+    return reinterpret_cast<const std::byte*>(this + 1);
+  }
+};
+
+/// A version in a Stable cell, the row's bytes behind it.
+struct Version : VersionHead {
   std::atomic<std::uint64_t> owner;  ///< which slot, and flags: see the constants below
   std::uint64_t size;  ///< of the row; what follows is the row, or its extent's Offset if big
 
@@ -81,12 +95,31 @@ struct Version {
     return Bytes(at, size);
   }
 };
-static_assert(sizeof(Version) == 32);
+static_assert(sizeof(VersionHead) == 16 && sizeof(Version) == 32);
 
 /// Its inline cell, in classes that have them, follows it.
 struct Slot {
-  std::atomic<Offset> newest;      ///< version, 0 = none is left
-  std::atomic<std::uint64_t> csn;  ///< of the newest version there was (I6)
+  /// The newest version; emptied | the csn of the removal when none is left (I6); 0 = never used.
+  std::atomic<std::uint64_t> newest;
+  static constexpr std::uint64_t emptied = std::uint64_t{1} << 63;
+
+  /// The newest version, 0 = none.
+  [[nodiscard]] Offset first(std::memory_order order = std::memory_order_acquire) const {
+    const auto word = newest.load(order);
+    return (word & emptied) != 0 ? 0 : word;
+  }
+  /// When the slot was emptied; 0 when it was not.
+  [[nodiscard]] Csn emptied_at() const {
+    const auto word = newest.load(std::memory_order_acquire);
+    return Csn{(word & emptied) != 0 ? word & ~emptied : 0};
+  }
+};
+static_assert(sizeof(Slot) == 8);
+
+/// What a slot shows at a snapshot: no row when the newest version there is a removal.
+struct ShownVersion {
+  Csn csn;
+  std::optional<Bytes> row;
 };
 
 /// A page of slots, and how many of them have versions (0: a scan passes it by).
@@ -102,7 +135,8 @@ struct alignas(64) SlotTableHead {
   static constexpr unsigned directories_max = 25;
 
   std::uint32_t stride;     ///< bytes from a slot to the next
-  std::uint32_t page_log2;  ///< of the slots of a page
+  std::uint16_t row_bytes;  ///< of the row in an inline cell; 0 = slots have none
+  std::uint16_t page_log2;  ///< of the slots of a page
   /// A small page for the first slots: few rows cost little. Page 0 leaves their room unused.
   SlotPageEntry first;
   std::array<std::atomic<Offset>, directories_max> directories;
@@ -112,6 +146,8 @@ struct alignas(64) SlotTableHead {
 
   [[nodiscard]] std::uint64_t page_slots() const { return std::uint64_t{1} << page_log2; }
   [[nodiscard]] std::uint64_t first_slots() const { return page_slots() / 16; }
+  /// Whether a slot may lie in more than one cache line.
+  [[nodiscard]] bool in_two_lines() const { return stride > 64; }
 };
 
 /// How a reader walks a chain. Tests put the writer's work into the pauses, and leave out one check
@@ -127,8 +163,8 @@ class SlotTable {
  public:
   static constexpr std::uint64_t slots_max = std::uint64_t{1} << 34;
   static constexpr std::size_t page_bytes_max = std::size_t{256} << 10;
-  /// Rows above would make a removed slot dear; 208 is what a stride of 256 holds.
-  static constexpr std::size_t inline_row_bytes_max = 256 - sizeof(Slot) - sizeof(Version);
+  /// Rows above would make a removed slot dear; 232 is what a stride of 256 holds.
+  static constexpr std::size_t inline_row_bytes_max = 256 - sizeof(Slot) - sizeof(VersionHead);
 
   /// What the constructor is to be given for a class: the size of its rows when they are all of
   /// one size and small; else 0.
@@ -136,7 +172,7 @@ class SlotTable {
     return !record.has_references && record.size <= inline_row_bytes_max ? record.size : 0;
   }
 
-  /// Each slot has an inline cell for rows up to `row_bytes` (at least); 0: none has.
+  /// Each slot has an inline cell for rows of `row_bytes`; 0: none has.
   SlotTable(Segment& segment, Allocator& allocator, Reclaimer& reclaimer, SlotTableHead* head,
             ClassId cls, std::size_t row_bytes = 0);
 
@@ -158,6 +194,9 @@ class SlotTable {
 
   /// Csn of the newest version, a removal counts; Csn{0} for a slot never used.
   [[nodiscard]] Csn newest_csn(SlotId slot) const;
+  /// Calls see(ShownVersion) for the versions of a slot, newest first, until it returns false.
+  template <class See>
+  void each_version(SlotId slot, See&& see) const;
   /// None when it is removed or was never there. Valid until the next install.
   [[nodiscard]] std::optional<Bytes> newest_row(SlotId slot) const;
   [[nodiscard]] std::uint64_t rows() const { return head_->rows.load(std::memory_order_relaxed); }
@@ -172,10 +211,9 @@ class SlotTable {
   template <class Walk = VersionWalk>
   static std::optional<Bytes> find(const Segment& segment, const SlotTableHead* head, ClassId cls,
                                    SlotId slot, Csn csn);
-  /// The version that `slot` shows at snapshot `csn`, null when it shows no row.
-  template <class Walk = VersionWalk>
-  static const Version* find_version(const Segment& segment, const SlotTableHead* head, ClassId cls,
-                                     SlotId slot, Csn csn);
+  /// The same, with the version's csn, and removals that are in the chain still.
+  static std::optional<ShownVersion> find_version(const Segment& segment, const SlotTableHead* head,
+                                                  ClassId cls, SlotId slot, Csn csn);
   /// The first slot >= `from` that holds a row; SlotId::none() at the end.
   static SlotId scan(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId from,
                      Csn csn);
@@ -183,30 +221,40 @@ class SlotTable {
   /// starts at the end.
   static SlotId scan_back(const Segment& segment, const SlotTableHead* head, ClassId cls,
                           SlotId from, Csn csn);
-  /// Where a slot lies, to fetch it or its newest version ahead; null when its page does not exist.
+  /// Where a slot lies; null when its page does not exist.
   static const Slot* locate(const Segment& segment, const SlotTableHead* head, SlotId slot);
+  /// Asks for the memory of a slot, and waits for nothing. `place` may be null.
+  static void prefetch(const SlotTableHead* head, const Slot* place);
+  /// Asks for its newest version, when that lies elsewhere. Waits for the slot.
+  static void prefetch_newest(const Segment& segment, const Slot* place);
 
  private:
+  /// What find() and find_version() do: found(csn, row) gives the answer.
+  template <class Walk, class Found>
+  static auto walk(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId slot,
+                   Csn csn, Found&& found) -> decltype(found(csn, std::optional<Bytes>()));
   SlotPageEntry& make_entry(SlotId slot);
   Slot& make_slot(SlotId slot);
-  Offset make_version(SlotId slot, const Slot& place, Bytes row, std::uint64_t flags, Csn csn,
-                      Offset previous);
+  Offset make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn csn, Offset previous);
+  Offset make_inline(const Slot& place, Bytes row, Csn csn, Offset previous);
+  [[nodiscard]] bool fits_inline(const Slot& place, Bytes row) const;
   void supersede(SlotId slot, Slot& place, Offset made, Csn csn, Csn published);
-  void unlink_newest(SlotId slot, Slot& place);
+  void unlink_newest(SlotId slot, Slot& place, Csn csn);
   void free_version(const Slot& place, Offset offset);
-  /// Row bytes that fit into an inline cell; none when slots have no such cell.
-  [[nodiscard]] std::optional<std::size_t> inline_room() const {
-    if (head_->stride == sizeof(Slot)) return std::nullopt;
-    return head_->stride - sizeof(Slot) - sizeof(Version);
+  [[nodiscard]] static Offset inline_cell(const Segment& segment, const Slot* place) {
+    return segment.offset_of(place + 1);
   }
-  /// REQUIRES: slots have inline cells.
-  [[nodiscard]] Offset inline_cell(const Slot& place) const {
-    return segment_.offset_of(&place) + sizeof(Slot);
-  }
+  /// No Stable cell lies there, so in classes without inline cells none is taken for one.
   [[nodiscard]] bool is_inline(const Slot& place, Offset offset) const {
-    return inline_room() && offset == inline_cell(place);
+    return offset == inline_cell(segment_, &place);
   }
-  [[nodiscard]] Version* version(Offset offset) const { return segment_.at<Version>(offset); }
+  [[nodiscard]] VersionHead* version(Offset offset) const {
+    return segment_.at<VersionHead>(offset);
+  }
+  [[nodiscard]] Version* stable(Offset offset) const { return segment_.at<Version>(offset); }
+  [[nodiscard]] Csn csn_in(const Slot& place) const;
+  [[nodiscard]] bool is_removal(const Slot& place, Offset offset) const;
+  [[nodiscard]] ShownVersion shown(const Slot& place, Offset offset) const;
   /// The newest version is of this unpublished lot, but of an earlier csn: no snapshot will ever
   /// see it.
   [[nodiscard]] bool newest_goes_unseen(const Slot& place, Csn csn, Csn published) const;
@@ -254,15 +302,36 @@ inline const Slot* SlotTable::locate(const Segment& segment, const SlotTableHead
   return segment.at<Slot>(page + (slot.value & (head->page_slots() - 1)) * head->stride);
 }
 
-template <class Walk>
-const Version* SlotTable::find_version(const Segment& segment, const SlotTableHead* head,
-                                       ClassId cls, SlotId slot, Csn csn) {
+inline void SlotTable::prefetch(const SlotTableHead* head, const Slot* place) {
+  __builtin_prefetch(place);
+  if (head->in_two_lines()) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
+}
+
+inline void SlotTable::prefetch_newest(const Segment& segment, const Slot* place) {
+  const auto newest = place->first();
+  if (newest == 0 || newest == inline_cell(segment, place)) return;
+  __builtin_prefetch(segment.at<std::byte>(newest));
+  __builtin_prefetch(segment.at<std::byte>(newest) + 64);
+}
+
+template <class See>
+void SlotTable::each_version(SlotId slot, See&& see) const {
+  const auto* place = locate(segment_, head_, slot);
+  if (place == nullptr) return;
+  for (auto at = place->first(); at != 0; at = version(at)->previous.load())
+    if (!see(shown(*place, at))) return;
+}
+
+template <class Walk, class Found>
+auto SlotTable::walk(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId slot,
+                     Csn csn, Found&& found) -> decltype(found(csn, std::optional<Bytes>())) {
   const auto* place = locate(segment, head, slot);
-  if (place == nullptr) return nullptr;
+  if (place == nullptr) return std::nullopt;
   // The rest of an inline row: asked for together with its beginning.
-  if (head->stride > 64) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
+  if (head->in_two_lines()) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
   const auto mine = Version::owner_of(cls, slot);
-  auto at = place->newest.load(std::memory_order_acquire);
+  const auto inside = inline_cell(segment, place);
+  auto at = place->first();
   while (at != 0) {
     const auto* here = segment.at<Version>(at);
     Walk::pause();
@@ -270,28 +339,39 @@ const Version* SlotTable::find_version(const Segment& segment, const SlotTableHe
     Walk::pause();
     const auto previous = here->previous.load(std::memory_order_acquire);
     Walk::pause();
-    const auto owner = here->owner.load(std::memory_order_acquire);
+    const auto owner = at == inside ? mine : here->owner.load(std::memory_order_acquire);
     Walk::pause();
     const bool free = Walk::checks_free && born == 0;
     const bool other_life = Walk::checks_life && here->csn.load(std::memory_order_acquire) != born;
     const bool other_slot =
         Walk::checks_owner && (owner & ~(Version::removed | Version::big)) != mine;
     if (free || other_life || other_slot) {
-      at = place->newest.load(std::memory_order_acquire);
+      at = place->first();
       continue;
     }
-    if (born <= csn.value) return (owner & Version::removed) != 0 ? nullptr : here;
+    if (born <= csn.value) {
+      if (at == inside) return found(Csn{born}, Bytes(here->inline_row(), head->row_bytes));
+      if ((owner & Version::removed) != 0) return found(Csn{born}, std::nullopt);
+      return found(Csn{born}, here->row(segment));
+    }
     at = previous;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 template <class Walk>
 std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead* head, ClassId cls,
                                      SlotId slot, Csn csn) {
-  const auto* found = find_version<Walk>(segment, head, cls, slot, csn);
-  if (found == nullptr) return std::nullopt;
-  return found->row(segment);
+  return walk<Walk>(segment, head, cls, slot, csn,
+                    [](Csn, std::optional<Bytes> row) { return row; });
+}
+
+inline std::optional<ShownVersion> SlotTable::find_version(const Segment& segment,
+                                                           const SlotTableHead* head, ClassId cls,
+                                                           SlotId slot, Csn csn) {
+  return walk<VersionWalk>(
+      segment, head, cls, slot, csn,
+      [](Csn born, std::optional<Bytes> row) { return std::optional(ShownVersion{born, row}); });
 }
 
 }  // namespace exdb

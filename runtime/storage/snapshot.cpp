@@ -37,15 +37,10 @@ void fetch_ahead(const StorageCore& core, IndexId index, std::span<const Bytes> 
     const auto likely =
         HashIndex::find(*core.segment, head, hash_bytes(keys[i]), [](SlotId) { return true; });
     slots[i] = SlotTable::locate(*core.segment, rows, likely);
-    if (slots[i] != nullptr) __builtin_prefetch(slots[i]);
+    SlotTable::prefetch(rows, slots[i]);
   }
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (slots[i] == nullptr) continue;
-    const auto* version =
-        core.segment->at<std::byte>(slots[i]->newest.load(std::memory_order_acquire));
-    __builtin_prefetch(version);
-    __builtin_prefetch(version + 64);
-  }
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    if (slots[i] != nullptr) SlotTable::prefetch_newest(*core.segment, slots[i]);
 }
 
 }  // namespace

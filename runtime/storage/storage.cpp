@@ -121,17 +121,13 @@ void Storage::newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) 
 }
 void Storage::fetch_slot(ClassId cls, SlotId slot) const {
   const auto& core = *inside_->core;
-  __builtin_prefetch(SlotTable::locate(*core.segment, core.rows_of(cls), slot), 1);
+  const auto* head = core.rows_of(cls);
+  SlotTable::prefetch(head, SlotTable::locate(*core.segment, head, slot));
 }
 void Storage::fetch_row(ClassId cls, SlotId slot) const {
   const auto& core = *inside_->core;
   const auto* place = SlotTable::locate(*core.segment, core.rows_of(cls), slot);
-  if (place == nullptr) return;
-  const auto* version = core.segment->at<std::byte>(place->newest.load(std::memory_order_acquire));
-  __builtin_prefetch(version, 1);
-  __builtin_prefetch(version + 64, 1);
-  // Where the new version will lie when the slot's own cell is free: behind the place.
-  __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64, 1);
+  if (place != nullptr) SlotTable::prefetch_newest(*core.segment, place);
 }
 
 SlotId Storage::insert(ClassId cls, Bytes row, Csn csn) {

@@ -213,22 +213,20 @@ void StorageWriter::collect_one(void* self, const Garbage& garbage) {
 void StorageWriter::collect_entry(const Garbage& garbage) {
   const EntryName name{garbage.owner, garbage.key, garbage.offset};
   if (garbage.bytes == held_on) held_entries_.erase(name);
-  const auto& segment = *core_.segment;
   const auto& keys = core_.keys_of(IndexId{garbage.owner});
-  const auto* place =
-      SlotTable::locate(segment, core_.rows_of(keys.definition().class_id), SlotId{garbage.key});
-  const auto newest = place == nullptr ? 0 : place->newest.load(std::memory_order_relaxed);
+  const auto& slots = slots_[keys.definition().class_id.value];
   auto oldest_seen = Csn::max();
-  for (auto at = newest; at != 0;) {
-    const auto& version = *segment.at<Version>(at);
-    const auto row = row_of(segment, version);
-    if (row) keys.key_of(*row, key_);
-    if (row && HashIndex::same_entry(hash_bytes(key_), garbage.offset)) {
-      if (at == newest) return;
-      oldest_seen = Csn{version.csn.load(std::memory_order_relaxed)};
+  bool newest = true, in_use = false;
+  slots.each_version(SlotId{garbage.key}, [&](const ShownVersion& version) {
+    if (version.row) keys.key_of(*version.row, key_);
+    if (version.row && HashIndex::same_entry(hash_bytes(key_), garbage.offset)) {
+      in_use = in_use || newest;
+      oldest_seen = version.csn;
     }
-    at = version.previous.load(std::memory_order_relaxed);
-  }
+    newest = false;
+    return !in_use;
+  });
+  if (in_use) return;
   if (oldest_seen == Csn::max()) {
     indexes_[garbage.owner].hash->erase(garbage.offset, SlotId{garbage.key});
   } else if (held_entries_.insert(name).second) {
