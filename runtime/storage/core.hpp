@@ -43,9 +43,22 @@ struct alignas(64) StorageHeader {
   alignas(64) std::atomic<std::uint64_t> applied;
 };
 
-union alignas(64) IndexHead {
-  HashIndexHead hash;
-  OrderedIndexHead ordered;
+/// Where the row of a key lies if rows were made in the order of their keys: slot = key - offset. A
+/// unique index whose keys are one integer asks there first: a row at the snapshot that carries the
+/// key is the answer, and was found without a wait for a cell of the hash table. A guess decides
+/// nothing: a wrong one costs a look at a slot. The writer (SlotGuesser) gives one only while most
+/// rows lie so.
+struct SlotGuess {
+  std::atomic<std::uint64_t> on;  ///< 0 = there is none
+  std::atomic<std::uint64_t> offset;
+};
+
+struct alignas(64) IndexHead {
+  union {
+    HashIndexHead hash;
+    OrderedIndexHead ordered;
+  };
+  SlotGuess guess;  ///< of a hash index over one integer
 };
 
 struct StorageCore {
@@ -61,6 +74,13 @@ struct StorageCore {
   [[nodiscard]] const IndexKeys& keys_of(IndexId index) const { return keys[index.value]; }
   [[nodiscard]] std::optional<Bytes> row(ClassId cls, SlotId slot, Csn csn) const {
     return SlotTable::find(*segment, rows_of(cls), cls, slot, csn);
+  }
+
+  /// The slot in which a row with this key probably lies; none when nothing is known.
+  [[nodiscard]] std::optional<SlotId> guess(IndexId index, const IndexKeys::Matcher& key) const {
+    const auto& guess = head_of(index)->guess;
+    if (guess.on.load(std::memory_order_relaxed) == 0 || !key.integer()) return std::nullopt;
+    return SlotId{*key.integer() - guess.offset.load(std::memory_order_relaxed)};
   }
 
   std::shared_ptr<const Dictionary> dictionary;
@@ -101,8 +121,12 @@ SlotId look_up(const StorageCore& core, IndexId index, Bytes key, Row&& row, Cur
                See&& see) {
   const auto& keys = core.keys_of(index);
   if (keys.form() == IndexForm::ordered) return walk_equal(cursor(), key, see);
-  const auto hash = hash_bytes(key);
   const IndexKeys::Matcher carries(keys, key);
+  if (const auto slot = core.guess(index, carries)) {
+    const auto bytes = row(*slot);
+    if (bytes && carries(*bytes)) return see(*slot) ? *slot : SlotId::none();  // it is unique
+  }
+  const auto hash = hash_bytes(key);
   const auto seen = [&](SlotId slot) {
     const auto bytes = row(slot);
     return bytes && carries(*bytes) && see(slot);

@@ -10,6 +10,8 @@
 //   I1  carries(row, key) <=> the bytes that append_key writes for the row are those of `key`.
 // Threads: immutable.
 #pragma once
+#include <optional>
+
 #include "schema/key.hpp"
 
 namespace exdb {
@@ -31,6 +33,11 @@ class IndexKeys {
 
   /// Sets `out` to the key of the row.
   void key_of(Bytes row, KeyBytes& out) const;
+  /// The integer that is the key, zero-extended; none for another kind of key.
+  [[nodiscard]] std::optional<std::uint64_t> integer_of(Bytes row) const {
+    if (width_ == 0) return std::nullopt;
+    return load(row);
+  }
   /// Whether the key's fields are certainly equal in both rows, by their bytes in the fixed part.
   [[nodiscard]] bool unchanged(Bytes before, Bytes after) const;
 
@@ -38,6 +45,11 @@ class IndexKeys {
   class Matcher {
    public:
     Matcher(const IndexKeys& keys, Bytes key);
+    /// The key as integer_of() gives it for the rows that carry it; none for another kind of key.
+    [[nodiscard]] std::optional<std::uint64_t> integer() const {
+      if (keys_.width_ == 0 || !possible_) return std::nullopt;
+      return word_;
+    }
     [[nodiscard]] bool operator()(Bytes row) const {
       if (keys_.width_ == 0) return compare(row);
       return possible_ && keys_.load(row) == word_;

@@ -32,12 +32,21 @@ void fetch_ahead(const StorageCore& core, IndexId index, std::span<const Bytes> 
   const auto* head = &core.head_of(index)->hash;
   const auto* rows = core.rows_of(core.keys_of(index).definition().class_id);
   EXDB_ASSERT(keys.size() <= group_max, "a group fits");
-  for (const auto& key : keys) HashIndex::prefetch(*core.segment, head, hash_bytes(key));
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto likely =
-        HashIndex::find(*core.segment, head, hash_bytes(keys[i]), [](SlotId) { return true; });
-    slots[i] = SlotTable::locate(*core.segment, rows, likely);
-    SlotTable::prefetch(rows, slots[i]);
+  if (core.head_of(index)->guess.on.load(std::memory_order_relaxed) != 0) {
+    // Most rows lie where they are guessed: nothing is to be had from cells.
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const auto slot = core.guess(index, IndexKeys::Matcher(core.keys_of(index), keys[i]));
+      slots[i] = slot ? SlotTable::locate(*core.segment, rows, *slot) : nullptr;
+      SlotTable::prefetch(rows, slots[i]);
+    }
+  } else {
+    for (const auto& key : keys) HashIndex::prefetch(*core.segment, head, hash_bytes(key));
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const auto likely =
+          HashIndex::find(*core.segment, head, hash_bytes(keys[i]), [](SlotId) { return true; });
+      slots[i] = SlotTable::locate(*core.segment, rows, likely);
+      SlotTable::prefetch(rows, slots[i]);
+    }
   }
   for (std::size_t i = 0; i < keys.size(); ++i)
     if (slots[i] != nullptr) SlotTable::prefetch_newest(*core.segment, slots[i]);

@@ -20,6 +20,38 @@ constexpr std::uint64_t held_on = 1;
 
 }  // namespace
 
+// --- guesses ---
+
+void SlotGuesser::enter(std::uint64_t key, SlotId slot, std::uint64_t rows, SlotGuess& guess) {
+  const auto offset = key - slot.value;
+  if (votes_ == 0 && offset != offset_) {
+    offset_ = offset;
+    kept_ = 0;
+    guess.on.store(0, std::memory_order_relaxed);
+  }
+  if (offset == offset_) {
+    ++votes_;
+    ++kept_;
+  } else {
+    --votes_;
+  }
+  decide(rows, guess);
+}
+
+void SlotGuesser::leave(std::uint64_t key, SlotId slot, std::uint64_t rows, SlotGuess& guess) {
+  if (key - slot.value == offset_ && kept_ > 0) --kept_;
+  decide(rows, guess);
+}
+
+/// On at 7 of 8 rows, off below 6: so that it does not flicker, for readers share the line.
+void SlotGuesser::decide(std::uint64_t rows, SlotGuess& guess) const {
+  const bool was_on = guess.on.load(std::memory_order_relaxed) != 0;
+  const bool on = kept_ > 0 && kept_ * 8 >= rows * (was_on ? 6 : 7);
+  if (on == was_on) return;
+  guess.offset.store(offset_, std::memory_order_relaxed);
+  guess.on.store(on ? 1 : 0, std::memory_order_relaxed);
+}
+
 StorageWriter::StorageWriter(StorageCore& core, Offset first_free,
                              const std::function<bool(const ClassDef&)>& holds)
     : core_(core),
@@ -120,6 +152,19 @@ void StorageWriter::leave_key(IndexId index, Bytes key, SlotId slot, Csn csn, Cs
   if (changes_ != nullptr) changes_->key_changed(index, key, false, csn);
 }
 
+void StorageWriter::watch_key(IndexId index, Bytes row, SlotId slot, bool enters) {
+  const auto& keys = core_.keys_of(index);
+  const auto key = keys.form() == IndexForm::hash ? keys.integer_of(row) : std::nullopt;
+  if (!key) return;
+  auto& guesser = indexes_[index.value].guesser;
+  auto& guess = core_.head_of(index)->guess;
+  const auto rows = slots_[keys.definition().class_id.value].rows();
+  if (enters)
+    guesser.enter(*key, slot, rows, guess);
+  else
+    guesser.leave(*key, slot, rows, guess);
+}
+
 SlotId StorageWriter::insert(ClassId cls, Bytes row, Csn csn) {
   begin(csn);
   auto& slots = slots_[cls.value];
@@ -129,6 +174,7 @@ SlotId StorageWriter::insert(ClassId cls, Bytes row, Csn csn) {
     if (core_.keys_of(index).form() == IndexForm::none) continue;
     core_.keys_of(index).key_of(row, key_);
     enter_key(index, key_, slot, csn);
+    watch_key(index, row, slot, true);
   }
   digest_ += row_digest(cls, slot, row);
   slots.install(slot, row, csn, published_);
@@ -148,6 +194,8 @@ void StorageWriter::update(ClassId cls, SlotId slot, Bytes row, Csn csn) {
     if (key_ == key_before_) continue;
     leave_key(index, key_before_, slot, csn, slots.newest_csn(slot));
     enter_key(index, key_, slot, csn);
+    watch_key(index, *before, slot, false);
+    watch_key(index, row, slot, true);
   }
   digest_ += row_digest(cls, slot, row) - row_digest(cls, slot, *before);
   slots.install(slot, row, csn, published_);
@@ -162,6 +210,7 @@ void StorageWriter::remove(ClassId cls, SlotId slot, Csn csn) {
     if (core_.keys_of(index).form() == IndexForm::none) continue;
     core_.keys_of(index).key_of(*before, key_before_);
     leave_key(index, key_before_, slot, csn, slots.newest_csn(slot));
+    watch_key(index, *before, slot, false);
   }
   digest_ -= row_digest(cls, slot, *before);
   slots.install_removed(slot, csn, published_);

@@ -26,6 +26,22 @@
 
 namespace exdb {
 
+/// The writer's side of a SlotGuess. The offset is found by majority vote (Boyer and Moore), so rows
+/// out of order at the beginning do not matter; how many rows keep to it is counted, those from
+/// before it was chosen not, so the share is never less than it seems.
+class SlotGuesser {
+ public:
+  /// A row with `key` lies in `slot` from now on, or until now; `rows` there are of the class.
+  void enter(std::uint64_t key, SlotId slot, std::uint64_t rows, SlotGuess& guess);
+  void leave(std::uint64_t key, SlotId slot, std::uint64_t rows, SlotGuess& guess);
+
+ private:
+  void decide(std::uint64_t rows, SlotGuess& guess) const;
+  std::uint64_t offset_ = 0;
+  std::uint64_t votes_ = 0;
+  std::uint64_t kept_ = 0;  ///< rows that lie at key - offset_, at least
+};
+
 class StorageWriter {
  public:
   StorageWriter(StorageCore& core, Offset first_free,
@@ -61,6 +77,7 @@ class StorageWriter {
   struct Index {
     std::optional<HashIndex> hash;
     std::optional<OrderedIndex> ordered;
+    SlotGuesser guesser;
   };
 
   using EntryName = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;  // index, slot, hash
@@ -68,6 +85,7 @@ class StorageWriter {
   template <class See>
   SlotId look_up_newest(IndexId index, Bytes key, See&& see) const;
   void enter_key(IndexId index, Bytes key, SlotId slot, Csn csn);
+  void watch_key(IndexId index, Bytes row, SlotId slot, bool enters);
   void leave_key(IndexId index, Bytes key, SlotId slot, Csn csn, Csn born);
   void begin(Csn csn);
   void begin_filling(Csn csn);

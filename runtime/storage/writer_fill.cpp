@@ -77,6 +77,7 @@ void StorageWriter::fill_hash(const IndexDef& definition, Csn csn) {
     keys.key_of(*row, key_);
     group[count] = {hash_bytes(key_), slot};
     index.prefetch_for_insert(group[count].hash);
+    watch_key(definition.id, *row, slot, true);
     if (++count == group.size()) enter_group();
   }
   enter_group();
