@@ -26,7 +26,8 @@ constexpr std::size_t cell_bytes(std::uint64_t owner, std::uint64_t size) {
 /// line was measured at 25 ns a read on average), and rows of up to 40 bytes lie in one.
 constexpr std::uint32_t stride_for(std::size_t row_bytes) {
   if (row_bytes == 0) return sizeof(Slot);
-  return static_cast<std::uint32_t>((sizeof(Slot) + sizeof(VersionHead) + row_bytes + 31) / 32 * 32);
+  return static_cast<std::uint32_t>((sizeof(Slot) + sizeof(VersionHead) + row_bytes + 31) / 32 *
+                                    32);
 }
 
 }  // namespace
@@ -275,9 +276,9 @@ void SlotTable::collect(const Garbage& garbage) {
   const SlotId slot{garbage.key};
   auto& place = make_slot(slot);
   const auto dead = garbage.offset;
-  EXDB_ASSERT(is_inline(place, dead) || (stable(dead)->owner.load(relaxed) &
-                                         ~(Version::removed | Version::big)) ==
-                                            Version::owner_of(cls_, slot),
+  EXDB_ASSERT(is_inline(place, dead) ||
+                  (stable(dead)->owner.load(relaxed) & ~(Version::removed | Version::big)) ==
+                      Version::owner_of(cls_, slot),
               "a retired version is freed once, by its own slot");
   const auto newest = place.first(relaxed);
   auto newer = newest;
@@ -286,8 +287,8 @@ void SlotTable::collect(const Garbage& garbage) {
   EXDB_ASSERT(newer != 0, "a retired version has a newer one in its chain");
   version(newer)->previous.store(version(dead)->previous.load(relaxed), release);
   free_version(place, dead);
-  const bool hides_nothing = newer == newest && version(newer)->previous.load(relaxed) == 0 &&
-                             is_removal(place, newer);
+  const bool hides_nothing =
+      newer == newest && version(newer)->previous.load(relaxed) == 0 && is_removal(place, newer);
   if (hides_nothing) unlink_newest(slot, place, Csn{version(newer)->csn.load(relaxed)});
 }
 
@@ -313,16 +314,16 @@ std::uint64_t SlotTable::check_chain(SlotId slot, const Slot& place) const {
   for (auto offset = place.first(relaxed); offset != 0; ++versions) {
     const auto born = version(offset)->csn.load(relaxed);
     EXDB_ASSERT(born != 0 && born <= above, "I1: a chain is ordered and has no free cell in it");
-    EXDB_ASSERT(is_inline(place, offset) || (stable(offset)->owner.load(relaxed) &
-                                             ~(Version::removed | Version::big)) ==
-                                                Version::owner_of(cls_, slot),
+    EXDB_ASSERT(is_inline(place, offset) ||
+                    (stable(offset)->owner.load(relaxed) & ~(Version::removed | Version::big)) ==
+                        Version::owner_of(cls_, slot),
                 "a chain holds versions of its slot");
     found_inline = found_inline || is_inline(place, offset);
     above = born;
     offset = version(offset)->previous.load(relaxed);
   }
-  EXDB_ASSERT(head_->row_bytes == 0 || found_inline == (version(inline_cell(segment_, &place))
-                                                            ->csn.load(relaxed) != 0),
+  EXDB_ASSERT(head_->row_bytes == 0 ||
+                  found_inline == (version(inline_cell(segment_, &place))->csn.load(relaxed) != 0),
               "I8: an inline cell in use is in the chain of its slot");
   return versions;
 }

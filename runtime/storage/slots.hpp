@@ -369,9 +369,9 @@ std::optional<Bytes> SlotTable::find(const Segment& segment, const SlotTableHead
 inline std::optional<ShownVersion> SlotTable::find_version(const Segment& segment,
                                                            const SlotTableHead* head, ClassId cls,
                                                            SlotId slot, Csn csn) {
-  return walk<VersionWalk>(
-      segment, head, cls, slot, csn,
-      [](Csn born, std::optional<Bytes> row) { return std::optional(ShownVersion{born, row}); });
+  return walk<VersionWalk>(segment, head, cls, slot, csn, [](Csn born, std::optional<Bytes> row) {
+    return std::optional(ShownVersion{born, row});
+  });
 }
 
 }  // namespace exdb

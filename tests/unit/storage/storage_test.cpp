@@ -7,6 +7,7 @@
 #include <deque>
 #include <thread>
 
+#include "storage/writer.hpp"
 #include "workload.hpp"
 
 namespace exdb {
@@ -217,6 +218,84 @@ TEST(Storage, a_key_moves_from_slot_to_slot_within_a_commit) {
   EXPECT_EQ(after.find(by_id, id_key(2)), SlotId{0});
   EXPECT_EQ(after.find(by_id, id_key(3)), SlotId::none());
   storage->check();
+}
+
+// Ids as an autoid gives them: look-ups begin where the row lies if rows came in that order.
+TEST(Storage, keys_in_the_order_of_slots_are_found_and_no_others_wherever_they_go_later) {
+  const auto storage = make_storage();
+  Model newest(test_dictionary());
+  std::mt19937_64 random(3);
+  Csn csn;
+  const auto change = [&](Operation::Kind kind, SlotId slot, std::int64_t id) {
+    csn = csn.next();
+    const auto row = kind == Operation::Kind::remove ? Row() : item(id, std::to_string(id));
+    if (kind != Operation::Kind::remove && !newest.fits(items, slot, row)) return;
+    const Operation operation{kind, items, slot, row, csn};
+    newest.apply(operation);
+    ASSERT_NO_FATAL_FAILURE(apply(*storage, operation));
+  };
+  for (std::uint64_t slot = 0; slot < 300; ++slot)
+    change(Operation::Kind::insert, SlotId{slot}, std::int64_t(slot) + 1000);
+  storage->publish();
+  struct Pinned {
+    Snapshot snapshot;
+    Model model;
+  };
+  std::vector<Pinned> pinned;
+  for (int round = 0; round < 30; ++round) {
+    pinned.push_back({storage->pin().value(), newest});
+    for (int i = 0; i < 12; ++i) {
+      const auto& rows = newest.rows(items);
+      const auto slot =
+          SlotId{std::next(rows.begin(), std::ptrdiff_t(random() % rows.size()))->first};
+      const auto id = std::int64_t(random() % 400) + 1000;
+      if (const auto dice = random() % 4; dice == 0)
+        change(Operation::Kind::remove, slot, 0);
+      else if (dice == 1)
+        change(Operation::Kind::insert, newest.lowest_free(items), id);
+      else
+        change(Operation::Kind::update, slot, id);
+    }
+    storage->publish();
+    for (const auto& [snapshot, model] : pinned)
+      ASSERT_NO_FATAL_FAILURE(expect_same_index(snapshot, model, by_id, newest.entries(by_id)));
+  }
+  for (const auto& [key, slots] : newest.entries(by_id))
+    ASSERT_EQ(storage->newest_owner(by_id, key), SlotId{*slots.begin()});
+  storage->check();
+}
+
+TEST(SlotGuesser, guesses_while_seven_of_eight_rows_lie_so_and_gives_up_below_six) {
+  SlotGuess guess{};
+  SlotGuesser guesser;
+  const auto on = [&] { return guess.on.load() != 0; };
+  guesser.enter(7, SlotId{0}, 0, guess);  // a row out of order
+  std::uint64_t rows = 1;
+  for (; rows < 20; ++rows) guesser.enter(500 + rows, SlotId{rows}, rows, guess);
+  EXPECT_TRUE(on());
+  EXPECT_EQ(guess.offset.load(), 500u);
+  for (std::uint64_t slot = 1; slot < 4; ++slot)
+    guesser.leave(500 + slot, SlotId{slot}, rows, guess);
+  EXPECT_TRUE(on()) << "15 of 20";
+  for (std::uint64_t slot = 4; slot < 6; ++slot)
+    guesser.leave(500 + slot, SlotId{slot}, rows, guess);
+  EXPECT_FALSE(on()) << "13 of 20";
+  guesser.enter(504, SlotId{4}, rows, guess);
+  guesser.enter(505, SlotId{5}, rows, guess);
+  guesser.enter(503, SlotId{3}, rows, guess);
+  EXPECT_FALSE(on()) << "16 of 20";
+  guesser.enter(502, SlotId{2}, rows, guess);
+  guesser.enter(501, SlotId{1}, rows, guess);
+  EXPECT_TRUE(on()) << "18 of 20";
+}
+
+TEST(SlotGuesser, keys_in_no_order_are_not_guessed) {
+  SlotGuess guess{};
+  SlotGuesser guesser;
+  std::mt19937_64 random(1);
+  for (std::uint64_t slot = 0; slot < 1000; ++slot)
+    guesser.enter(random() % 1000, SlotId{slot}, slot, guess);
+  EXPECT_EQ(guess.on.load(), 0u);
 }
 
 TEST(Storage, values_of_megabytes_are_kept_and_given_back) {
