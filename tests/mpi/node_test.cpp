@@ -16,6 +16,7 @@ class MpiNode : public ::testing::TestWithParam<mpi::Exchange> {
     Node::Options node_options;
     node_options.nodes.resize(static_cast<std::size_t>(world_size()));
     node_options.cluster_id = 42;
+    node_options.name = "first";
     node = std::make_unique<Node>(open(options), consumer, node_options);
   }
 
@@ -127,6 +128,55 @@ TEST_P(MpiNode, the_others_go_on_after_one_has_left) {
     EXPECT_GE(consumer.list().size(), static_cast<std::size_t>(world_size()));
   }
   MPI_Comm_free(&stayers);
+}
+
+/// Where broadcasts are collective too: the leave travels as its next one, and has to be polled.
+TEST_P(MpiNode, the_others_go_on_after_one_could_not_apply) {
+  const bool unfit = world_rank() == world_size() - 1;
+  if (unfit) consumer.throw_at = 2;
+  node->start(true);
+  MPI_Comm stayers = MPI_COMM_NULL;
+  MPI_Comm_split(MPI_COMM_WORLD, unfit ? 1 : 0, world_rank(), &stayers);
+  if (unfit) {
+    EXPECT_EQ(node->listen().code(), ErrorCode::no_memory);
+    node->close(false);
+  } else {
+    for (int number = 0; number < 10; ++number) {
+      const auto outcome = commit(std::to_string(world_rank()) + ":" + std::to_string(number));
+      ASSERT_TRUE(outcome.code == ErrorCode::ok || outcome.code == ErrorCode::cluster_no_quorum)
+          << outcome.text;
+    }
+    const Status stopped = node->stop();
+    ASSERT_TRUE(stopped.ok()) << stopped.text();
+    node->close(true);
+    expect_equal_lists(consumer.list().size(), stayers);
+  }
+  MPI_Comm_free(&stayers);
+}
+
+TEST_P(MpiNode, two_clusters_stopped_in_opposite_order_fail_on_all_ranks) {
+  mpi::Options options;
+  options.exchange = GetParam();
+  Node::Options second_options;
+  second_options.name = "second";
+  second_options.nodes.resize(static_cast<std::size_t>(world_size()));
+  second_options.cluster_id = 43;
+  ListConsumer second_consumer;
+  Node second(open(options), second_consumer, second_options);
+  node->start(true);
+  second.start(true);
+  ASSERT_EQ(commit("x").code, ErrorCode::ok);
+  second.used();
+  auto& earlier = world_rank() == 0 ? *node : second;
+  auto& later = world_rank() == 0 ? second : *node;
+  const Status refused = earlier.stop();
+  EXPECT_EQ(refused.code(), ErrorCode::cluster) << refused.text();
+  EXPECT_NE(refused.text().find("'first'"), std::string::npos) << refused.text();
+  EXPECT_NE(refused.text().find("'second'"), std::string::npos) << refused.text();
+  const Status stopped = later.stop();
+  EXPECT_TRUE(stopped.ok()) << stopped.text();
+  earlier.close(false);
+  later.close(true);
 }
 
 }  // namespace

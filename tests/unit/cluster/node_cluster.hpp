@@ -27,6 +27,7 @@ class ListConsumer final : public RoundConsumer {
     EXPECT_EQ(round.value, ++rounds_) << "rounds come in order, each once";
     EXPECT_GE(horizon, horizon_) << "the horizon never goes back";
     horizon_ = horizon;
+    if (throw_at == round.value) throw std::bad_alloc();
     if (fail_at == round.value) return {ErrorCode::no_memory, "as the test wishes"};
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (items[i].kind != RoundItem::Kind::transaction) {
@@ -71,7 +72,7 @@ class ListConsumer final : public RoundConsumer {
   }
 
   std::atomic<bool> corrupt{false};
-  std::atomic<std::uint64_t> fail_at{0};
+  std::atomic<std::uint64_t> fail_at{0}, throw_at{0};
 
  private:
   mutable std::mutex mutex_;
