@@ -40,7 +40,7 @@ TEST(DatabaseEnds, close_with_a_deadline_names_who_has_not_closed_and_is_closed_
   auto con = grid.db[1]->connect();
   con->start();
   con->create(grid.item()).set("id", 1);
-  EXPECT_TRUE(con->commit().ok()) << "the others go on";
+  EXPECT_TRUE(con->commit().committed()) << "the others go on";
   con->close();
   auto one = std::async(std::launch::async, [&] { grid.db[1]->close(); });
   grid.db[2]->close();
@@ -60,8 +60,8 @@ TEST(DatabaseEnds, stop_with_a_deadline_lets_this_node_leave) {
 
 TEST(DatabaseEnds, abandon_ends_a_close_in_another_thread) {
   Grid grid(2);
-  auto closing = std::async(std::launch::async,
-                            [&] { return code_of([&] { grid.db[0]->close(); }); });
+  auto closing =
+      std::async(std::launch::async, [&] { return code_of([&] { grid.db[0]->close(); }); });
   await([&] { return grid.db[1]->statistics()["rounds"] > 0; });
   grid.db[0]->abandon();
   EXPECT_EQ(closing.get(), ErrorCode::interrupted);
