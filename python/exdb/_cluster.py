@@ -8,11 +8,12 @@ that rank alone: ``open`` hands the failure to the collective part, and every ra
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
-from . import _mpi
+from . import _core, _mpi
+from ._callbacks import CallbackThreads
+from ._check import boolean, integer, shown
 from .errors import ClusterParameterError, Error, NotSupportedError
 from .params import ClusterNodeParams, ClusterParams, ClusterWindow
 
@@ -45,7 +46,7 @@ def communicator_of(params: object) -> _mpi.Communicator:
     """
     if not isinstance(params, ClusterParams):
         raise ClusterParameterError(
-            f"clusterParams must be an exdb.ClusterParams, not {type(params).__name__}"
+            f"clusterParams must be an exdb.ClusterParams, not {shown(params)}"
         )
     nwparams = params.nwparams
     has_comm = isinstance(nwparams, Mapping) and nwparams.get("comm") is not None
@@ -53,32 +54,23 @@ def communicator_of(params: object) -> _mpi.Communicator:
     if not (wants_mpi or has_comm or params.MPICluster):
         if isinstance(params.nwtype, str) and params.nwtype.upper() == "TCP":
             raise NotSupportedError(TCP_LATER)
-        raise ClusterParameterError(f"nwtype {params.nwtype!r} is not 'MPI' or 'TCP'")
+        raise ClusterParameterError(f"nwtype must be 'MPI' or 'TCP', not {shown(params.nwtype)}")
     return _mpi.communicator(nwparams["comm"] if has_comm and nwparams is not None else None)
 
 
-def failure_of(error: Exception, rank: int) -> tuple[int, str]:
-    """An exception as the engine carries it to the other ranks."""
+def failure_of(error: Exception) -> tuple[int, str]:
+    """An exception as the engine carries it to the other ranks; the engine says which rank's."""
     code = error.code if isinstance(error, Error) and error.code else ClusterParameterError.code
-    text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
-    return code, f"rank {rank}: {text}"
+    return code, str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
 
 
 def _integer(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool):
-        raise ClusterParameterError(f"{name} must be an integer, not {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ClusterParameterError(f"{name} must be an integer, not {value!r}") from None
-    if not low <= number <= high:
-        raise ClusterParameterError(f"{name} {number} is not within {low}..{high}")
-    return number
+    return integer(value, name, low, high, ClusterParameterError)
 
 
 def _function(value: Any, name: str) -> Any:
     if value is not None and not callable(value):
-        raise ClusterParameterError(f"{name} must be a function, not {value!r}")
+        raise ClusterParameterError(f"{name} must be a function, not {shown(value)}")
     return value
 
 
@@ -92,9 +84,8 @@ def _choice(value: Any, name: str, choices: dict[str, int]) -> int:
 
 def _check_nwtype(params: ClusterParams) -> None:
     if not isinstance(params.nwtype, str) or params.nwtype.upper() not in ("MPI", "TCP"):
-        raise ClusterParameterError(f"nwtype {params.nwtype!r} is not 'MPI' or 'TCP'")
-    if not isinstance(params.MPICluster, bool):
-        raise ClusterParameterError(f"MPICluster must be a bool, not {params.MPICluster!r}")
+        raise ClusterParameterError(f"nwtype must be 'MPI' or 'TCP', not {shown(params.nwtype)}")
+    boolean(params.MPICluster, "MPICluster", ClusterParameterError)
     if params.nwtype.upper() == "TCP":
         if params.MPICluster:
             raise ClusterParameterError("MPICluster=True goes with nwtype='MPI', not with 'TCP'")
@@ -104,7 +95,7 @@ def _check_nwtype(params: ClusterParams) -> None:
 def _nwparams(params: ClusterParams) -> dict[str, Any]:
     given = {} if params.nwparams is None else params.nwparams
     if not isinstance(given, Mapping):
-        raise ClusterParameterError(f"nwparams must be a dict, not {type(given).__name__}")
+        raise ClusterParameterError(f"nwparams must be a dict, not {shown(given)}")
     for key in given:
         if key in MPI_KEYS:
             continue
@@ -113,10 +104,7 @@ def _nwparams(params: ClusterParams) -> dict[str, Any]:
             f"nwparams has an unknown key {key!r}{hint}; known with nwtype='MPI' are: "
             + ", ".join(MPI_KEYS)
         )
-    resilient = given.get("resilient", False)
-    if not isinstance(resilient, bool):
-        raise ClusterParameterError(f"nwparams 'resilient' must be a bool, not {resilient!r}")
-    if resilient:
+    if boolean(given.get("resilient", False), "nwparams 'resilient'", ClusterParameterError):
         raise NotSupportedError(
             "nwparams resilient=True (ranks that live on when one dies) comes in a later release; "
             "without it the end of a rank ends the job, which can be started again"
@@ -139,12 +127,12 @@ def _nodes(params: ClusterParams, comm: _mpi.Communicator) -> list[tuple[str, in
     try:
         nodes = list(params.nodes if params.nodes is not None else ())
     except TypeError:
-        raise ClusterParameterError(f"nodes must be a list, not {params.nodes!r}") from None
+        raise ClusterParameterError(f"nodes must be a list, not {shown(params.nodes)}") from None
     for node in nodes:
         if not isinstance(node, ClusterNodeParams):
-            raise ClusterParameterError(f"nodes must hold ClusterNodeParams, not {node!r}")
+            raise ClusterParameterError(f"nodes must hold ClusterNodeParams, not {shown(node)}")
         if not isinstance(node.addr, str):
-            raise ClusterParameterError(f"addr must be a str, not {node.addr!r}")
+            raise ClusterParameterError(f"addr must be a str, not {shown(node.addr)}")
     if nodes and len(nodes) != comm.size:
         raise ClusterParameterError(
             f"nodes lists {len(nodes)} nodes, but the communicator has {comm.size} ranks"
@@ -161,7 +149,7 @@ def check_window(window: ClusterWindow | None) -> tuple[int, int, int]:
         window = ClusterWindow()
     for name in ("bsize", "length", "timeout"):
         if not hasattr(window, name):
-            raise ClusterParameterError(f"window must be an exdb.ClusterWindow, not {window!r}")
+            raise ClusterParameterError(f"window must be an exdb.ClusterWindow, not {shown(window)}")
     return (
         _integer(window.bsize, "window.bsize", 0, 2**62),
         _integer(window.length, "window.length", 0, 2**62),
@@ -169,46 +157,33 @@ def check_window(window: ClusterWindow | None) -> tuple[int, int, int]:
     )
 
 
-def request(comm: _mpi.Communicator, timeout_ms: int) -> dict[str, Any]:
+def request(comm: _mpi.Communicator) -> _core.ClusterRequest:
     """What the engine takes, with the default of every argument."""
-    return {
-        "node_id": None,
-        "nodes": [],
-        "window": (0, 0, 1),
-        "conn_pool_factor": 50,
-        "sync_msg_objects": 100,
-        "sync_msg_bytes": 0,
-        "mode_mask": 0,
-        "progress": 0,
-        "exchange": 0,
-        "send_buffer_bytes": 0,
-        "receive_buffer_bytes": 0,
-        "timeout_ms": timeout_ms,
-        "notify": None,
-        "quorum": None,
-        "handle": comm.handle,
-        "rank": comm.rank,
-        "size": comm.size,
-        "failure": None,
-    }
+    return _core.ClusterRequest(comm.handle, comm.rank, comm.size)
 
 
-def arguments(params: ClusterParams, comm: _mpi.Communicator) -> dict[str, Any]:
-    """The checked arguments, to be put over :func:`request`. Raises what is wrong."""
+def fill(request: _core.ClusterRequest, params: ClusterParams, comm: _mpi.Communicator) -> None:
+    """Checks the arguments and puts them into the request. Raises what is wrong."""
     _check_nwtype(params)
     nwparams = _nwparams(params)
-    return {
-        "node_id": _node_id(params, comm),
-        "nodes": _nodes(params, comm),
-        "window": check_window(params.window),
-        "conn_pool_factor": _integer(params.conn_pool_factor, "conn_pool_factor", 1, 1000),
-        "sync_msg_objects": _integer(params.sync_msg_objects, "sync_msg_objects", 1, 2**62),
-        "sync_msg_bytes": _integer(params.sync_msg_size, "sync_msg_size", 0, 2**62),
-        "mode_mask": _integer(params.mode_mask, "mode_mask", 0, 3),
-        "progress": _choice(nwparams.get("progress", "adaptive"), "progress", PROGRESSES),
-        "exchange": _choice(nwparams.get("exchange", "auto"), "exchange", EXCHANGES),
-        "send_buffer_bytes": _integer(params.clusterSendBuf, "clusterSendBuf", 0, 2**30),
-        "receive_buffer_bytes": _integer(params.clusterRecvBuf, "clusterRecvBuf", 0, 2**30),
-        "notify": _function(params.notifyCallback, "notifyCallback"),
-        "quorum": _function(params.quorumCallback, "quorumCallback"),
-    }
+    request.node_id = _node_id(params, comm)
+    for addr, qrank in _nodes(params, comm):
+        request.add_node(addr, qrank)
+    request.window = check_window(params.window)
+    request.conn_pool_factor = _integer(params.conn_pool_factor, "conn_pool_factor", 1, 1000)
+    request.sync_msg_objects = _integer(params.sync_msg_objects, "sync_msg_objects", 1, 2**62)
+    request.sync_msg_bytes = _integer(params.sync_msg_size, "sync_msg_size", 0, 2**62)
+    request.mode_mask = _integer(params.mode_mask, "mode_mask", 0, 3)
+    request.progress = _choice(nwparams.get("progress", "adaptive"), "progress", PROGRESSES)
+    request.exchange = _choice(nwparams.get("exchange", "auto"), "exchange", EXCHANGES)
+    request.send_buffer_bytes = _integer(params.clusterSendBuf, "clusterSendBuf", 0, 2**30)
+    request.receive_buffer_bytes = _integer(params.clusterRecvBuf, "clusterRecvBuf", 0, 2**30)
+    if _function(params.notifyCallback, "notifyCallback") is not None:
+        request.use_notify()
+    if _function(params.quorumCallback, "quorumCallback") is not None:
+        request.use_quorum()
+
+
+def start_callbacks(request: _core.ClusterRequest, params: ClusterParams) -> CallbackThreads:
+    """The threads that serve the callbacks of checked params."""
+    return CallbackThreads(request.callbacks, params.notifyCallback, params.quorumCallback)

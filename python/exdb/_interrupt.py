@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
-"""What Ctrl-C says when it ends a commit."""
+"""What Ctrl-C says when it comes during a commit."""
 
 from __future__ import annotations
 
-from .types import TransactionId
+from .errors import CommitInterrupted
+from .types import Outcome, TransactionId
 
 
-def note_transaction(error: BaseException, txid: TransactionId) -> None:
-    """Tells in the KeyboardInterrupt which transaction was on its way. Called by the engine."""
-    error.txid = txid  # type: ignore[attr-defined]
-    if txid.sequence == 0:
-        text = "exdb: the transaction had not left this node: it is not committed"
-    else:
-        text = (
-            f"exdb: transaction {tuple(txid)} was on its way: it may be committed or not. "
-            "This node has left the cluster."
-        )
-    if hasattr(error, "add_note"):
-        error.add_note(text)
-    else:
-        error.args = (*error.args, text)
+def commit_interrupted(
+    error: BaseException, txid: TransactionId, outcome: str, csn: int
+) -> BaseException:
+    """What to raise for ``error``, which a handler of SIGINT raised. Called by the engine.
+
+    Python's own handler raises KeyboardInterrupt, which becomes a CommitInterrupted. Another
+    handler's exception is the program's own: it gets the same attributes, where it can have them.
+    """
+    known = Outcome(outcome)
+    token = csn if known is Outcome.COMMITTED else None
+    if type(error) is KeyboardInterrupt:
+        return CommitInterrupted(txid, known, token)
+    for name, value in (("txid", txid), ("outcome", known), ("csn", token)):
+        try:
+            setattr(error, name, value)
+        except AttributeError:  # it has __slots__
+            break
+    return error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union, overload
 
 from . import _core, _lifetime
 from ._core import Class, Index, Object
-from .errors import CursorClosedError, DataError, InvalidHandleError
+from .errors import CursorClosedError, InvalidHandleError
 from .types import MCO_DEFAULT_ISOLATION_LEVEL, MCO_READ_WRITE
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ class Cursor:
         """
         values = _arguments("search", ("cls", "index", "op", "key"), 2, args, kwargs)
         core = self._bound() if len(values) == 2 else self._bind(values[0], values[1])
-        op = values[-2]
-        if op not in (1, 2, 3, 4, 5, 10):
-            raise DataError(f"{op!r} is no exdb.Operation")
-        return core.search(int(op), values[-1])
+        return core.search(values[-2], values[-1])
 
     def first(self) -> Object | None:
         """Goes to the first row, whatever was searched before; None when there is none."""
@@ -213,16 +210,6 @@ class Connection:
         Not collective. Blocks for at_least, fresh and MCO_EXCLUSIVE only. Raises
         TransactionActiveError when one is open on this connection.
         """
-        if type not in (0, 1, 2, 3):
-            raise DataError(
-                f"transaction type {type!r} is none of MCO_READ_ONLY 0, MCO_UPDATE 1, "
-                "MCO_READ_WRITE 2, MCO_EXCLUSIVE 3"
-            )
-        if isolation not in (0, 1, 2, 4):
-            raise DataError(
-                f"isolation {isolation!r} is none of MCO_READ_COMMITTED 1, "
-                "MCO_REPEATABLE_READ 2, MCO_SERIALIZABLE 4"
-            )
         self._core.start(type, priority, isolation, at_least, fresh)
         return Transaction(self)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core, _lifetime
+from ._callbacks import CallbackThreads
+from ._check import shown
 from ._cluster import check_window
 from .connection import Connection
 from .dictionary import Dictionary
@@ -39,10 +41,17 @@ class Database:
     block it leaves the cluster without waiting for the others.
     """
 
-    def __init__(self, core: _core.Database, dictionary: Dictionary, keep: object = None) -> None:
+    def __init__(
+        self,
+        core: _core.Database,
+        dictionary: Dictionary,
+        keep: object = None,
+        callbacks: CallbackThreads | None = None,
+    ) -> None:
         self._core = core
         self._dictionary = dictionary
         self._keep = keep  # the communicator, which must not be freed under the engine
+        self._callbacks = callbacks
         self._name = core.name
         _lifetime.register(self)
 
@@ -88,7 +97,11 @@ class Database:
         known to be gone, at most ``timeout``; then raises ClusterTimeoutError that names who is
         missing, and the database is closed all the same.
         """
-        self._core.close()
+        try:
+            self._core.close()
+        finally:
+            if self._callbacks is not None:
+                self._callbacks.close()
 
     def abandon(self) -> None:
         """Leaves the cluster without waiting for the others (at most about a second). Local. What
@@ -113,7 +126,7 @@ class Database:
         try:
             origin, sequence = txid
         except (TypeError, ValueError):
-            raise DataError(f"outcome() takes the txid of an exception, not {txid!r}") from None
+            raise DataError(f"txid must be the txid of an exception, a TransactionId, not {shown(txid)}") from None
         return Outcome(self._core.outcome(origin, sequence))
 
     @property

@@ -9,8 +9,14 @@ from enum import IntEnum
 from types import MappingProxyType
 
 from . import _core
+from ._check import boolean, shown
 from ._core import Class, Index
 from .errors import NotFoundError
+
+
+def shown_name(name: object) -> str:
+    """A name as it is, and anything else with its type."""
+    return repr(name) if isinstance(name, str) else shown(name)
 
 
 class Named(Mapping[str, object]):
@@ -24,9 +30,11 @@ class Named(Mapping[str, object]):
     def __getitem__(self, name: str) -> object:
         try:
             return self._items[name]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: a list, say, which no mapping can look up
             known = ", ".join(self._items) or "none"
-            raise NotFoundError(f"there is no {self._what} {name!r}; there are: {known}") from None
+            raise NotFoundError(
+                f"there is no {self._what} {shown_name(name)}; there are: {known}"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
@@ -57,6 +65,8 @@ class Dictionary:
     """
 
     def __init__(self, schema: str) -> None:
+        if not isinstance(schema, str):
+            raise TypeError(f"schema must be the text of a schema, a str, not {shown(schema)}")
         self._core = _core.parse(schema)
         classes = self._core.classes
         indexes: dict[str, object] = {}
@@ -96,6 +106,6 @@ def load_dictionary(schema: str, persistent: bool = False, debug: bool = False) 
     on a database in memory. ``debug`` is kept for programs that pass it. Local, not collective.
     Raises SchemaError naming line, column and what was expected.
     """
-    if not isinstance(schema, str):
-        raise TypeError(f"schema must be the text of a schema, not {type(schema).__name__}")
+    boolean(persistent, "persistent")
+    boolean(debug, "debug")
     return Dictionary(schema)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .types import TransactionId
+    from .types import Outcome, TransactionId
 
 
 class Warning(Exception):
@@ -263,6 +263,28 @@ class InconsistentReplicaError(InternalError):
     """This replica differs from the others; the node has stopped."""
 
     code = 2005
+
+
+class CommitInterrupted(KeyboardInterrupt):
+    """Ctrl-C during ``commit()`` or ``wait()``: a KeyboardInterrupt that says what became of the
+    transaction.
+
+    ``outcome``: COMMITTED (it is; ``csn`` is its token), ABORTED (it is not and will not be), or
+    UNKNOWN (it was on its way when this node left the cluster). ``txid`` names it; its ``sequence``
+    is 0 when it had not left this node.
+    """
+
+    def __init__(self, txid: TransactionId, outcome: Outcome, csn: int | None) -> None:
+        self.txid = txid
+        self.outcome = outcome
+        self.csn = csn
+        said = {
+            "committed": "is committed",
+            "aborted": "is not committed, and will not be",
+            "unknown": "was on its way: it may be committed or not; this node has left the cluster",
+        }[outcome.value]
+        which = f"transaction {tuple(txid)}" if txid.sequence else "the transaction"
+        super().__init__(f"exdb: {which} {said}")
 
 
 CLASS_OF_CODE: dict[int, type[Error]] = {

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import logging
-import operator
 import os
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from . import _cluster, _core, _lifetime
+from ._callbacks import CallbackThreads
+from ._check import boolean, integer, milliseconds, shown
+from ._mpi import Communicator
 from .database import Database
 from .dictionary import Dictionary, load_dictionary
 from .errors import ClusterParameterError, DataError, Error, NotSupportedError, ProgrammingError
@@ -66,11 +68,11 @@ def init_runtime(
     """
     global _settings
     wanted = _Settings(
-        bool(is_disk if disk is None else disk),
+        _either(is_disk, "is_disk", disk, "disk"),
         _manager(tmgr),
-        bool(is_shm if shm is None else shm),
-        bool(is_debug if debug is None else debug),
-        bool(cluster),
+        _either(is_shm, "is_shm", shm, "shm"),
+        _either(is_debug, "is_debug", debug, "debug"),
+        boolean(cluster, "cluster"),
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
@@ -83,9 +85,13 @@ def init_runtime(
     _settings = wanted
 
 
+def _either(value: object, name: str, other: object, other_name: str) -> bool:
+    return boolean(value, name) if other is None else boolean(other, other_name)
+
+
 def _manager(tmgr: object) -> str:
     if not isinstance(tmgr, str) or tmgr.lower() not in MANAGERS:
-        raise ProgrammingError(f"tmgr must be one of {', '.join(MANAGERS)}, not {tmgr!r}")
+        raise ProgrammingError(f"tmgr must be one of {', '.join(MANAGERS)}, not {shown(tmgr)}")
     return tmgr.lower()
 
 
@@ -94,24 +100,6 @@ def _refuse_unsupported(is_disk: bool, is_shm: bool) -> None:
         raise NotSupportedError(DISK_LATER)
     if is_shm:
         raise NotSupportedError(SHM_LATER)
-
-
-def _number(value: Any, name: str, low: int, high: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise DataError(f"{name} must be an integer, not {value!r}") from None
-    if not low <= number <= high:
-        raise DataError(f"{name} {number} is not within {low}..{high}")
-    return number
-
-
-def _milliseconds(timeout: float | None) -> int:
-    if timeout is None:
-        return 0
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise DataError(f"timeout must be seconds above 0, or None, not {timeout!r}")
-    return max(1, int(min(timeout, 1e9) * 1000))
 
 
 @dataclass
@@ -126,8 +114,8 @@ class _Opening:
     segment: Any
     connections: Any
     path: Any
-    own_listener: bool
-    timeout: float | None
+    own_listener: Any
+    timeout: Any
     needs_cluster_runtime: bool
 
 
@@ -137,15 +125,17 @@ class _Checked:
     dictionary: Dictionary
     segment: int
     connections: int
+    own_listener: bool
+    timeout_ms: int  # 0: for ever
 
 
 def _check(opening: _Opening) -> _Checked:
     global _settings
     if not isinstance(opening.name, str) or not opening.name:
-        raise DataError(f"dbname must be a str that is not empty, not {opening.name!r}")
-    _refuse_unsupported(bool(opening.is_disk), bool(opening.is_shm))
+        raise DataError(f"dbname must be a str that is not empty, not {shown(opening.name)}")
+    _refuse_unsupported(boolean(opening.is_disk, "is_disk"), boolean(opening.is_shm, "is_shm"))
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
-        raise DataError(f"path must be a path, not {opening.path!r}")
+        raise DataError(f"path must be a path, not {shown(opening.path)}")
     clustered = opening.params is not None
     if _settings is None:
         _settings = _Settings(False, "mvcc", False, False, clustered)
@@ -158,64 +148,63 @@ def _check(opening: _Opening) -> _Checked:
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(
-            f"dictionary must be what load_dictionary() gives, not {type(dictionary).__name__}"
+            f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}"
         )
     return _Checked(
         opening.name,
         dictionary,
-        _number(opening.segment, "db_segment_size", 1 << 16, 1 << 46),
-        _number(opening.connections, "db_max_connections", 1, 100_000),
+        integer(opening.segment, "db_segment_size", 1 << 16, 1 << 46),
+        integer(opening.connections, "db_max_connections", 1, 100_000),
+        boolean(opening.own_listener, "own_listener"),
+        milliseconds(opening.timeout) or 0,
     )
 
 
-def _open_alone(opening: _Opening) -> Database:
-    checked = _check(opening)
+def _open(opening: _Opening) -> Database:
+    """Both ways to open, alone or COLLECTIVE with a cluster."""
+    if opening.params is None:
+        return _open_core(_check(opening))
+    comm = _cluster.communicator_of(opening.params)
+    request = _cluster.request(comm)
+    # From here on nothing is raised before the collective part: what is wrong on this rank goes
+    # into it, and comes out on every rank.
+    cause: Exception | None = None
+    callbacks: CallbackThreads | None = None
+    checked = _Checked("failed", Dictionary(""), DEFAULT_SEGMENT, 1, False, 60_000)
+    try:
+        request.timeout_ms = milliseconds(opening.timeout) or 0
+        checked = _check(opening)
+        _cluster.fill(request, opening.params, comm)
+        callbacks = _cluster.start_callbacks(request, opening.params)
+    except Exception as error:
+        cause = error
+        request.set_failure(*_cluster.failure_of(error))
+    try:
+        return _open_core(checked, comm, request, callbacks)
+    except BaseException as error:
+        if callbacks is not None:
+            callbacks.close()
+        if isinstance(error, Error):
+            raise error from cause
+        raise
+
+
+def _open_core(
+    checked: _Checked,
+    comm: Communicator | None = None,
+    request: _core.ClusterRequest | None = None,
+    callbacks: CallbackThreads | None = None,
+) -> Database:
     core = _core.open(
         checked.name,
         checked.dictionary._core,
         checked.segment,
         checked.connections,
-        opening.own_listener,
-        None,
-        False,
+        checked.own_listener,
+        request,
+        comm is not None and comm.serialized,
     )
-    return _opened(Database(core, checked.dictionary))
-
-
-def _open(opening: _Opening) -> Database:
-    """COLLECTIVE with a cluster. From the moment a communicator is known, nothing is raised before
-    the collective part: what is wrong goes into it, and comes out on every rank."""
-    if opening.params is None:
-        return _open_alone(opening)
-    comm = _cluster.communicator_of(opening.params)
-    request = _cluster.request(comm, 60_000)
-    cause: Exception | None = None
-    checked: _Checked | None = None
-    try:
-        request["timeout_ms"] = _milliseconds(opening.timeout)
-        checked = _check(opening)
-        request.update(_cluster.arguments(opening.params, comm))
-    except Exception as error:
-        cause = error
-        request["failure"] = _cluster.failure_of(error, comm.rank)
-    if checked is None:
-        checked = _Checked("failed", Dictionary(""), DEFAULT_SEGMENT, 1)
-    try:
-        core = _core.open(
-            checked.name,
-            checked.dictionary._core,
-            checked.segment,
-            checked.connections,
-            opening.own_listener,
-            request,
-            comm.serialized,
-        )
-    except Error as error:
-        raise error from cause
-    return _opened(Database(core, checked.dictionary, comm.comm))
-
-
-def _opened(database: Database) -> Database:
+    database = Database(core, checked.dictionary, comm and comm.comm, callbacks)
     if _settings is not None and _settings.is_debug:
         log.debug("exdb: database %r opened: %s", database.name, database.describe())
     return database

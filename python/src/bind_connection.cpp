@@ -2,11 +2,15 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include <pybind11/stl.h>
 
+#include <limits>
+
+#include "arguments.hpp"
 #include "bind.hpp"
 #include "conversion.hpp"
 #include "errors.hpp"
 #include "interrupt.hpp"
 #include "object.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -16,32 +20,42 @@ namespace {
 
 using Handle = std::shared_ptr<ConnectionHandle>;
 
-void start(const Handle& self, int type, int priority, int isolation,
-           std::optional<std::uint64_t> at_least, bool fresh) {
-  TransactionOptions options;
-  options.type = TransactionType(type);
-  options.isolation = Isolation(isolation);
-  options.priority = priority;
-  if (at_least) options.at_least = Csn{*at_least};
-  options.fresh = fresh;
-  Connection& connection = self->use();
-  // Everything else begins at once, and to let the GIL go costs more than that.
-  if (!at_least && !fresh && options.type != TransactionType::exclusive)
-    connection.start(options);
-  else
-    blocking(self->database(), [&] { connection.start(options); });
+constexpr std::int64_t int_min = std::numeric_limits<int>::min();
+constexpr std::int64_t int_max = std::numeric_limits<int>::max();
+
+int choice(py::handle value, const char* name, std::initializer_list<int> choices,
+           const char* wanted) {
+  if (!PyBool_Check(value.ptr()) && PyIndex_Check(value.ptr())) {
+    const long given = PyLong_AsLong(value.ptr());
+    if (given == -1 && PyErr_Occurred() != nullptr) PyErr_Clear();
+    for (const int one : choices)
+      if (given == one) return one;
+  }
+  throw Error(ErrorCode::conversion,
+              std::string(name) + " must be one of " + wanted + ", not " + shown(value));
 }
 
-// Whatever the transaction came to is said in the exception that Ctrl-C raises.
-void note_transaction(TxnId id) {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  if (value != nullptr) {
-    const py::object function = py::module_::import("exdb._interrupt").attr("note_transaction");
-    function(py::handle(value), to_python(id));
-  }
-  PyErr_Restore(type, value, trace);
+void start(const Handle& self, py::handle type, py::handle priority, py::handle isolation,
+           py::handle at_least, py::handle fresh) {
+  TransactionOptions options;
+  options.type =
+      TransactionType(choice(type, "type", {0, 1, 2, 3},
+                             "MCO_READ_ONLY 0, MCO_UPDATE 1, MCO_READ_WRITE 2, MCO_EXCLUSIVE 3"));
+  options.isolation = Isolation(
+      choice(isolation, "isolation", {0, 1, 2, 4},
+             "MCO_READ_COMMITTED 1, MCO_REPEATABLE_READ 2, MCO_SERIALIZABLE 4, or 0: the default"));
+  options.priority = int(integer_argument(priority, "priority", int_min, int_max));
+  if (!at_least.is_none())
+    options.at_least = Csn{unsigned_argument(at_least, "at_least (a token of commit())",
+                                             std::numeric_limits<std::int64_t>::max())};
+  options.fresh = bool_argument(fresh, "fresh");
+  Connection& connection = self->use();
+  // Everything else begins at once, and to let the GIL go costs more than that.
+  if (!options.at_least && !options.fresh && options.type != TransactionType::exclusive)
+    connection.start(options);
+  else
+    blocking(self->engine(), [&] { connection.start(options); });
+  self->read_only = options.type == TransactionType::read_only;
 }
 
 std::uint64_t token_of(const CommitResult& result) {
@@ -50,25 +64,52 @@ std::uint64_t token_of(const CommitResult& result) {
   throw_error(result.code, result.text, left_node ? std::optional(result.id) : std::nullopt);
 }
 
+// Ctrl-C ended the wait, or came while the commit ended by itself: whatever the transaction came to
+// is said in the exception, for the program cannot ask without its id.
+[[noreturn]] void throw_interrupted(const CommitResult& result) {
+  const py::error_already_set interrupt;
+  const bool unknown = result.code == ErrorCode::unknown_outcome;
+  const char* outcome = result.committed() ? "committed" : unknown ? "unknown" : "aborted";
+  const py::object made = package("exdb._interrupt", "commit_interrupted")(
+      interrupt.value(), to_python(result.id), outcome, result.csn.value);
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(made.ptr())), made.ptr());
+  throw py::error_already_set();
+}
+
 template <class Call>
 std::uint64_t finish(const Handle& self, Call call) {
   CommitResult result;
   bool interrupted = false;
   {
-    Blocking scope(self->database());
+    Blocking scope(self->engine());
     result = call();
     interrupted = scope.finish();
   }
-  if (interrupted) {
-    if (!result.committed()) note_transaction(result.id);
-    throw py::error_already_set();
-  }
+  if (interrupted) throw_interrupted(result);
   return token_of(result);
+}
+
+// The quorumCallback's own commit would ask for the answer that it is to give, and wait for ever. It
+// ends as one that the quorum refuses.
+void refuse_while_answering(const Handle& self) {
+  const auto& callbacks = self->engine()->callbacks;
+  if (self->read_only || !callbacks || !callbacks->in_answering_thread()) return;
+  self->use().rollback();
+  throw Error(ErrorCode::cluster_no_quorum,
+              "no quorum: a quorumCallback cannot commit to the database that asks it; read with "
+              "MCO_READ_ONLY, or commit when it has answered");
 }
 
 std::uint64_t commit(const Handle& self) {
   Connection& connection = self->use();
+  refuse_while_answering(self);
   return finish(self, [&] { return connection.commit(); });
+}
+
+void commit_later(const Handle& self) {
+  Connection& connection = self->use();
+  refuse_while_answering(self);
+  blocking(self->engine(), [&] { connection.commit_later(); });
 }
 
 std::uint64_t wait(const Handle& self) {
@@ -117,11 +158,25 @@ py::object find(const Handle& self, py::handle cls, py::handle index, py::handle
   return wrap(self, connection.find(*wanted.definition, to_key(wanted, key, true)));
 }
 
-py::list find_many(const Handle& self, py::handle cls, py::handle index, const py::iterable& keys) {
+// A str is a sequence of keys for a computer, and a forgotten pair of brackets for people.
+py::object iterator_of(py::handle keys) {
+  if (!PyUnicode_Check(keys.ptr()) && !PyBytes_Check(keys.ptr())) {
+    PyObject* const made = PyObject_GetIter(keys.ptr());
+    if (made != nullptr) return py::reinterpret_steal<py::object>(made);
+    if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+  }
+  throw Error(ErrorCode::conversion, "keys must be a list of keys, not " + shown(keys));
+}
+
+py::list find_many(const Handle& self, py::handle cls, py::handle index, py::handle keys) {
   Connection& connection = self->use();
   const IndexHandle& wanted = index_of(self, cls, index);
   std::vector<std::vector<Value>> values;
-  for (const py::handle key : keys) values.push_back(to_key(wanted, key, true));
+  const py::object iterator = iterator_of(keys);
+  while (const auto key = py::reinterpret_steal<py::object>(PyIter_Next(iterator.ptr())))
+    values.push_back(to_key(wanted, key, true));
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
   std::vector<std::optional<Object>> found;
   {
     const Released released;
@@ -157,11 +212,7 @@ void bind_connection(py::module_& module) {
       .def("start", start, py::arg("type"), py::arg("priority"), py::arg("isolation"),
            py::arg("at_least"), py::arg("fresh"))
       .def("commit", commit)
-      .def("commit_later",
-           [](const Handle& self) {
-             Connection& connection = self->use();
-             blocking(self->database(), [&] { connection.commit_later(); });
-           })
+      .def("commit_later", commit_later)
       .def("wait", wait)
       .def("rollback",
            [](const Handle& self) {
@@ -183,12 +234,12 @@ void bind_connection(py::module_& module) {
       .def("listen",
            [](const Handle& self) {
              Connection& connection = self->use();
-             blocking(self->database(), [&] { connection.listen(); });
+             blocking(self->engine(), [&] { connection.listen(); });
            })
       .def("stop",
            [](const Handle& self) {
              Connection& connection = self->use();
-             blocking(self->database(), [&] { connection.stop(); });
+             blocking(self->engine(), [&] { connection.stop(); });
            })
       .def("close", close)
       .def_property_readonly(

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include <pybind11/stl.h>
 
+#include "arguments.hpp"
 #include "bind.hpp"
 #include "conversion.hpp"
 #include "exdb/errors.hpp"
@@ -31,12 +32,22 @@ struct CursorHandle {
   }
 };
 
+// An IntEnum of exdb, or its number.
+Operation operation_of(py::handle value) {
+  if (!PyBool_Check(value.ptr()) && PyLong_Check(value.ptr())) {
+    int overflow = 0;
+    const long number = PyLong_AsLongAndOverflow(value.ptr(), &overflow);
+    if (overflow == 0 && ((number >= 1 && number <= 5) || number == 10)) return Operation(number);
+  }
+  throw Error(ErrorCode::conversion, "op must be an exdb.Operation, not " + shown(value));
+}
+
 py::object find(const CursorHandle& self, py::handle key) {
   return wrap(self.connection, self.use().find(to_key(self.searched(), key, true)));
 }
 
-bool search(const CursorHandle& self, int operation, py::handle key) {
-  return self.use().search(Operation(operation), to_key(self.searched(), key, false));
+bool search(const CursorHandle& self, py::handle operation, py::handle key) {
+  return self.use().search(operation_of(operation), to_key(self.searched(), key, false));
 }
 
 py::object step(const CursorHandle& self) {

@@ -3,12 +3,15 @@
 #include <pybind11/stl.h>
 
 #include <future>
+#include <limits>
 #include <thread>
 
+#include "arguments.hpp"
 #include "bind.hpp"
 #include "cluster.hpp"
 #include "errors.hpp"
 #include "interrupt.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -24,22 +27,17 @@ struct OpenRequest {
   std::string name;
   std::shared_ptr<const Dictionary> dictionary;
   DatabaseOptions options;
-  std::optional<ClusterRequest> cluster;
+  std::shared_ptr<ClusterRequest> cluster;
 };
 
 std::unique_ptr<Database> open_now(OpenRequest& request) {
   std::optional<ClusterParams> params;
-  if (request.cluster) {
-    auto transport = make_transport(request.cluster->transport);
-    request.cluster->params.transport = std::move(transport).value();
-    params = std::move(request.cluster->params);
-  }
+  if (request.cluster) params = request.cluster->take();
   return Database::open(request.name, request.dictionary, request.options, std::move(params));
 }
 
 // In a thread of its own, so that Ctrl-C ends the wait for ranks that never come. The thread is
-// left behind then, with the request, which holds Python's callbacks: exdb/_lifetime.py ends the
-// process without waiting for it.
+// left behind then, with the request: exdb/_lifetime.py ends the process without waiting for it.
 std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>& request) {
   auto opened = std::make_shared<std::promise<std::unique_ptr<Database>>>();
   auto answer = opened->get_future();
@@ -60,8 +58,7 @@ std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>&
     }
     if (PyErr_CheckSignals() != 0) {
       const py::error_already_set interrupt;
-      new std::shared_ptr<OpenRequest>(request);
-      py::module_::import("exdb._lifetime").attr("open_was_abandoned")();
+      package("exdb._lifetime", "open_was_abandoned")();
       throw interrupt;
     }
   }
@@ -70,13 +67,13 @@ std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>&
 
 Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& dictionary,
             std::uint64_t segment_bytes, std::uint32_t max_connections, bool own_listener,
-            const std::optional<py::dict>& cluster, bool own_thread) {
+            const std::shared_ptr<ClusterRequest>& cluster, bool own_thread) {
   require_unforked();
   auto request = std::make_shared<OpenRequest>();
   request->name = name;
   request->dictionary = dictionary->dictionary();
   request->options = {std::size_t(segment_bytes), max_connections, own_listener};
-  if (cluster) request->cluster = parse_cluster(*cluster);
+  request->cluster = cluster;
   std::unique_ptr<Database> database;
   if (own_thread) {
     database = open_interruptibly(request);
@@ -84,8 +81,10 @@ Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& di
     const Released released;
     database = open_now(*request);
   }
+  auto engine =
+      std::make_unique<Engine>(std::move(database), cluster ? cluster->callbacks : nullptr);
   return std::make_shared<DatabaseHandle>(
-      DatabaseHandle{dictionary, shared_engine(std::move(database))});
+      DatabaseHandle{dictionary, shared_engine(std::move(engine))});
 }
 
 std::shared_ptr<ConnectionHandle> connect(const Handle& self) {
@@ -97,15 +96,16 @@ std::shared_ptr<ConnectionHandle> connect(const Handle& self) {
 // Ctrl-C makes the database leave its cluster, but not once close() has begun; so the wait for the
 // others is in stop().
 void stop_first(const Handle& self) {
-  if (!self->database->clustered() || !self->database->is_open()) return;
+  Database& database = *self->engine->database;
+  if (!database.clustered() || !database.is_open()) return;
   std::unique_ptr<Connection> connection;
   try {
-    connection = self->database->connect();
+    connection = database.connect();
   } catch (const Error&) {
     return;  // all connections are in use
   }
   try {
-    blocking(self->database, [&] { connection->stop(); });
+    blocking(self->engine, [&] { connection->stop(); });
   } catch (const Error&) {
     // close() gives the reason again
   }
@@ -113,18 +113,23 @@ void stop_first(const Handle& self) {
 
 void close(const Handle& self) {
   if (forked()) return;
+  self->engine->refuse();
   stop_first(self);
-  blocking(self->database, [&] { self->database->close(); });
+  blocking(self->engine, [&] { self->engine->close(); });
 }
 
 void abandon(const Handle& self) {
   if (forked()) return;
   const Released released;
-  self->database->abandon();
+  self->engine->abandon();
 }
 
-std::string outcome(const Handle& self, std::uint32_t origin, std::uint64_t sequence) {
-  switch (self->use().outcome({NodeId{origin}, sequence})) {
+std::string outcome(const Handle& self, py::handle origin, py::handle sequence) {
+  const TxnId id{
+      NodeId{std::uint32_t(
+          unsigned_argument(origin, "txid.origin", std::numeric_limits<std::uint32_t>::max()))},
+      unsigned_argument(sequence, "txid.sequence", std::numeric_limits<std::uint64_t>::max())};
+  switch (self->use().outcome(id)) {
     case TransactionOutcome::committed:
       return "committed";
     case TransactionOutcome::aborted:
@@ -167,7 +172,8 @@ void bind_database(py::module_& module) {
       .def("close", close)
       .def("abandon", abandon)
       .def_property_readonly(
-          "is_open", [](const Handle& self) { return !forked() && self->database->is_open(); })
+          "is_open",
+          [](const Handle& self) { return !forked() && self->engine->database->is_open(); })
       .def_property_readonly("name", [](const Handle& self) { return self->use().name(); })
       .def_property_readonly("clustered",
                              [](const Handle& self) { return self->use().clustered(); })

@@ -12,117 +12,130 @@ namespace exdb::python {
 
 namespace {
 
-/// A Python function that is let go under the GIL, or not at all when there is none any more.
-class Callback {
- public:
-  explicit Callback(py::object function) : function_(std::move(function)) {}
-  ~Callback() {
-    if (ending() || forked()) {
-      function_.release();
-      return;
-    }
-    const py::gil_scoped_acquire gil;
-    function_ = py::object();
-  }
-  Callback(const Callback&) = delete;
-  Callback& operator=(const Callback&) = delete;
+using Request = ClusterRequest;
+using Handle = std::shared_ptr<Request>;
+using Window = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;
 
-  /// `use` calls the function and gives what the engine wants; `otherwise` when that failed.
-  template <class Use, class Answer>
-  Answer call(Use use, Answer otherwise) const {
-    if (ending() || forked()) return otherwise;
-    const py::gil_scoped_acquire gil;
-    try {
-      return use(function_);
-    } catch (py::error_already_set& error) {
-      error.restore();
-      PyErr_WriteUnraisable(function_.ptr());
-    } catch (const std::exception& error) {  // an answer of the wrong type
-      PyErr_SetString(PyExc_TypeError, error.what());
-      PyErr_WriteUnraisable(function_.ptr());
-    }
-    return otherwise;
-  }
+void add_node(Request& self, std::string addr, std::uint32_t qrank) {
+  self.params.nodes.push_back({std::move(addr), qrank});
+}
 
- private:
-  py::object function_;
-};
+void set_failure(Request& self, int code, std::string text) {
+  self.transport.failure = {ErrorCode(code), std::move(text)};
+}
 
-std::function<void(Notification, const NodeInfo&)> notify_function(const py::object& function) {
-  if (function.is_none()) return {};
-  auto callback = std::make_shared<const Callback>(function);
-  return [callback](Notification code, const NodeInfo& info) {
-    callback->call(
-        [&](const py::object& notify) {
-          const py::object type = py::module_::import("exdb.types").attr("NodeInfo");
-          notify(int(code), type(info.addr, info.qrank, info.node_id));
-          return true;
-        },
-        false);
+void set_timeout(Request& self, std::int64_t milliseconds) {
+  self.params.timeout = std::chrono::milliseconds(milliseconds);
+  self.callbacks->set_patience(self.params.timeout);
+}
+
+void use_notify(Request& self) {
+  self.params.notify = [calls = self.callbacks](Notification what, const NodeInfo& about) {
+    calls->tell(what, about);
   };
 }
 
-std::function<bool(const std::vector<std::uint32_t>&)> quorum_function(const py::object& function) {
-  if (function.is_none()) return {};
-  auto callback = std::make_shared<const Callback>(function);
-  return [callback](const std::vector<std::uint32_t>& neighbours) {
-    return callback->call(
-        [&](const py::object& quorum) {
-          const int answer = PyObject_IsTrue(quorum(py::cast(neighbours)).ptr());
-          if (answer < 0) throw py::error_already_set();
-          return answer == 1;
-        },
-        false);
+void use_quorum(Request& self) {
+  self.params.quorum = [calls = self.callbacks](const std::vector<std::uint32_t>& neighbours) {
+    return calls->ask(neighbours);
   };
 }
 
-template <class T>
-T take(const py::dict& values, const char* name) {
-  return values[name].cast<T>();
+/// An attribute of ClusterParams, or of the transport's options.
+template <auto member>
+void attribute(py::class_<Request, Handle>& type, const char* name) {
+  using Params = ClusterParams;
+  if constexpr (requires(Params params) { params.*member; })
+    type.def_property(
+        name, [](const Request& self) { return self.params.*member; },
+        [](Request& self, std::remove_cvref_t<decltype(Params{}.*member)> value) {
+          self.params.*member = value;
+        });
+  else
+    type.def_property(
+        name, [](const Request& self) { return self.transport.options.*member; },
+        [](Request& self, std::remove_cvref_t<decltype(exdb_mpi_options{}.*member)> value) {
+          self.transport.options.*member = value;
+        });
 }
 
-Status failure_of(const py::dict& values) {
-  const py::object failure = values["failure"];
-  if (failure.is_none()) return {};
-  const auto [code, text] = failure.cast<std::pair<int, std::string>>();
-  return {ErrorCode(code), text};
+void bind_request(py::module_& module) {
+  py::class_<Request, Handle> type(module, "ClusterRequest");
+  type.def(py::init<std::int32_t, std::uint32_t, std::uint32_t>(), py::arg("fortran_handle"),
+           py::arg("rank"), py::arg("size"));
+  attribute<&ClusterParams::node_id>(type, "node_id");
+  attribute<&ClusterParams::conn_pool_factor>(type, "conn_pool_factor");
+  attribute<&ClusterParams::sync_msg_objects>(type, "sync_msg_objects");
+  attribute<&ClusterParams::sync_msg_bytes>(type, "sync_msg_bytes");
+  attribute<&ClusterParams::mode_mask>(type, "mode_mask");
+  attribute<&exdb_mpi_options::exchange>(type, "exchange");
+  attribute<&exdb_mpi_options::send_buffer_bytes>(type, "send_buffer_bytes");
+  attribute<&exdb_mpi_options::receive_buffer_bytes>(type, "receive_buffer_bytes");
+  type.def_property(
+      "window",
+      [](const Request& self) {
+        const ClusterWindow& window = self.params.window;
+        return Window{window.bsize_bytes, window.length_transactions, window.timeout_ms};
+      },
+      [](Request& self, Window window) {
+        self.params.window = {std::get<0>(window), std::get<1>(window), std::get<2>(window)};
+      });
+  type.def_property(
+      "progress", [](const Request& self) { return int(self.params.progress); },
+      [](Request& self, int progress) { self.params.progress = Progress(progress); });
+  type.def_property(
+      "timeout_ms", [](const Request& self) { return self.params.timeout.count(); }, set_timeout);
+  type.def_property_readonly("callbacks", [](const Request& self) { return self.callbacks; });
+  type.def("add_node", add_node, py::arg("addr"), py::arg("qrank"));
+  type.def("set_failure", set_failure, py::arg("code"), py::arg("text"));
+  type.def("use_notify", use_notify);
+  type.def("use_quorum", use_quorum);
 }
 
-TransportRequest parse_transport(const py::dict& values, const ClusterParams& params) {
-  TransportRequest request;
-  request.fortran_handle = take<std::int32_t>(values, "handle");
-  request.size = take<std::uint32_t>(values, "size");
-  request.rank = take<std::uint32_t>(values, "rank");
-  request.options.exchange = take<std::int32_t>(values, "exchange");
-  request.options.progress = std::int32_t(params.progress);
-  request.options.send_buffer_bytes = take<std::uint64_t>(values, "send_buffer_bytes");
-  request.options.receive_buffer_bytes = take<std::uint64_t>(values, "receive_buffer_bytes");
-  request.options.deadline_ms = params.timeout.count();
-  request.failure = failure_of(values);
-  return request;
+py::object next_event(const std::shared_ptr<Callbacks>& self) {
+  std::optional<Callbacks::Event> event;
+  {
+    const Released released;
+    event = self->next_event();
+  }
+  if (!event) return py::none();
+  const auto& [what, about] = *event;
+  return py::make_tuple(int(what), about.addr, about.qrank, about.node_id);
+}
+
+py::object next_question(const std::shared_ptr<Callbacks>& self) {
+  std::optional<Callbacks::Question> question;
+  {
+    const Released released;
+    question = self->next_question();
+  }
+  if (!question) return py::none();
+  return py::make_tuple(question->number, question->neighbours);
 }
 
 }  // namespace
 
-ClusterRequest parse_cluster(const py::dict& values) {
-  ClusterRequest request;
-  ClusterParams& params = request.params;
-  params.node_id = take<std::optional<std::uint32_t>>(values, "node_id");
-  using Nodes = std::vector<std::pair<std::string, std::uint32_t>>;
-  for (auto& [addr, qrank] : take<Nodes>(values, "nodes")) params.nodes.push_back({addr, qrank});
-  const auto [bytes, length, timeout] =
-      take<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>(values, "window");
-  params.window = {bytes, length, timeout};
-  params.conn_pool_factor = take<std::uint32_t>(values, "conn_pool_factor");
-  params.sync_msg_objects = take<std::uint64_t>(values, "sync_msg_objects");
-  params.sync_msg_bytes = take<std::uint64_t>(values, "sync_msg_bytes");
-  params.mode_mask = take<unsigned>(values, "mode_mask");
-  params.progress = Progress(take<int>(values, "progress"));
-  params.timeout = std::chrono::milliseconds(take<std::int64_t>(values, "timeout_ms"));
-  params.notify = notify_function(values["notify"]);
-  params.quorum = quorum_function(values["quorum"]);
-  request.transport = parse_transport(values, params);
-  return request;
+ClusterRequest::ClusterRequest(std::int32_t fortran_handle, std::uint32_t rank,
+                               std::uint32_t size) {
+  transport.fortran_handle = fortran_handle;
+  transport.rank = rank;
+  transport.size = size;
+}
+
+ClusterParams ClusterRequest::take() {
+  transport.options.progress = std::int32_t(params.progress);
+  transport.options.deadline_ms = params.timeout.count();
+  params.transport = make_transport(transport).value();
+  return std::move(params);
+}
+
+void bind_cluster(py::module_& module) {
+  py::class_<Callbacks, std::shared_ptr<Callbacks>>(module, "Callbacks")
+      .def("next_event", next_event)
+      .def("next_question", next_question)
+      .def("answer", &Callbacks::answer, py::arg("number"), py::arg("yes"))
+      .def("close", &Callbacks::close);
+  bind_request(module);
 }
 
 }  // namespace exdb::python

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// ClusterParams from Python: plain values, the callbacks, and what is needed for the transport.
+// What a database needs to become a node of a cluster over MPI, as exdb/_cluster.py fills it in:
+// the engine's ClusterParams with its defaults, the transport's options, and the callbacks.
 //
-// Invariants
-//   I1  A callback asks for the GIL only in the notifier's thread (notify) or in the thread that
-//       commits (quorum), and never after the interpreter began to end.
-//   I2  An exception in a callback is printed and goes no further.
-// Threads: parse_cluster needs the GIL.
+// Threads: filled in under the GIL; the engine's part holds no Python object.
 #pragma once
 #include <pybind11/pybind11.h>
 
-#include <optional>
+#include <memory>
 
+#include "callbacks.hpp"
 #include "exdb/cluster.hpp"
 #include "mpi_library.hpp"
 
@@ -21,9 +19,14 @@ namespace exdb::python {
 struct ClusterRequest {
   ClusterParams params;
   TransportRequest transport;
+  std::shared_ptr<Callbacks> callbacks = std::make_shared<Callbacks>();
+
+  ClusterRequest(std::int32_t fortran_handle, std::uint32_t rank, std::uint32_t size);
+
+  /// For Database::open; collective, without the GIL. To be used once.
+  ClusterParams take();
 };
 
-/// From the dict that exdb/_cluster.py makes of validated arguments.
-ClusterRequest parse_cluster(const pybind11::dict& values);
+void bind_cluster(pybind11::module_& module);
 
 }  // namespace exdb::python

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "conversion.hpp"
 
+#include "arguments.hpp"
 #include "errors.hpp"
 #include "object.hpp"
 #include "temporal.hpp"
@@ -13,11 +14,8 @@ namespace exdb::python {
 namespace {
 
 [[noreturn]] void refuse(const FieldDef& field, py::handle value, const std::string& wanted) {
-  const std::string type = Py_TYPE(value.ptr())->tp_name;
-  std::string shown = py::repr(value).cast<std::string>();
-  if (shown.size() > 60) shown = shown.substr(0, 57) + "...";
   throw Error(ErrorCode::conversion, "field " + field.name + " (" + field.type_text() + ") takes " +
-                                         wanted + ", not " + shown + " of type " + type);
+                                         wanted + ", not " + shown(value));
 }
 
 Value integer(const FieldDef& field, PyObject* value) {

@@ -2,7 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "dictionary.hpp"
 
+#include "arguments.hpp"
 #include "exdb/errors.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -27,8 +29,6 @@ std::string listed(const Names& names) {
   for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
   return text.empty() ? "none" : text;
 }
-
-std::string text_of(py::handle value) { return py::repr(value).cast<std::string>(); }
 
 // The presence bit is that of the innermost optional struct when the field has none of its own.
 std::int64_t presence_of(const FieldDef& field, std::uint32_t record_offset, std::int64_t around) {
@@ -83,7 +83,7 @@ const EnumTable* DictionaryHandle::table_of(const EnumDef* definition) {
     py::list pairs;
     for (const auto& [name, number] : definition->values)
       pairs.append(py::make_tuple(name, number));
-    table.type = py::module_::import("exdb._enums").attr("make")(definition->name, pairs);
+    table.type = package("exdb._enums", "make")(definition->name, pairs);
     for (const auto& [name, number] : definition->values)
       table.members.try_emplace(number, table.type(number));
   }
@@ -134,7 +134,7 @@ void DictionaryHandle::build() {
 
 const ClassHandle& DictionaryHandle::resolve_class(py::handle which) const {
   if (PyUnicode_Check(which.ptr())) {
-    const auto name = which.cast<std::string>();
+    const std::string name = text_argument(which, "cls");
     if (const ClassDef* found = dictionary_->find_class(name)) return classes_[found->id.value];
   } else if (py::isinstance<ClassHandle>(which)) {
     const auto& handle = which.cast<const ClassHandle&>();
@@ -143,35 +143,36 @@ const ClassHandle& DictionaryHandle::resolve_class(py::handle which) const {
                                                " is of another dictionary than the database's: "
                                                "use database.dictionary.classes");
   } else {
-    throw Error(
-        ErrorCode::conversion,
-        "a class is given by its name or as dictionary.classes[name], not as " + text_of(which));
+    throw Error(ErrorCode::conversion,
+                "cls must be the name of a class or dictionary.classes[name], not " + shown(which));
   }
   std::vector<std::string> names;
   for (const auto& known : classes_) names.push_back(known.definition->name);
-  throw Error(ErrorCode::not_found,
-              "there is no class " + text_of(which) + "; the classes are: " + listed(names));
+  throw Error(ErrorCode::not_found, "there is no class '" + text_argument(which, "cls") + "'" +
+                                        "; the classes are: " + listed(names));
 }
 
 const IndexHandle& DictionaryHandle::resolve_index(const ClassHandle& owner,
                                                    py::handle which) const {
   const ClassDef& definition = *owner.definition;
+  std::string name;
   if (PyUnicode_Check(which.ptr())) {
-    const auto name = which.cast<std::string>();
+    name = text_argument(which, "index");
     if (const IndexDef* found = dictionary_->find_index(definition.id, name))
       return indexes_[found->id.value];
   } else if (py::isinstance<IndexHandle>(which)) {
     const auto& handle = which.cast<const IndexHandle&>();
     if (handle.owner_class == &owner) return handle;
+    name = handle.definition->class_name + "." + handle.definition->name;
   } else {
     throw Error(ErrorCode::conversion,
-                "an index is given by its name or as "
-                "dictionary.classes[class].indexes[name], not as " +
-                    text_of(which));
+                "index must be the name of an index or "
+                "dictionary.classes[class].indexes[name], not " +
+                    shown(which));
   }
   std::vector<std::string> names;
   for (const IndexId id : definition.indexes) names.push_back(dictionary_->index_of(id).name);
-  throw Error(ErrorCode::not_found, "class " + definition.name + " has no index " + text_of(which) +
+  throw Error(ErrorCode::not_found, "class " + definition.name + " has no index '" + name + "'" +
                                         "; its indexes are: " + listed(names));
 }
 

@@ -4,13 +4,15 @@
 
 #include <new>
 
+#include "upcall.hpp"
+
 namespace py = pybind11;
 
 namespace exdb::python {
 
 void set_error(ErrorCode code, const std::string& text, std::optional<TxnId> id) noexcept {
   try {
-    const py::object make = py::module_::import("exdb.errors").attr("make");
+    const py::object make = package("exdb.errors", "make");
     const py::object txid = id ? to_python(*id) : py::none();
     const py::object error = make(int(code), py::str(text), txid);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
@@ -43,7 +45,7 @@ void throw_error(ErrorCode code, const std::string& text, std::optional<TxnId> i
 }
 
 py::object to_python(TxnId id) {
-  const py::object type = py::module_::import("exdb.types").attr("TransactionId");
+  const py::object type = package("exdb.types", "TransactionId");
   return type(id.origin.value, id.sequence);
 }
 

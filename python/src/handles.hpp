@@ -14,6 +14,7 @@
 #include <memory>
 #include <utility>
 
+#include "callbacks.hpp"
 #include "dictionary.hpp"
 #include "exdb/database.hpp"
 #include "process.hpp"
@@ -39,26 +40,58 @@ std::shared_ptr<T> shared_engine(std::unique_ptr<T> engine) {
   return std::shared_ptr<T>(engine.release(), EngineDeleter());
 }
 
+/// What a database is without Python: any thread may hold it and let it go.
+struct Engine {
+  std::unique_ptr<Database> database;
+  std::shared_ptr<Callbacks> callbacks;  ///< null without a cluster
+
+  Engine(std::unique_ptr<Database> opened, std::shared_ptr<Callbacks> calls)
+      : database(std::move(opened)), callbacks(std::move(calls)) {}
+  ~Engine() {
+    refuse();
+    database.reset();
+    if (callbacks) callbacks->close();
+  }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// First of all, wherever a database ends: whoever waits for the program's answer goes on.
+  void refuse() const {
+    if (callbacks) callbacks->refuse();
+  }
+  void close() const {
+    refuse();
+    database->close();
+    if (callbacks) callbacks->close();
+  }
+  void abandon() const {
+    refuse();
+    database->abandon();
+    if (callbacks) callbacks->close();
+  }
+};
+
 struct DatabaseHandle {
   std::shared_ptr<DictionaryHandle> dictionary;
-  std::shared_ptr<Database> database;
+  std::shared_ptr<Engine> engine;
 
   [[nodiscard]] Database& use() const {
     require_unforked();
-    return *database;
+    return *engine->database;
   }
 };
 
 struct ConnectionHandle {
   std::shared_ptr<DatabaseHandle> owner;
   std::shared_ptr<Connection> connection;
+  bool read_only = false;  ///< the transaction that was started last
 
   [[nodiscard]] Connection& use() const {
     require_unforked();
     return *connection;
   }
   [[nodiscard]] const DictionaryHandle& dictionary() const { return *owner->dictionary; }
-  [[nodiscard]] const std::shared_ptr<Database>& database() const { return owner->database; }
+  [[nodiscard]] const std::shared_ptr<Engine>& engine() const { return owner->engine; }
 };
 
 }  // namespace exdb::python

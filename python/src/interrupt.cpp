@@ -10,8 +10,9 @@
 #include <mutex>
 #include <thread>
 
-#include "exdb/database.hpp"
+#include "handles.hpp"
 #include "process.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -24,8 +25,8 @@ constexpr std::chrono::milliseconds grace{400};
 
 struct Watch {
   std::mutex mutex;
-  std::shared_ptr<Database> database;  // of the armed call
-  std::uint64_t call = 0;              // counts armed calls
+  std::shared_ptr<Engine> engine;  // of the armed call
+  std::uint64_t call = 0;          // counts armed calls
   sem_t wake;
 };
 
@@ -52,13 +53,13 @@ extern "C" void on_interrupt(int number, siginfo_t* info, void* context) {
 }
 
 bool default_handler_is_set() {
-  const py::gil_scoped_acquire gil;
-  try {
-    const py::module_ signal = py::module_::import("signal");
-    return signal.attr("getsignal")(SIGINT).is(signal.attr("default_int_handler"));
-  } catch (py::error_already_set&) {
-    return false;
-  }
+  return with_python(
+      "exdb, looking at the handler of Ctrl-C",
+      [] {
+        const py::module_ signal = py::module_::import("signal");
+        return bool(signal.attr("getsignal")(SIGINT).is(signal.attr("default_int_handler")));
+      },
+      false);
 }
 
 [[noreturn]] void watch_for_ever() {
@@ -68,16 +69,16 @@ bool default_handler_is_set() {
     std::uint64_t call = 0;
     {
       const std::lock_guard lock(state.mutex);
-      if (!state.database) continue;
+      if (!state.engine) continue;
       call = state.call;
     }
     std::this_thread::sleep_for(grace);
-    std::shared_ptr<Database> database;
+    std::shared_ptr<Engine> engine;
     {
       const std::lock_guard lock(state.mutex);
-      if (state.call == call) database = state.database;
+      if (state.call == call) engine = state.engine;
     }
-    if (database && !ending() && default_handler_is_set()) database->abandon();
+    if (engine && default_handler_is_set()) engine->abandon();
   }
 }
 
@@ -96,14 +97,14 @@ bool install_handler() {
 
 }  // namespace
 
-Blocking::Blocking(std::shared_ptr<Database> database) {
-  if (database && in_main_thread() && (depth > 0 || install_handler())) {
+Blocking::Blocking(std::shared_ptr<Engine> engine) {
+  if (engine && in_main_thread() && (depth > 0 || install_handler())) {
     static std::once_flag started;
     std::call_once(started, [] { std::thread(watch_for_ever).detach(); });
     if (depth++ == 0) {
       seen = false;
       const std::lock_guard lock(watch().mutex);
-      watch().database = std::move(database);
+      watch().engine = std::move(engine);
       ++watch().call;
     }
     armed_ = true;
@@ -115,11 +116,11 @@ void Blocking::disarm() {
   if (!armed_) return;
   armed_ = false;
   if (--depth > 0) return;
-  std::shared_ptr<Database> let_go;  // after the lock
+  std::shared_ptr<Engine> let_go;  // after the lock
   {
     const std::lock_guard lock(watch().mutex);
-    let_go = std::move(watch().database);
-    watch().database.reset();
+    let_go = std::move(watch().engine);
+    watch().engine.reset();
     ++watch().call;
   }
   sigaction(SIGINT, &previous, nullptr);

@@ -23,8 +23,8 @@
 
 #include "process.hpp"
 
-namespace exdb {
-class Database;
+namespace exdb::python {
+struct Engine;
 }
 
 namespace exdb::python {
@@ -32,8 +32,8 @@ namespace exdb::python {
 /// Releases the GIL and arms Ctrl-C for its life. Precondition: the GIL is held.
 class Blocking {
  public:
-  /// `database` may be null: then Ctrl-C waits for the end of the call.
-  explicit Blocking(std::shared_ptr<Database> database);
+  /// `engine` may be null: then Ctrl-C waits for the end of the call.
+  explicit Blocking(std::shared_ptr<Engine> engine);
   ~Blocking();
   Blocking(const Blocking&) = delete;
   Blocking& operator=(const Blocking&) = delete;
@@ -50,8 +50,8 @@ class Blocking {
 /// Runs `call` as above. A Ctrl-C that came meanwhile is thrown as KeyboardInterrupt, whatever the
 /// call made of it.
 template <class Call>
-auto blocking(const std::shared_ptr<Database>& database, Call&& call) {
-  Blocking scope(database);
+auto blocking(const std::shared_ptr<Engine>& engine, Call&& call) {
+  Blocking scope(engine);
   using Result = decltype(call());
   try {
     if constexpr (std::is_void_v<Result>) {

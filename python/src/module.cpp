@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bind.hpp"
+#include "cluster.hpp"
 #include "errors.hpp"
 #include "object.hpp"
 #include "temporal.hpp"
@@ -14,6 +15,7 @@ PYBIND11_MODULE(_core, module) {
   bind_errors(module);
   bind_dictionary(module);
   make_object_types(module);
+  bind_cluster(module);
   bind_cursor(module);
   bind_connection(module);
   bind_database(module);

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "exdb/errors.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -133,7 +134,7 @@ bool write_numbers(Object& object, const FieldDef& field, py::handle value) {
     }
   }
   if (!has_many_numbers(value)) return false;
-  const py::object convert = py::module_::import("exdb._arrays").attr("as_storage");
+  const py::object convert = package("exdb._arrays", "as_storage");
   const py::object made = convert(value, std::string(dtype_name(storage)), field.type_text(),
                                   field.name, field.type == FieldType::date);
   const Buffer buffer(made);

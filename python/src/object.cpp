@@ -4,11 +4,11 @@
 
 #include <new>
 
+#include "arguments.hpp"
 #include "conversion.hpp"
-#include "errors.hpp"
 #include "exdb/row.hpp"
 #include "fields.hpp"
-#include "object_types.hpp"
+#include "record_type.hpp"
 
 namespace py = pybind11;
 
@@ -18,163 +18,102 @@ PyTypeObject* object_type = nullptr;
 
 namespace {
 
-ObjectBody& body(PyObject* self) { return *reinterpret_cast<ObjectBody*>(self); }
-
 void deallocate(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  body(self).row.~Object();
-  body(self).connection.~shared_ptr();
+  body_of<ObjectBody>(self).row.~Object();
+  body_of<ObjectBody>(self).connection.~shared_ptr();
   type->tp_free(self);
   Py_DECREF(type);
-}
-
-PyObject* get_attribute(PyObject* self, PyObject* name) {
-  const ObjectBody& object = body(self);
-  const FieldEntry* entry = object.table->find(name);
-  if (entry == nullptr) {
-    PyObject* const found = PyObject_GenericGetAttr(self, name);
-    if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0)
-      set_unknown_field(*object.table, name);
-    return found;
-  }
-  try {
-    require_unforked();
-    return read_field(self, object.row, *entry);
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
-int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
-  ObjectBody& object = body(self);
-  const FieldEntry* entry = object.table->find(name);
-  if (entry == nullptr) {
-    set_unknown_field(*object.table, name);
-    return -1;
-  }
-  if (value == nullptr) {
-    PyErr_SetString(PyExc_TypeError, "a field cannot be deleted; assign None to a nullable one");
-    return -1;
-  }
-  try {
-    require_unforked();
-    write_field(object.row, *entry, value);
-    return 0;
-  } catch (...) {
-    set_error_from_current();
-    return -1;
-  }
 }
 
 PyObject* compare(PyObject* left, PyObject* right, int operation) {
   if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(right) != object_type)
     Py_RETURN_NOTIMPLEMENTED;
-  const bool equal = body(left).row == body(right).row;
+  const bool equal = body_of<ObjectBody>(left).row == body_of<ObjectBody>(right).row;
   return PyBool_FromLong(static_cast<long>(equal == (operation == Py_EQ)));
 }
 
-PyObject* represent(PyObject* self) {
-  try {
-    const ObjectBody& object = body(self);
-    std::string text = "<" + object.table->record->name;
-    if (forked() || !object.row.valid()) {
-      text += " (removed, or its transaction has ended)";
-    } else {
-      for (const auto& [name, value] : object.row.row().values())
-        text += " " + name + "=" + value.to_text();
-    }
-    return py::str(text + ">").release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
 PyObject* remove(PyObject* self, PyObject*) {
-  try {
+  return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     require_unforked();
-    body(self).row.remove();
+    body_of<ObjectBody>(self).row.remove();
     Py_RETURN_NONE;
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
+  });
 }
 
 PyObject* raw(PyObject* self, PyObject* path) {
-  try {
+  return guarded(static_cast<PyObject*>(nullptr), [&] {
     require_unforked();
-    return raw_field(body(self).row, *body(self).table, py::cast<std::string>(py::handle(path)))
-        .release()
-        .ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
-PyObject* to_dict(PyObject* self, PyObject*) {
-  try {
-    require_unforked();
-    return record_to_dict(self).release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
-PyObject* directory(PyObject* self, PyObject*) {
-  try {
-    py::list names;
-    for (const FieldEntry& entry : body(self).table->entries) names.append(entry.name);
-    for (const char* method : {"raw", "remove", "to_dict", "valid"}) names.append(method);
-    return names.release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
+    const ObjectBody& body = body_of<ObjectBody>(self);
+    return raw_field(body.row, *body.table, text_argument(path, "path")).release().ptr();
+  });
 }
 
 PyObject* valid(PyObject* self, void*) {
-  try {
-    return PyBool_FromLong(static_cast<long>(!forked() && body(self).row.valid()));
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
+  return guarded(static_cast<PyObject*>(nullptr), [&] {
+    return PyBool_FromLong(static_cast<long>(!forked() && body_of<ObjectBody>(self).row.valid()));
+  });
 }
 
+constexpr const char* type_doc =
+    "One row within its transaction; its fields are attributes.\n\n"
+    "Found by find, cursors and new(); valid until the transaction ends or the row is removed,\n"
+    "used by the thread that uses its connection. Reading an attribute is one load from this\n"
+    "process's memory; writing is seen by this transaction at once, by others after its commit.\n"
+    "Neither blocks. A datetime without a time zone is taken as UTC; reading gives UTC.\n\n"
+    "A field hides a method of its name: exdb.Object.raw(obj, 'field') then. Raises\n"
+    "UnknownFieldError (an AttributeError) for a field that the class does not have, DataError "
+    "for\n"
+    "a value that does not fit, ReadOnlyError in a read-only transaction, InvalidHandleError when\n"
+    "the transaction has ended or the row was removed.";
+
 PyMethodDef methods[] = {
-    {"remove", remove, METH_NOARGS, "Removes this row in the open transaction."},
-    {"raw", raw, METH_O, "The field as it is stored: days, nanoseconds, an enumerator's number."},
-    {"to_dict", to_dict, METH_NOARGS, "All fields, copied; structs as dicts."},
-    {"__dir__", directory, METH_NOARGS, nullptr},
+    {"remove", remove, METH_NOARGS,
+     "remove() -> None\n--\n\nRemoves this row in the open transaction. Does not block. Raises "
+     "ReadOnlyError and\nInvalidHandleError."},
+    {"raw", raw, METH_O,
+     "raw(path, /) -> object\n--\n\nThe field as it is stored: days, nanoseconds, an enumerator's "
+     "number. By name or path, as\n'origin.when' or 'legs[2].when'. Does not block. Raises "
+     "UnknownFieldError and\nInvalidHandleError."},
+    {"to_dict", to_dict<ObjectBody>, METH_NOARGS,
+     "to_dict() -> dict\n--\n\nAll fields, copied; structs as dicts. Does not block. Raises "
+     "InvalidHandleError."},
+    {"__dir__", directory<ObjectBody>, METH_NOARGS, "The names of the fields and methods."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {
     {"valid", valid, nullptr, "Its transaction is open and it has not been removed.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
-                       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
-                       {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
+PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(type_doc)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+                       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute<ObjectBody>)},
+                       {Py_tp_setattro, reinterpret_cast<void*>(set_attribute<ObjectBody>)},
                        {Py_tp_richcompare, reinterpret_cast<void*>(compare)},
                        {Py_tp_hash, reinterpret_cast<void*>(PyObject_HashNotImplemented)},
-                       {Py_tp_repr, reinterpret_cast<void*>(represent)},
+                       {Py_tp_repr, reinterpret_cast<void*>(represent<ObjectBody>)},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, properties},
                        {0, nullptr}};
 
-#if PY_VERSION_HEX >= 0x030A0000
-constexpr unsigned no_constructor = Py_TPFLAGS_DISALLOW_INSTANTIATION;
-#else
-constexpr unsigned no_constructor = 0;
-#endif
 PyType_Spec spec = {"exdb._core.Object", sizeof(ObjectBody), 0, Py_TPFLAGS_DEFAULT | no_constructor,
                     slots};
 
 }  // namespace
+
+PyObject* ObjectBody::read(const FieldEntry& entry) const {
+  return read_field(reinterpret_cast<PyObject*>(const_cast<ObjectBody*>(this)), row, entry);
+}
+
+void ObjectBody::write(const FieldEntry& entry, py::handle value) {
+  write_field(row, entry, value);
+}
+
+ValueRecord ObjectBody::values() const { return row.row().values(); }
+
+py::list list_type_names(PyTypeObject* type) {
+  return py::reinterpret_steal<py::list>(PyObject_Dir(reinterpret_cast<PyObject*>(type)));
+}
 
 void set_unknown_field(const RecordTable& table, PyObject* name) {
   PyErr_Clear();
@@ -205,9 +144,10 @@ void make_object_types(py::module_& module) {
 py::object wrap(const std::shared_ptr<ConnectionHandle>& connection, const Object& object) {
   PyObject* const made = object_type->tp_alloc(object_type, 0);
   if (made == nullptr) throw py::error_already_set();
-  new (&body(made).row) Object(object);
-  new (&body(made).connection) std::shared_ptr<ConnectionHandle>(connection);
-  body(made).table = connection->dictionary().class_of(object.type().id).table;
+  ObjectBody& body = body_of<ObjectBody>(made);
+  new (&body.row) Object(object);
+  new (&body.connection) std::shared_ptr<ConnectionHandle>(connection);
+  body.table = connection->dictionary().class_of(object.type().id).table;
   return py::reinterpret_steal<py::object>(made);
 }
 
@@ -219,17 +159,27 @@ py::object wrap(const std::shared_ptr<ConnectionHandle>& connection,
 Object& unwrap(py::handle value) {
   if (Py_TYPE(value.ptr()) != object_type)
     throw Error(ErrorCode::conversion,
-                "an object of the database is needed, not " + py::repr(value).cast<std::string>());
-  return body(value.ptr()).row;
+                "obj must be an object of the database, not " + shown(value));
+  return body_of<ObjectBody>(value.ptr()).row;
 }
 
 void assign_fields(py::handle object, const py::dict& fields) {
   for (const auto& [name, value] : fields)
-    if (set_attribute(object.ptr(), name.ptr(), value.ptr()) != 0) throw py::error_already_set();
+    if (set_attribute<ObjectBody>(object.ptr(), name.ptr(), value.ptr()) != 0)
+      throw py::error_already_set();
 }
 
 bool is_record(py::handle value) {
   return Py_TYPE(value.ptr()) == object_type || Py_TYPE(value.ptr()) == struct_type;
+}
+
+py::dict record_to_dict(py::handle value) {
+  if (Py_TYPE(value.ptr()) == object_type) {
+    const auto& body = body_of<ObjectBody>(value.ptr());
+    return from_record(*body.table, body.values());
+  }
+  const auto& body = body_of<StructBody>(value.ptr());
+  return from_record(*body.table, body.values());
 }
 
 }  // namespace exdb::python

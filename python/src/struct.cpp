@@ -2,12 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include <new>
 
-#include "conversion.hpp"
-#include "errors.hpp"
 #include "exdb/row.hpp"
 #include "fields.hpp"
-#include "object.hpp"
-#include "object_types.hpp"
+#include "record_type.hpp"
 
 namespace py = pybind11;
 
@@ -17,97 +14,34 @@ PyTypeObject* struct_type = nullptr;
 
 namespace {
 
-StructBody& body(PyObject* self) { return *reinterpret_cast<StructBody*>(self); }
-
 void deallocate(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  Py_DECREF(reinterpret_cast<PyObject*>(body(self).owner));
-  body(self).prefix.~basic_string();
+  Py_DECREF(reinterpret_cast<PyObject*>(body_of<StructBody>(self).owner));
+  body_of<StructBody>(self).prefix.~basic_string();
   type->tp_free(self);
   Py_DECREF(type);
 }
 
-PyObject* get_attribute(PyObject* self, PyObject* name) {
-  const StructBody& record = body(self);
-  const FieldEntry* entry = record.table->find(name);
-  if (entry == nullptr) {
-    PyObject* const found = PyObject_GenericGetAttr(self, name);
-    if (found == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0)
-      set_unknown_field(*record.table, name);
-    return found;
-  }
-  try {
-    require_unforked();
-    auto* const owner = reinterpret_cast<PyObject*>(record.owner);
-    if (record.prefix.empty()) return read_field(owner, record.owner->row, *entry);
-    return read_element_field(owner, record.owner->row, *entry, record.prefix).release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
+constexpr const char* type_doc =
+    "A struct within a row: a view. Its fields are attributes; what is written to them goes to "
+    "the\nrow. Valid as long as the row's object. Reading and writing cost as with Object and do "
+    "not\nblock. Raises as Object's attributes.";
 
-int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
-  StructBody& record = body(self);
-  const FieldEntry* entry = record.table->find(name);
-  if (entry == nullptr) {
-    set_unknown_field(*record.table, name);
-    return -1;
-  }
-  if (value == nullptr) {
-    PyErr_SetString(PyExc_TypeError, "a field cannot be deleted; assign None to a nullable one");
-    return -1;
-  }
-  try {
-    require_unforked();
-    if (record.prefix.empty())
-      write_field(record.owner->row, *entry, value);
-    else
-      write_element_field(record.owner->row, *entry, record.prefix, value);
-    return 0;
-  } catch (...) {
-    set_error_from_current();
-    return -1;
-  }
-}
+PyMethodDef methods[] = {
+    {"to_dict", to_dict<StructBody>, METH_NOARGS,
+     "to_dict() -> dict\n--\n\nAll fields, copied; structs as dicts. Does "
+     "not block. Raises InvalidHandleError when its transaction has ended."},
+    {"__dir__", directory<StructBody>, METH_NOARGS, "The names of the fields."},
+    {nullptr, nullptr, 0, nullptr}};
 
-PyObject* represent(PyObject* self) {
-  try {
-    std::string text = "<struct " + body(self).table->record->name;
-    if (!forked() && body(self).owner->row.valid())
-      text += " " + py::repr(record_to_dict(self)).cast<std::string>();
-    return py::str(text + ">").release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
-PyObject* to_dict(PyObject* self, PyObject*) {
-  try {
-    require_unforked();
-    return record_to_dict(self).release().ptr();
-  } catch (...) {
-    set_error_from_current();
-    return nullptr;
-  }
-}
-
-PyMethodDef methods[] = {{"to_dict", to_dict, METH_NOARGS, "All fields, copied; structs as dicts."},
-                         {nullptr, nullptr, 0, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
-                       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
-                       {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
-                       {Py_tp_repr, reinterpret_cast<void*>(represent)},
+PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(type_doc)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+                       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute<StructBody>)},
+                       {Py_tp_setattro, reinterpret_cast<void*>(set_attribute<StructBody>)},
+                       {Py_tp_repr, reinterpret_cast<void*>(represent<StructBody>)},
                        {Py_tp_methods, methods},
                        {0, nullptr}};
 
-#if PY_VERSION_HEX >= 0x030A0000
-constexpr unsigned no_constructor = Py_TPFLAGS_DISALLOW_INSTANTIATION;
-#else
-constexpr unsigned no_constructor = 0;
-#endif
 PyType_Spec spec = {"exdb._core.Struct", sizeof(StructBody), 0, Py_TPFLAGS_DEFAULT | no_constructor,
                     slots};
 
@@ -119,6 +53,24 @@ std::string own_path(const StructBody& record) {
 
 }  // namespace
 
+PyObject* StructBody::read(const FieldEntry& entry) const {
+  auto* const holder = reinterpret_cast<PyObject*>(owner);
+  if (prefix.empty()) return read_field(holder, owner->row, entry);
+  return read_element_field(holder, owner->row, entry, prefix).release().ptr();
+}
+
+void StructBody::write(const FieldEntry& entry, py::handle value) {
+  if (prefix.empty())
+    write_field(owner->row, entry, value);
+  else
+    write_element_field(owner->row, entry, prefix, value);
+}
+
+ValueRecord StructBody::values() const {
+  const Value whole = owner->row.row().value(own_path(*this));
+  return whole.is_null() ? ValueRecord() : whole.as_record();
+}
+
 void make_struct_type(py::module_& module) {
   struct_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (struct_type == nullptr) throw py::error_already_set();
@@ -129,20 +81,11 @@ py::object make_struct(PyObject* owner, const RecordTable& table, std::string pr
   PyObject* const made = struct_type->tp_alloc(struct_type, 0);
   if (made == nullptr) throw py::error_already_set();
   Py_INCREF(owner);
-  body(made).owner = reinterpret_cast<ObjectBody*>(owner);
-  body(made).table = &table;
-  new (&body(made).prefix) std::string(std::move(prefix));
+  StructBody& body = body_of<StructBody>(made);
+  body.owner = reinterpret_cast<ObjectBody*>(owner);
+  body.table = &table;
+  new (&body.prefix) std::string(std::move(prefix));
   return py::reinterpret_steal<py::object>(made);
-}
-
-py::dict record_to_dict(py::handle value) {
-  if (Py_TYPE(value.ptr()) == object_type) {
-    const auto& object = *reinterpret_cast<ObjectBody*>(value.ptr());
-    return from_record(*object.table, object.row.row().values());
-  }
-  const StructBody& record = body(value.ptr());
-  const Value whole = record.owner->row.row().value(own_path(record));
-  return whole.is_null() ? py::dict() : from_record(*record.table, whole.as_record());
 }
 
 }  // namespace exdb::python

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "exdb/errors.hpp"
+#include "upcall.hpp"
 
 namespace py = pybind11;
 
@@ -93,7 +94,7 @@ bool is_numpy_time(PyObject* value) {
 }
 
 std::int64_t numpy_time(const FieldDef& field, PyObject* value) {
-  const py::object convert = py::module_::import("exdb._arrays").attr("time_scalar");
+  const py::object convert = package("exdb._arrays", "time_scalar");
   const py::object result = convert(py::handle(value), std::string(name_of(field.type)));
   if (result.is_none()) refuse(field, value, "does not fit (NaT is written as None)");
   return result.cast<std::int64_t>();

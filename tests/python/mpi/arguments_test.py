@@ -176,7 +176,7 @@ def test_notify_tells_of_connects_and_disconnects(good: Good) -> None:
         def notify(code, info):
             seen.append([code, info.nodeId, info.qrank, str(info)])
             raise RuntimeError("does no harm")
-        sys.unraisablehook = lambda hooked: None
+        threading.excepthook = lambda hooked: None
         nodes = [exdb.ClusterNodeParams(f"node{n}", n + 1) for n in range(size)]
         cluster = params(nodes=nodes, notifyCallback=notify)
         with exdb.open("grid", SCHEMA, clusterParams=cluster) as db, db.connect() as con:
