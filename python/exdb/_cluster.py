@@ -149,7 +149,9 @@ def check_window(window: ClusterWindow | None) -> tuple[int, int, int]:
         window = ClusterWindow()
     for name in ("bsize", "length", "timeout"):
         if not hasattr(window, name):
-            raise ClusterParameterError(f"window must be an exdb.ClusterWindow, not {shown(window)}")
+            raise ClusterParameterError(
+                f"window must be an exdb.ClusterWindow, not {shown(window)}"
+            )
     return (
         _integer(window.bsize, "window.bsize", 0, 2**62),
         _integer(window.length, "window.length", 0, 2**62),

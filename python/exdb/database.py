@@ -126,7 +126,9 @@ class Database:
         try:
             origin, sequence = txid
         except (TypeError, ValueError):
-            raise DataError(f"txid must be the txid of an exception, a TransactionId, not {shown(txid)}") from None
+            raise DataError(
+                f"txid must be the txid of an exception, a TransactionId, not {shown(txid)}"
+            ) from None
         return Outcome(self._core.outcome(origin, sequence))
 
     @property

@@ -147,9 +147,7 @@ def _check(opening: _Opening) -> _Checked:
         )
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
-        raise DataError(
-            f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}"
-        )
+        raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
     return _Checked(
         opening.name,
         dictionary,

@@ -149,17 +149,37 @@ def test_a_child_of_a_fork_may_open_one_of_its_own() -> None:
 def test_waiting_calls_let_other_threads_run() -> None:
     done = run("""
         db = exdb.open("gil", SCHEMA)
-        one, other = db.connect(), db.connect()
-        one.startTransaction(exdb.MCO_EXCLUSIVE)
-        thread = threading.Thread(target=lambda: one.commit())
-        timer = threading.Timer(0.2, thread.start)
-        timer.start()
-        other.startTransaction(exdb.MCO_EXCLUSIVE)  # would hang if it kept the GIL
-        timer.join()
+        begun, go = threading.Event(), threading.Event()
+        def first():
+            with db.connect() as con:
+                con.startTransaction(exdb.MCO_EXCLUSIVE)
+                begun.set()
+                go.wait()
+                con.commit()
+        thread = threading.Thread(target=first)
+        thread.start()
+        begun.wait()
+        threading.Timer(0.2, go.set).start()
+        with db.connect() as con:
+            con.startTransaction(exdb.MCO_EXCLUSIVE)  # would hang if it kept the GIL
+            con.rollback()
         thread.join()
         print("done")
     """)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_second_exclusive_transaction_of_one_thread_is_told_not_waited_for() -> None:
+    done = run("""
+        db = exdb.open("exclusive", SCHEMA)
+        one, other = db.connect(), db.connect()
+        one.startTransaction(exdb.MCO_EXCLUSIVE)
+        try:
+            other.startTransaction(exdb.MCO_EXCLUSIVE)
+        except exdb.Error as error:
+            print(type(error).__name__)
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "TransactionActiveError\n", "")
 
 
 @pytest.mark.parametrize("turn", range(5))
