@@ -175,7 +175,18 @@ ItemOutcome Node::wait(PendingItem& item) {
 
 bool Node::done(const PendingItem& item) { return item.done.load(std::memory_order_acquire); }
 
-Status Node::wait_fresh() {
+namespace {
+
+bool given_up(const std::atomic<bool>* wanted) { return wanted != nullptr && !wanted->load(); }
+
+Status closed_while_waiting(const std::string& what) {
+  return {ErrorCode::cluster_stopped,
+          "the database was closed while a transaction waited for " + what};
+}
+
+}  // namespace
+
+Status Node::wait_fresh(const std::atomic<bool>* wanted) {
   auto& in = *inside_;
   in.closing.used();
   const auto target = in.posted_.load();
@@ -183,17 +194,22 @@ Status Node::wait_fresh() {
     return in.refusal();
   if (auto status = in.quorum.check(); !status.ok()) return status;
   const auto there = [&in, target] { return in.applied_.load() >= target; };
-  if (in.drive_until(there, Inside::Clock::time_point::max()) == Inside::Driven::done) return {};
-  return in.refusal();
+  const auto over = [&] { return there() || given_up(wanted); };
+  (void)in.drive_until(over, Inside::Clock::time_point::max());
+  if (there()) return {};
+  return in.finished() ? in.refusal() : closed_while_waiting("the newest state");
 }
 
-Status Node::wait_published(Csn csn) {
+Status Node::wait_published(Csn csn, const std::atomic<bool>* wanted) {
   auto& in = *inside_;
   in.closing.used();
   const auto there = [&in, csn] { return in.consumer.published() >= csn; };
-  const auto driven = in.drive_until(there, in.deadline_after(in.options.timeout));
-  if (driven == Inside::Driven::done) return {};
+  const auto over = [&] { return there() || given_up(wanted); };
+  const auto driven = in.drive_until(over, in.deadline_after(in.options.timeout));
+  if (there()) return {};
   if (auto status = in.failure(); !status.ok()) return status;
+  if (driven == Inside::Driven::done)
+    return closed_while_waiting("csn " + std::to_string(csn.value));
   const auto here = std::to_string(in.consumer.published().value);
   if (driven == Inside::Driven::finished)
     return {ErrorCode::cluster_stopped,
@@ -248,6 +264,7 @@ Status Node::stop(std::optional<std::chrono::milliseconds> deadline) {
     in.member.want_stop(Inside::Clock::now().time_since_epoch());
     in.stop_wanted = true;
   }
+  in.turn.wake_done();  // whoever waited on behalf of the program, and need not any more
   in.quorum.end();
   if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
   {

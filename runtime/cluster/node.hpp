@@ -93,10 +93,10 @@ class Node {
   static bool done(const PendingItem& item);
 
   /// Waits until this node has every commit that returned anywhere before the call (protocol I3).
-  /// No message.
-  Status wait_fresh();
+  /// No message. Both end early, with cluster_stopped, when stop() comes and `*wanted` is false.
+  Status wait_fresh(const std::atomic<bool>* wanted = nullptr);
   /// Waits until the consumer has published `csn`.
-  Status wait_published(Csn csn);
+  Status wait_published(Csn csn, const std::atomic<bool>* wanted = nullptr);
 
   /// Drives in this thread until the cluster stops (the listener of the program's own). Returns ok
   /// then, or the failure.

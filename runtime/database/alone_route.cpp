@@ -33,10 +33,9 @@ Result<std::shared_ptr<PendingItem>> AloneRoute::submit(Outgoing& out) {
   const std::lock_guard lock(lock_);
   if (!failure_.ok()) return failure_;
   if (auto status = apply(round_of(out)); !status.ok()) {
-    failure_ = {status.code(),
-                "nothing more can be committed here until the database is opened again, with more "
-                "memory: " +
-                    status.text()};
+    failure_ = {
+        status.code(),
+        "nothing more can be committed here until the database is opened again: " + status.text()};
     return failure_;
   }
   item->answer(std::move(outcomes_[0]));

@@ -19,13 +19,16 @@ namespace exdb {
 
 class ClusterRoute final : public ReplicaRoute {
  public:
-  ClusterRoute(Replica& replica, Node& node, NodeId self, unsigned mode_mask)
+  /// `open`: of the database; whoever waits is let go when it becomes false (I3 of CommitRoute).
+  ClusterRoute(Replica& replica, Node& node, NodeId self, unsigned mode_mask,
+               const std::atomic<bool>& open)
       : ReplicaRoute(replica, self, true),
         node_(node),
+        open_(open),
         sends_ahead_((mode_mask & cluster_mode_early_data_send) != 0) {}
 
-  Status fresh() override { return node_.wait_fresh(); }
-  Status at_least(Csn csn) override { return node_.wait_published(csn); }
+  Status fresh() override { return node_.wait_fresh(&open_); }
+  Status at_least(Csn csn) override { return node_.wait_published(csn, &open_); }
 
   [[nodiscard]] std::size_t record_bytes_max() const override { return Node::item_bytes_max; }
   ItemOutcome commit_local(Outgoing& out) override;
@@ -42,6 +45,7 @@ class ClusterRoute final : public ReplicaRoute {
   void send_owed();
 
   Node& node_;
+  const std::atomic<bool>& open_;
   const bool sends_ahead_;
   std::mutex owed_lock_;
   std::vector<std::uint64_t> owed_;  ///< sequences of discards that found no room

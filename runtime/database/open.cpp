@@ -202,7 +202,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   options.quorum = std::move(params.quorum);
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
-  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask);
+  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
+                                              core.open);
   core.node->start(own_listener);
 }
 

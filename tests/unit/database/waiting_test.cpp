@@ -120,6 +120,45 @@ TEST(WaitingForState, at_least_ends_when_the_cluster_does) {
   EXPECT_TRUE(code == ErrorCode::cluster_stopped || code == ErrorCode::invalid_handle);
 }
 
+TEST(WaitingForState, at_least_ends_when_the_database_is_being_closed_and_the_others_work_on) {
+  Grid grid(2);
+  auto waiting = std::async(std::launch::async, [&] {
+    auto con = grid.db[0]->connect();
+    TransactionOptions options;
+    options.at_least = Csn{1'000'000};
+    return code_of([&] { con->start(options); });
+  });
+  EXPECT_EQ(waiting.wait_for(50ms), std::future_status::timeout);
+  auto closing = std::async(std::launch::async, [&] { grid.db[0]->close(); });
+  EXPECT_EQ(get_in_time(std::move(waiting), "at_least"), ErrorCode::cluster_stopped);
+  EXPECT_EQ(closing.wait_for(50ms), std::future_status::timeout) << "node 1 has not closed";
+  grid.db[1]->close();
+  closing.get();
+}
+
+/// The round that fresh waits for has not come, for node 1 takes no part.
+TEST(WaitingForState, fresh_ends_when_the_database_is_being_closed) {
+  Grid grid(2, false, [](ClusterParams& params, std::uint32_t node) {
+    if (node == 1) params.progress = Progress::cooperative;
+  });
+  auto first = grid.db[0]->connect();
+  first->start();
+  first->create(grid.item()).set("id", 1);
+  first->commit_later();
+  while (grid.db[0]->statistics().at("items_sent") < 1) grid.db[0]->progress();
+  auto waiting = std::async(std::launch::async, [&] {
+    auto con = grid.db[0]->connect();
+    TransactionOptions options;
+    options.fresh = true;
+    return code_of([&] { con->start(options); });
+  });
+  EXPECT_EQ(waiting.wait_for(50ms), std::future_status::timeout);
+  auto closing = std::async(std::launch::async, [&] { grid.db[0]->close(); });
+  EXPECT_EQ(get_in_time(std::move(waiting), "fresh"), ErrorCode::cluster_stopped);
+  grid.db[1]->close();
+  closing.get();
+}
+
 /// Node 1 takes part only when it is told to, so a commit of node 0 stays under way until then.
 TEST(WaitingForRoom, a_write_waits_for_no_room_in_the_window) {
   Grid grid(2, false, [](ClusterParams& params, std::uint32_t node) {
