@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace exdb {
 namespace {
@@ -52,7 +53,7 @@ Closing::Waiting::~Waiting() {
   --registry().events;
 }
 
-std::optional<Member::Elsewhere> Closing::elsewhere() {
+std::optional<Elsewhere> Closing::elsewhere() {
   if (registry().events.load(std::memory_order_relaxed) == 0) return {};
   const std::lock_guard lock(registry().mutex);
   if (last_word_) {
@@ -63,12 +64,12 @@ std::optional<Member::Elsewhere> Closing::elsewhere() {
   for (const auto* other : registry().all)
     if (other->cluster_id_ != cluster_id_ &&
         std::find(other->waiting_.begin(), other->waiting_.end(), keeper) != other->waiting_.end())
-      return Member::Elsewhere{other->cluster_id_, other->name_, other->sure_};
+      return Elsewhere{other->cluster_id_, other->name_, other->sure_};
   return {};
 }
 
-std::vector<Member::Elsewhere> Closing::kept() const {
-  std::vector<Member::Elsewhere> result;
+std::vector<Elsewhere> Closing::kept() const {
+  std::vector<Elsewhere> result;
   const std::lock_guard lock(registry().mutex);
   for (const auto* other : registry().all) {
     const auto keeper = other->keeper_.load(std::memory_order_relaxed);
@@ -91,7 +92,7 @@ void Closing::accuse() {
     if (other->cluster_id_ == cluster_id_ || other->stopping_ || other->last_word_ ||
         std::find(waiting_.begin(), waiting_.end(), keeper) == waiting_.end())
       continue;
-    other->last_word_ = Member::Elsewhere{cluster_id_, name_, true};
+    other->last_word_ = Elsewhere{cluster_id_, name_, true};
     ++registry().events;
   }
 }

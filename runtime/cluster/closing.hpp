@@ -20,7 +20,7 @@
 #include <thread>
 #include <vector>
 
-#include "cluster/member.hpp"
+#include "cluster/opposite_order.hpp"
 
 namespace exdb {
 
@@ -51,9 +51,9 @@ class Closing {
 
   /// The database in whose stop this one's keeper waits, or (once) was told of an opposite order.
   /// Costs a load when nobody waits anywhere in the process.
-  [[nodiscard]] std::optional<Member::Elsewhere> elsewhere();
+  [[nodiscard]] std::optional<Elsewhere> elsewhere();
   /// What the threads that wait in stop here keep, and nobody has begun to stop.
-  [[nodiscard]] std::vector<Member::Elsewhere> kept() const;
+  [[nodiscard]] std::vector<Elsewhere> kept() const;
   /// Its member has recognised an opposite order; forgotten when nobody waits here any more.
   void set_sure();
   /// The waiting threads go away with the error of an opposite order, before the other side may
@@ -67,7 +67,7 @@ class Closing {
   // Under the registry's lock.
   std::vector<std::thread::id> waiting_;
   bool stopping_ = false, sure_ = false;
-  std::optional<Member::Elsewhere> last_word_;
+  std::optional<Elsewhere> last_word_;
 };
 
 }  // namespace exdb

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/assert.hpp"
-#include "base/bytes.hpp"
 
 namespace exdb {
 namespace {
@@ -21,10 +20,8 @@ constexpr Member::Time warn_first = 10s;
 /// second in a long one, so that an opposite order is told within some seconds.
 constexpr int pings_per_timeout = 4;
 constexpr Member::Time ping_longest = 1s;
-/// In so many rounds running must another member say that it waits elsewhere: a program whose
-/// threads close several databases at once is in that state for a moment.
+/// Pings in which an opposite order must be seen.
 constexpr int sightings_needed = 3;
-
 std::string seconds(Member::Time time) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
@@ -54,7 +51,8 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
       lost_(size()),
       said_stop_(size()),
       last_progress_(now),
-      sightings_(size()) {}
+      opposite_(size(), mutated(Mutation::accuses_at_sight) ? 1 : sightings_needed,
+                mutated(Mutation::accuses_alone)) {}
 
 void Member::on_frame(MemberId from, Bytes frame) {
   if (!active()) return;
@@ -316,51 +314,22 @@ std::string Member::silence(Time silent) const {
 }
 
 void Member::tell_elsewhere(const Elsewhere& where) {
-  std::vector<std::byte> bytes;
-  ByteWriter out(bytes);
-  out.put(where.cluster_id);
-  out.put(std::uint8_t(where.sure));
+  const auto note = OppositeOrder::note_of(where);
   for (std::uint32_t id = 0; id < size(); ++id)
     if (protocol_.member(MemberId{id}) && said_stop_[id] && id != options_.self.value)
-      protocol_.tell(MemberId{id}, bytes);
+      protocol_.tell(MemberId{id}, note);
 }
 
-void Member::set_kept(std::vector<Elsewhere> kept) {
-  kept_ = std::move(kept);
-  if (!kept_.empty()) return;
-  std::fill(sightings_.begin(), sightings_.end(), Sighting());
-  sure_ = false;
-}
-
-/// Another member says: who would stop this database here waits in the stop of that one. It is an
-/// opposite order when the thread that waits here is the one to stop that other database, and
-/// things stay so.
 void Member::take_note(const RoundProtocol::Note& note) {
-  ByteReader in(note.bytes);
-  const auto cluster = in.get<std::uint64_t>();
-  const bool sure_there = in.get<std::uint8_t>() != 0;
-  if (!in.ok() || in.remaining() > 0)
+  const bool waits_here = stop_said_ && !said_stop_[note.from.value];
+  const auto heard = opposite_.hear(note.from, note.round, note.bytes, waits_here);
+  if (!heard)
     return fail({ErrorCode::cluster_protocol,
                  "from node " + std::to_string(note.from.value) + ": a note that cannot be read"});
-  auto& seen = sightings_[note.from.value];
-  const auto kept = std::find_if(kept_.begin(), kept_.end(), [cluster](const Elsewhere& one) {
-    return one.cluster_id == cluster;
-  });
-  if (!stop_said_ || said_stop_[note.from.value] || kept == kept_.end()) {
-    seen = {};
-  } else if (seen.cluster_id != cluster || note.round > seen.last.next()) {
-    seen = {cluster, note.round, 1};
-  } else if (note.round == seen.last.next()) {
-    seen = {cluster, note.round, seen.times + 1};
-  }
-  const bool was_sure = sure_;
-  const int needed = mutated(Mutation::accuses_at_sight) ? 1 : sightings_needed;
-  sure_ = std::any_of(sightings_.begin(), sightings_.end(),
-                      [needed](const Sighting& one) { return one.times >= needed; });
-  if (sure_ && !was_sure) events_.push_back({Event::Kind::sure, note.from, {}});
-  if (seen.times < needed || !(sure_there || mutated(Mutation::accuses_alone))) return;
-  events_.push_back({Event::Kind::opposite, note.from, opposite_order(note.from, kept->name)});
-  kept_.clear();
+  if (heard->sure) events_.push_back({Event::Kind::sure, note.from, {}});
+  if (heard->both)
+    events_.push_back(
+        {Event::Kind::opposite, note.from, opposite_order(note.from, heard->kept_name)});
 }
 
 Status Member::opposite_order(MemberId member, const std::string& name) const {

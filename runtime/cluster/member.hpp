@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/opposite_order.hpp"
 #include "cluster/quorum_count.hpp"
 #include "cluster/round_history.hpp"
 #include "cluster/round_protocol.hpp"
@@ -90,13 +91,6 @@ class Member {
     std::uint64_t digest = 0;  ///< of the state after the rounds applied so far
   };
 
-  /// Another database of this process in whose stop somebody waits, or that somebody keeps open.
-  struct Elsewhere {
-    std::uint64_t cluster_id = 0;
-    std::string name;
-    bool sure = false;  ///< its member has recognised an opposite order
-  };
-
   Member(Options options, RoundHistory& history, Finality& finality, Time now);
 
   // --- inputs ---
@@ -115,7 +109,7 @@ class Member {
   /// be called before post().
   void tell_elsewhere(const Elsewhere& where);
   /// While somebody waits in stop: what that thread keeps open besides, and has not stopped.
-  void set_kept(std::vector<Elsewhere> kept);
+  void set_kept(std::vector<Elsewhere> kept) { opposite_.set_kept(std::move(kept)); }
   /// The consumer has the round that next_final() gave.
   void applied();
   /// The consumer could not take it: this member cannot go on, and says so if it can.
@@ -158,11 +152,6 @@ class Member {
   [[nodiscard]] Time ping_every() const;
 
  private:
-  struct Sighting {
-    std::uint64_t cluster_id = 0;
-    Round last;
-    int times = 0;
-  };
   struct Departure {
     Round round;
     MemberId member;
@@ -201,9 +190,7 @@ class Member {
   std::vector<Departure> departures_;
   Time last_progress_, stop_began_{0}, next_stop_warning_{0};
   bool warned_round_ = false;
-  std::vector<Elsewhere> kept_;
-  std::vector<Sighting> sightings_;  ///< of members that wait elsewhere
-  bool sure_ = false;
+  OppositeOrder opposite_;
   std::vector<Event> events_;
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The state of a Node, and its parts: driving and listening (drive.cpp), rounds (rounds.cpp).
-// node.cpp has what the public functions decide.
+// The state of a Node, and its parts: driving and listening (drive.cpp), rounds (rounds.cpp), its
+// ends (ending.cpp). node.cpp has the other public functions.
 //
 // Invariants
 //   I1  phase_ changes once, from running to something else, under the drive lock.

@@ -118,8 +118,8 @@ class TwoDatabases {
         const auto db = std::uint32_t(processes_[number].waits_in);
         auto& member = *at(db, number).member;
         const bool keeps = processes_[number].keeps_other;
-        member.set_kept(keeps ? std::vector<Member::Elsewhere>{{100 + 1 - db, name(1 - db), false}}
-                              : std::vector<Member::Elsewhere>{});
+        member.set_kept(keeps ? std::vector<Elsewhere>{{100 + 1 - db, name(1 - db), false}}
+                              : std::vector<Elsewhere>{});
         member.tick(now_);
       }
       settle();
