@@ -82,6 +82,9 @@ CommitResult Transaction::wait_later() {
 CommitResult Transaction::take_answer(HandedOver handed) {
   if (!handed.item) return std::move(handed.result);
   auto outcome = route_.wait(*handed.item);
+  if (outcome.code == ErrorCode::unknown_outcome)
+    outcome.text += "; ask outcome((" + std::to_string(handed.id.origin.value) + ", " +
+                    std::to_string(handed.id.sequence) + ")), here or on another node";
   return counted({outcome.code, outcome.csn, handed.id, std::move(outcome.text)});
 }
 

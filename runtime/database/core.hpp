@@ -45,7 +45,7 @@ struct DatabaseCore {
   std::mutex& lock() { return node ? node->drive_lock() : commit_lock; }
   void require_open() const {
     if (!open.load(std::memory_order_acquire)) {
-      throw Error(ErrorCode::invalid_handle, "database '" + name + "' is closed");
+      throw Error(ErrorCode::invalid_handle, "database '" + name + "' is closed: open it again");
     }
   }
   Node& require_cluster(const char* what) const {

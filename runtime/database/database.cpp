@@ -9,7 +9,8 @@
 namespace exdb {
 namespace {
 
-/// Connections hold one pin each; views of ended transactions hold theirs until they go.
+/// Connections hold one pin each; views of ended transactions and cursors of past statements hold
+/// theirs until they go. Places are cheap (a cache line), so there are plenty.
 std::uint32_t readers_for(std::uint32_t max_connections) { return max_connections * 4 + 256; }
 
 Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary,
@@ -48,6 +49,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   if (!dictionary && cluster) dictionary = std::move(Dictionary::parse("")).value();
   if (!cluster) failure.or_throw();
 
+  // With a cluster nothing is thrown before all nodes have met in open_cluster.
   auto core = std::make_shared<DatabaseCore>();
   core->name = name;
   core->dictionary = std::move(dictionary);

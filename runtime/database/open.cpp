@@ -41,6 +41,8 @@ Status check_params(const ClusterParams& params, const Transport& transport) {
   return {};
 }
 
+/// Duplicates first: where two ranks give one number, to name them both says more than that one of
+/// them is wrong.
 Status check_node_ids(const std::vector<Hello>& hellos) {
   std::map<std::uint32_t, std::size_t> seen;
   for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
@@ -127,6 +129,8 @@ Result<Hello> Hello::decode(Bytes bytes) {
   return hello;
 }
 
+/// A node's own failure goes before what the nodes disagree about: it may be the cause (a schema that
+/// could not be read is an empty dictionary here).
 Status judge(const std::vector<Hello>& hellos) {
   for (std::size_t node = 0; node < hellos.size(); ++node) {
     if (hellos[node].failure == ErrorCode::ok) continue;
@@ -140,54 +144,38 @@ Status judge(const std::vector<Hello>& hellos) {
   return {};
 }
 
-void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
-  auto transport = std::move(params.transport);
+namespace {
+
+/// The random number makes two openings of one job different clusters: a frame that was left over
+/// from the first is recognised in the second.
+Hello greeting(const DatabaseCore& core, const ClusterParams& params, const Transport& transport,
+               const Status& failure) {
   Hello mine;
-  auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
   mine.failure = failure.code();
   mine.failure_text = failure.text();
-  mine.node_id = params.node_id.value_or(transport->self());
+  mine.node_id = params.node_id.value_or(transport.self());
   mine.dictionary = core.dictionary->hash();
   mine.dictionary_outline = outline_of(*core.dictionary, Hello::outline_bytes_max);
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
-  if (params.nodes.empty()) params.nodes.resize(transport->size());
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
+  return mine;
+}
 
-  CollectiveGather* const gather = transport->gather();
-  if (gather == nullptr)
-    throw Error(ErrorCode::unsupported, transport->describe() +
-                                            " cannot open a cluster: it has no "
-                                            "collective gather");
-  auto gathered = gather->collective_gather(mine.encode(), params.timeout);
-  if (!gathered) {
-    transport->close(false);
-    gathered.status().or_throw();
-  }
+/// What all of them say, or the first that cannot be read. The same bytes on every node, so the same
+/// answer.
+Status read_all(const std::vector<std::vector<std::byte>>& greetings) {
   std::vector<Hello> hellos;
-  std::uint64_t cluster_id = 0;
-  Status verdict;
-  for (std::size_t node = 0; node < gathered->size() && verdict.ok(); ++node) {
-    cluster_id = hash_bytes((*gathered)[node], cluster_id);
-    auto hello = Hello::decode((*gathered)[node]);
-    if (hello) {
-      hellos.push_back(std::move(*hello));
-    } else {
-      verdict = {hello.status().code(),
-                 "node " + std::to_string(node) + ": " + hello.status().text()};
-    }
+  for (std::size_t node = 0; node < greetings.size(); ++node) {
+    auto hello = Hello::decode(greetings[node]);
+    if (!hello)
+      return {hello.status().code(), "node " + std::to_string(node) + ": " + hello.status().text()};
+    hellos.push_back(std::move(*hello));
   }
-  if (verdict.ok()) verdict = judge(hellos);
-  if (!verdict.ok()) {
-    transport->close(true);
-    verdict.or_throw();
-  }
+  return judge(hellos);
+}
 
-  core.self = NodeId{transport->self()};
-  core.nodes = transport->size();
-  core.description = transport->describe();
-  core.mode_mask = params.mode_mask;
-  core.sync_msg_objects = params.sync_msg_objects;
-  core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
+Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
+                         std::uint64_t cluster_id) {
   Node::Options options;
   options.name = core.name;
   options.nodes = std::move(params.nodes);
@@ -200,10 +188,48 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   options.timeout = params.timeout;
   options.notify = std::move(params.notify);
   options.quorum = std::move(params.quorum);
+  return options;
+}
+
+}  // namespace
+
+/// Whatever is wrong here is told to the others and thrown only when they know: a node that threw at
+/// once would leave them in the gather until its timeout.
+void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
+  auto transport = std::move(params.transport);
+  const auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
+  if (params.nodes.empty()) params.nodes.resize(transport->size());
+  CollectiveGather* const gather = transport->gather();
+  if (gather == nullptr) {
+    throw Error(ErrorCode::unsupported,
+                transport->describe() + " cannot open a cluster: it has no collective gather");
+  }
+  auto gathered = gather->collective_gather(greeting(core, params, *transport, failure).encode(),
+                                            params.timeout);
+  if (!gathered) {
+    // Somebody is missing, so a collective close would wait for him.
+    transport->close(false);
+    gathered.status().or_throw();
+  }
+  if (const auto verdict = read_all(*gathered); !verdict.ok()) {
+    transport->close(true);
+    verdict.or_throw();
+  }
+  std::uint64_t cluster_id = 0;
+  for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
+
+  core.self = NodeId{transport->self()};
+  core.nodes = transport->size();
+  core.description = transport->describe();
+  core.mode_mask = params.mode_mask;
+  core.sync_msg_objects = params.sync_msg_objects;
+  core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
-  core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
+  core.node = std::make_unique<Node>(std::move(transport), *core.replica,
+                                     options_of(core, params, cluster_id));
   core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
                                               core.open);
+  // Last: from here on rounds may come.
   core.node->start(own_listener);
 }
 

@@ -44,11 +44,15 @@ struct TransactionOptions {
 /// How commit() ended: always one of three.
 ///   committed: code ok; csn is the token.
 ///   aborted: code conflict, duplicate, snapshot_too_old, too_large, cluster_stopped, …: certain
-///   never to appear anywhere. unknown: code unknown_outcome; Database::outcome(id) may tell later.
+///     never to appear anywhere, also when this node left while its window held the transaction.
+///   unknown: code unknown_outcome; it had left this node when the node lost the others, or left.
+///     Database::outcome(id) may tell, here and on any other node.
 struct CommitResult {
   ErrorCode code = ErrorCode::ok;
   Csn csn;           ///< of the commit; of the snapshot when nothing was written
-  TxnId id;          ///< names the transaction; sequence 0 when it never left this node
+  /// Names the transaction, whatever became of it; sequence 0 when it was never on its way: nothing
+  /// was written, or it was refused before.
+  TxnId id;
   std::string text;  ///< why not: names class, index and key
   [[nodiscard]] bool committed() const { return code == ErrorCode::ok; }
   explicit operator bool() const { return committed(); }

@@ -272,6 +272,9 @@ TEST(Interrupted, a_commit_that_is_under_way_is_unknown_and_has_a_name) {
   const auto result = get_in_time(std::move(committing), "a commit that is under way");
   EXPECT_EQ(result.code, ErrorCode::unknown_outcome) << result.text;
   EXPECT_EQ(result.id.origin, NodeId{0});
+  EXPECT_NE(result.text.find("outcome((0, " + std::to_string(result.id.sequence) + "))"),
+            std::string::npos)
+      << result.text;
   EXPECT_NE(result.id.sequence, 0U);
   con.reset();
   grid.db[1]->abandon();
