@@ -25,8 +25,45 @@ Registry& registry() {
 
 }  // namespace
 
+/// Gives up what a thread keeps when it ends.
+class Closing::Farewell {
+ public:
+  Farewell() = default;
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+  ~Farewell() {
+    const std::lock_guard lock(registry().mutex);
+    for (auto* closing : registry().all) {
+      auto self = std::this_thread::get_id();
+      closing->keeper_.compare_exchange_strong(self, std::thread::id());
+    }
+  }
+};
+
+void Closing::keep() {
+  static thread_local const Farewell at_the_end;
+  (void)at_the_end;
+  keeper_.store(std::this_thread::get_id());
+}
+
+void Closing::only_listens() {
+  auto self = std::this_thread::get_id();
+  keeper_.compare_exchange_strong(self, std::thread::id());
+}
+
+bool Closing::kept_by(std::thread::id thread) const {
+  const auto keeper = keeper_.load(std::memory_order_relaxed);
+  return keeper == thread || keeper == std::thread::id();
+}
+
+bool Closing::waited_in_by_keeper_of(const Closing& other) const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [&other](std::thread::id thread) { return other.kept_by(thread); });
+}
+
 Closing::Closing(std::uint64_t cluster_id, std::string name)
-    : cluster_id_(cluster_id), name_(std::move(name)), keeper_(std::this_thread::get_id()) {
+    : cluster_id_(cluster_id), name_(std::move(name)) {
+  used();
   const std::lock_guard lock(registry().mutex);
   registry().all.push_back(this);
 }
@@ -60,10 +97,8 @@ std::optional<Elsewhere> Closing::elsewhere() {
     --registry().events;
     return std::exchange(last_word_, std::nullopt);
   }
-  const auto keeper = keeper_.load(std::memory_order_relaxed);
   for (const auto* other : registry().all)
-    if (other->cluster_id_ != cluster_id_ &&
-        std::find(other->waiting_.begin(), other->waiting_.end(), keeper) != other->waiting_.end())
+    if (other->cluster_id_ != cluster_id_ && other->waited_in_by_keeper_of(*this))
       return Elsewhere{other->cluster_id_, other->name_, other->sure_};
   return {};
 }
@@ -71,12 +106,9 @@ std::optional<Elsewhere> Closing::elsewhere() {
 std::vector<Elsewhere> Closing::kept() const {
   std::vector<Elsewhere> result;
   const std::lock_guard lock(registry().mutex);
-  for (const auto* other : registry().all) {
-    const auto keeper = other->keeper_.load(std::memory_order_relaxed);
-    if (other->cluster_id_ != cluster_id_ && !other->stopping_ &&
-        std::find(waiting_.begin(), waiting_.end(), keeper) != waiting_.end())
+  for (const auto* other : registry().all)
+    if (other->cluster_id_ != cluster_id_ && !other->stopping_ && waited_in_by_keeper_of(*other))
       result.push_back({other->cluster_id_, other->name_, false});
-  }
   return result;
 }
 
@@ -88,9 +120,8 @@ void Closing::set_sure() {
 void Closing::accuse() {
   const std::lock_guard lock(registry().mutex);
   for (auto* other : registry().all) {
-    const auto keeper = other->keeper_.load(std::memory_order_relaxed);
     if (other->cluster_id_ == cluster_id_ || other->stopping_ || other->last_word_ ||
-        std::find(waiting_.begin(), waiting_.end(), keeper) == waiting_.end())
+        !waited_in_by_keeper_of(*other))
       continue;
     other->last_word_ = Elsewhere{cluster_id_, name_, true};
     ++registry().events;

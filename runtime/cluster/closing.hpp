@@ -6,7 +6,9 @@
 // other thread is about to close the other database.
 //
 // A database's keeper is the thread that used it last: committed, connected, read fresh, stopped. A
-// keeper that waits in the stop of another database will not stop this one, whatever happens.
+// keeper that waits in the stop of another database will not stop this one, whatever happens. One
+// that has ended, or does nothing but listen, is none; and what nobody keeps is, as far as one can
+// know, for the thread to stop that is stopping the others.
 //
 // Invariants
 //   I1  elsewhere() and kept() name databases of other clusters only, and only such as this
@@ -33,9 +35,10 @@ class Closing {
 
   /// This thread uses the database. Costs a load in a thread that did so last.
   void used() {
-    const auto self = std::this_thread::get_id();
-    if (keeper_.load(std::memory_order_relaxed) != self) keeper_.store(self);
+    if (keeper_.load(std::memory_order_relaxed) != std::this_thread::get_id()) keep();
   }
+  /// This thread drives and does nothing else.
+  void only_listens();
 
   /// While a thread waits in stop here.
   class Waiting {
@@ -61,6 +64,12 @@ class Closing {
   void accuse();
 
  private:
+  class Farewell;
+  void keep();
+  /// REQUIRES: the registry's lock, as the next.
+  [[nodiscard]] bool kept_by(std::thread::id thread) const;
+  [[nodiscard]] bool waited_in_by_keeper_of(const Closing& other) const;
+
   const std::uint64_t cluster_id_;
   const std::string name_;
   std::atomic<std::thread::id> keeper_;

@@ -28,6 +28,7 @@ CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& it
   const std::lock_guard lock(mutex_);
   if (shut_) return Admission::shut;
   if (!has_room()) return Admission::full;
+  // Only the first of a window needs the clock: it is what the window's age counts from.
   if (items_.empty()) oldest_ = Clock::now();
   items_.push_back(item);
   item_bytes_ += item->bytes.size();
@@ -38,6 +39,7 @@ CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& it
 
 std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   using std::chrono::nanoseconds;
+  // Asked at every poll, and mostly there is nothing: without the lock.
   if (empty()) return nanoseconds::max();
   const std::lock_guard lock(mutex_);
   if (items_.empty()) return nanoseconds::max();
@@ -58,6 +60,8 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
 CommitWindow::Taken CommitWindow::take(MemberId member) {
   Taken taken;
   const std::lock_guard lock(mutex_);
+  // Sorted when it leaves rather than kept in order: most windows hold items of one priority, which
+  // a stable sort only looks at, and add() stays a push.
   std::stable_sort(items_.begin(), items_.end(),
                    [](const auto& a, const auto& b) { return rank_of(*a) > rank_of(*b); });
   std::size_t count = 0, bytes = 0;
@@ -67,6 +71,7 @@ CommitWindow::Taken CommitWindow::take(MemberId member) {
     bytes += more;
     ++count;
   }
+  // One allocation, which the batch takes over: the frame copies from it once.
   taken.payload.reserve(bytes);
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
@@ -116,6 +121,8 @@ void encode_item(const RoundItem& item, ByteWriter& out) {
 
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items) {
   ByteReader in(payload);
+  // No count in front: the payload's length is checked by the frame, and a count could only
+  // contradict it.
   while (in.remaining() > 0) {
     RoundItem item;
     const auto first = in.get<std::uint8_t>();

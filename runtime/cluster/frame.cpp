@@ -78,6 +78,8 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   if (frame.size() < frame_header_bytes)
     return broken("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
   ByteReader in(frame);
+  // Magic and version before the checksum: a frame of another version may be checked otherwise, and
+  // its sender deserves a better word than "wrong checksum".
   if (in.get<std::uint32_t>() != magic) return broken("a frame that is not exdb's");
   const auto version = in.get<std::uint16_t>();
   if (version != frame_version)

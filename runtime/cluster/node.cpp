@@ -110,6 +110,8 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
   item->sequence = sequence;
   item->bytes = std::move(bytes);
   item->priority = priority;
+  // Whoever waits for room drives, as everybody who waits does: the room comes from an answer, and
+  // there may be no other thread to fetch it.
   while (true) {
     const auto admission = in.window.add(item);
     if (admission == CommitWindow::Admission::accepted) break;
@@ -200,6 +202,7 @@ Status Node::wait_published(Csn csn, const std::atomic<bool>* wanted) {
 
 Status Node::listen() {
   auto& in = *inside_;
+  in.closing.only_listens();
   std::unique_lock lock(in.state_lock);
   while (!in.finished()) {
     if (in.listening) {

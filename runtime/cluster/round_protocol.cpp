@@ -30,6 +30,7 @@ RoundProtocol::RoundProtocol(const Options& options)
 Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   auto frame = decode_frame(bytes);
   if (!frame) return broken(from, frame.status().text());
+  // Dropped, not refused: a former cluster over the same links may have left it behind.
   if (frame->header.cluster_id != options_.cluster_id && !mutated(Mutation::takes_foreign_frames))
     return {};
   if (from.value >= options_.nodes || from == options_.self)
@@ -66,6 +67,7 @@ Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
                             " is under way here");
   const auto& before = current_[from.value];
   if (early) {
+    // What a member sends after its leave is for a round that it takes no part in.
     if (before && before->header.leave) return {};
     if (posted_ == completed_ || !before)
       return broken(from, batch_of(round) + " arrived, but round " + std::to_string(current.value) +
@@ -127,6 +129,9 @@ void RoundProtocol::tell(MemberId member, Bytes note) {
 }
 
 void RoundProtocol::expel(MemberId node) {
+  // Between rounds, so that all take the next one to be of the same members; and asked for, since
+  // nobody may have a reason of its own to post it while the expelled one's batch is still waited
+  // for elsewhere.
   EXDB_ASSERT(posted_ == completed_ && !ready_, "members change between rounds only");
   members_[node.value] = false;
   current_[node.value].reset();
@@ -185,6 +190,7 @@ void RoundProtocol::complete_if_all_there() {
   ready_.emplace();
   ready_->round = completed_;
   ready_->batches.reserve(options_.nodes);
+  // Rotated: the first in a round wins its conflicts, and nobody shall always be the first.
   const auto start = mutated(Mutation::own_order) ? options_.self.value : completed_.value;
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
     auto& batch = current_[(start + i) % options_.nodes];

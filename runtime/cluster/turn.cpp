@@ -6,6 +6,8 @@
 
 namespace exdb {
 
+/// The store comes before the lock: a thread that looks at the token under the lock and sleeps has
+/// seen it free, or is among the sleepers when wake_heir() looks (I1).
 void Turn::release() {
   taken_.store(false);
   const std::lock_guard lock(mutex_);
@@ -32,6 +34,8 @@ void Turn::sleep(const Condition& done, TimePoint deadline) {
   if (done() || !taken()) return;
   Sleeper self{done, {}, false};
   const auto place = sleepers_.insert(sleepers_.end(), &self);
+  // A condition variable of its own for each: waking one must not wake all, and only one can have
+  // the turn. (wait_until with the end of time would overflow in the library.)
   if (deadline == TimePoint::max())
     self.changed.wait(lock, [&] { return self.woken; });
   else

@@ -60,6 +60,38 @@ TEST(NodeEnds, two_clusters_stopped_in_opposite_order_fail_on_both_nodes_and_nam
   GetCapturedStderr();
 }
 
+/// A program as many are: opened by a helper thread, listeners of its own, workers that are gone when
+/// the thread that closes everything begins.
+TEST(NodeEnds,
+     an_opposite_order_is_told_though_threads_that_are_gone_or_only_listen_used_them_last) {
+  CaptureStderr();
+  std::unique_ptr<NodeCluster> x, y;
+  std::thread([&] {
+    x = std::make_unique<NodeCluster>(LocalNetwork::Options{.nodes = 2}, named("X", 1001), false);
+    y = std::make_unique<NodeCluster>(LocalNetwork::Options{.nodes = 2}, named("Y", 1002), false);
+  }).join();
+  std::vector<std::thread> listeners, workers, ranks;
+  std::vector<ErrorCode> codes(2);
+  for (std::uint32_t id : {0U, 1U})
+    for (auto* cluster : {x.get(), y.get()}) {
+      workers.emplace_back([cluster, id] { EXPECT_TRUE(cluster->submit(id, "w").ok()); });
+      workers.back().join();
+      listeners.emplace_back([cluster, id] {
+        cluster->node(id).used();
+        (void)cluster->node(id).listen();
+      });
+    }
+  for (std::uint32_t id : {0U, 1U})
+    ranks.emplace_back([&, id] {
+      codes[id] = (id == 0 ? *x : *y).node(id).stop().code();
+      EXPECT_TRUE((id == 0 ? *y : *x).node(id).stop().ok());
+    });
+  for (auto& rank : ranks) rank.join();
+  for (auto& listener : listeners) listener.join();
+  EXPECT_EQ(codes, (std::vector{ErrorCode::cluster, ErrorCode::cluster}));
+  GetCapturedStderr();
+}
+
 TEST(NodeEnds, two_clusters_stopped_in_two_threads_at_once_end_well) {
   CaptureStderr();
   NodeCluster x({.nodes = 2}, named("X", 1001)), y({.nodes = 2}, named("Y", 1002));
