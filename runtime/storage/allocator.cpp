@@ -11,6 +11,8 @@ namespace exdb {
 
 namespace {
 
+// Cells are cut from slabs, so that small things of one size lie together and a slab is one run of
+// pages in the books. What is left of a slab when its class asks for the next is below one cell.
 constexpr std::size_t page = 4096;
 constexpr std::size_t slab = std::size_t{64} << 10;
 constexpr std::size_t cell_bytes_max = 4096;
@@ -78,6 +80,8 @@ void Allocator::free_stable(Offset offset, std::size_t bytes, StablePool which) 
   EXDB_ASSERT(
       bytes <= stable_bytes_max && offset % 16 == 0 && offset + size <= end_ && size <= used_,
       "what is freed was allocated");
+  // The owner has done so already when it took the cell out of its structure; here it is what makes
+  // I2 hold for any owner.
   std::atomic_ref(*segment_.at<std::uint64_t>(offset)).store(0, std::memory_order_release);
   stable_pool(bytes, which).free.push_back(offset);
   used_ -= size;
@@ -98,6 +102,8 @@ Offset Allocator::take_cell(Pool& pool, std::size_t cell_bytes) {
   return offset;
 }
 
+// Best fit: the smallest run that will do. First fit would cut up the long runs, which growing
+// tables and big values need, while short ones lie idle.
 Offset Allocator::take_pages(std::size_t bytes) {
   if (const auto best = runs_by_size_.lower_bound({bytes, 0}); best != runs_by_size_.end()) {
     const auto [size, offset] = *best;
@@ -112,6 +118,8 @@ Offset Allocator::take_pages(std::size_t bytes) {
   return offset;
 }
 
+// Joins the run with free neighbours at once (I4): a class that shrinks gives back what a big value
+// of another one can use. At the end of what was given out it becomes "never given out" again.
 void Allocator::give_pages(Offset offset, std::size_t bytes) {
   const auto next = runs_by_offset_.lower_bound(offset);
   if (next != runs_by_offset_.begin()) {

@@ -5,6 +5,8 @@
 namespace exdb {
 namespace {
 
+// The order and alignment of what follows the header, in one place: attach() in another process, of
+// another build of the same version, must come to the same offsets (I1).
 constexpr std::size_t at_line(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 std::vector<IndexKeys> keys_of_all(const Dictionary& dictionary) {
@@ -28,6 +30,8 @@ std::size_t StorageCore::bytes_for(const Dictionary& dictionary, std::uint32_t p
   return readers_at(dictionary) + ReaderTable::bytes_for(places);
 }
 
+// Nothing is written here: a process that attaches builds the same object over memory that is in
+// use already.
 StorageCore::StorageCore(std::shared_ptr<const Dictionary> dictionary_,
                          std::unique_ptr<Segment> segment_)
     : dictionary(std::move(dictionary_)),

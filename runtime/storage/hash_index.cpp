@@ -80,7 +80,8 @@ HashIndex::Table HashIndex::make_table(unsigned log2, unsigned depth) {
   return table;
 }
 
-/// Into a table that no reader knows yet, which has room.
+/// Into a table that no reader knows yet, which has room. Relaxed stores do: the table is published
+/// by one release store of its directory word.
 void HashIndex::add_fresh(const Table& table, std::uint64_t cell, std::uint32_t note) {
   auto at = known_of(cell, note) & table.mask();
   while (table.cells[at].load(std::memory_order_relaxed) != empty) at = (at + 1) & table.mask();
@@ -93,6 +94,7 @@ void HashIndex::add_fresh(const Table& table, std::uint64_t cell, std::uint32_t 
 void HashIndex::insert(std::uint64_t hash, SlotId slot, Csn csn) {
   EXDB_ASSERT(slot.value + 2 <= slot_mask, "slots of an indexed class fit into 40 bits");
   auto table = table_for(hash);
+  // A loop: a split may leave all entries in one half.
   while (table.books->used >= room_of(table.log2)) {
     make_room(table, hash, csn);
     table = table_for(hash);
@@ -105,13 +107,16 @@ void HashIndex::insert(std::uint64_t hash, SlotId slot, Csn csn) {
   for (;; at = (at + 1) & table.mask()) {
     const auto there = table.cells[at].load(std::memory_order_relaxed);
     if (there == empty) break;
+    // The key was here before, and an older snapshot still holds the entry: it serves again.
     if (there == cell && table.notes[at] == note) return;
+    // Remembered, and not taken at once: the entry itself may lie further on (I3).
     if (there == removed && place == nowhere) place = at;
   }
   if (place == nowhere) {
     place = at;
     ++table.books->used;
   }
+  // The note is the writer's alone, so it needs no order; the cell is what readers find.
   table.notes[place] = note;
   table.cells[place].store(cell, std::memory_order_release);
   ++table.books->live;
@@ -150,6 +155,8 @@ void HashIndex::prefetch_for_insert(std::uint64_t hash) const {
   __builtin_prefetch(table.books, 1);
 }
 
+// Removed cells fill a table as entries do. So it is rebuilt as it is when few of the cells in use
+// are alive, made larger when many are, and split when it may not be larger.
 void HashIndex::make_room(const Table& full, std::uint64_t hash, Csn csn) {
   const auto live = full.books->live;
   auto log2 = full.log2;
@@ -176,6 +183,7 @@ void HashIndex::make_room(const Table& full, std::uint64_t hash, Csn csn) {
 
 void HashIndex::replace(const Table& old, const Table& with, std::uint64_t hash, Csn csn) {
   const auto top = directory();
+  // A table that is less deep than the directory has several words, side by side.
   const auto spread = (top & 0xff) - with.books->depth;
   const auto first = word_at(top, hash) >> spread << spread;
   auto* word = segment_.at<Cell>(top >> 8) + first;
@@ -200,6 +208,8 @@ void HashIndex::split(const Table& old, std::uint64_t hash, Csn csn) {
   replace(old, half[1], hash | bit, csn);
 }
 
+// Twice the words, each table named twice as often. The old directory stays for those who loaded its
+// offset; the new one is complete before it is put in its place.
 void HashIndex::deepen(Csn csn) {
   const auto top = directory();
   const auto depth = top & 0xff;
@@ -218,7 +228,7 @@ void HashIndex::retire_block(Offset offset, std::size_t bytes, Csn csn) {
   garbage.kind = Garbage::Kind::block;
   garbage.offset = offset;
   garbage.bytes = bytes;
-  garbage.death = csn;
+  garbage.death = csn;  // birth stays 0: whoever is pinned anywhere before may be in it (I2)
   reclaimer_.retire(garbage);
 }
 

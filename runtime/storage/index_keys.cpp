@@ -43,6 +43,7 @@ IndexKeys::IndexKeys(const Dictionary& dictionary, IndexId id)
     : index_(&dictionary.index_of(id)),
       class_(&dictionary.class_of(index_->class_id)),
       form_(form_of(*index_)) {
+  // Presence bits count as well: a null and a zero have the same field bytes and different keys.
   for (const auto& part : index_->parts) {
     const auto& field = *part.place.field;
     if (field.is_reference() || !field.is_single()) fixed_ = false;
@@ -54,6 +55,8 @@ IndexKeys::IndexKeys(const Dictionary& dictionary, IndexId id)
   const auto& part = index_->parts.front();
   const auto& field = *part.place.field;
   if (!fixed_ || part.nullable() || !is_integer(field.type)) return;
+  // Keys are big-endian with the sign turned, so that memcmp orders them (schema/key.hpp); the field
+  // is little-endian. One xor and one byte swap lead from one to the other.
   width_ = field.element_size;
   offset_ = part.place.offset;
   const auto all = ~std::uint64_t{0} >> (64 - 8 * width_);
@@ -68,6 +71,7 @@ void IndexKeys::key_of(Bytes row, KeyBytes& out) const {
   std::memcpy(out.extend(width_), &big_endian, width_);
 }
 
+// May say "changed" of what is not (a string that moved in the row): then keys are built and compared.
 bool IndexKeys::unchanged(Bytes before, Bytes after) const {
   if (width_ != 0) return load(before) == load(after);
   if (!fixed_) return false;
@@ -79,6 +83,7 @@ bool IndexKeys::unchanged(Bytes before, Bytes after) const {
 
 IndexKeys::Matcher::Matcher(const IndexKeys& keys, Bytes key) : keys_(keys), key_(key) {
   if (keys.width_ == 0) return;
+  // A key of another length (the leading part of nothing) is carried by no row.
   possible_ = key.size() == keys.width_;
   if (!possible_) return;
   std::uint64_t big_endian = 0;

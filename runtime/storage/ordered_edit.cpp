@@ -12,6 +12,8 @@ namespace exdb {
 namespace {
 
 constexpr unsigned entries_max = OrderedNode::entries_max;
+// A node is evened out late and split late, with room between: entries that come and go at one place
+// must not merge and split the same two nodes each time.
 constexpr unsigned scarce = entries_max / 4;  // that few or fewer: a removal evens out
 constexpr unsigned merged_max =
     entries_max * 3 / 4;  // leaves a merged node room before it splits again
@@ -85,6 +87,8 @@ void OrderedEdit::descend(const OrderedKey& key) {
   }
 }
 
+// From the root down, for a child's new offset is written into its parent. Nodes of this round are
+// written in place: a round that changes many keys copies each node once.
 void OrderedEdit::own_path(std::size_t leaf_heap_more) {
   for (unsigned depth = 0; depth < depth_; ++depth) {
     const auto& here = on_path(depth);
@@ -255,6 +259,7 @@ void OrderedEdit::even_out(unsigned depth, unsigned left_at) {
   give_up(right_offset);
 }
 
+// A root with one child is a step for every reader that parts nothing.
 void OrderedEdit::settle_root() {
   for (;;) {
     const auto root = record_.root;
@@ -268,6 +273,8 @@ void OrderedEdit::settle_root() {
 
 // --- build ---
 
+// Level by level from below, each node written once and never searched. Nodes are left with an
+// eighth of room: a tree built full would split everywhere at the first inserts.
 void OrderedEdit::build(std::span<const OrderedIndex::Entry> sorted) {
   EXDB_ASSERT(record_.root == 0, "only an empty index is built from sorted entries");
   auto row = build_level(0, sorted, {});

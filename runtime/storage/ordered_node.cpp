@@ -10,6 +10,8 @@ namespace exdb {
 
 namespace {
 
+// Arrays side by side and not entries of a struct: a search reads heads alone, eight to a line.
+
 template <class T>
 void open_gap(T* array, unsigned at, unsigned count) {
   std::memmove(array + at + 1, array + at, sizeof(T) * (count - at));
@@ -59,6 +61,8 @@ int OrderedNode::compare(unsigned at, const OrderedKey& other) const {
 unsigned OrderedNode::heads_below(std::uint64_t head) const {
   const std::uint64_t* base = heads_;
   unsigned left = count_;
+  // Compilers turn the choice into a conditional move: keys are random, and a mispredicted branch at
+  // each of five steps costs more than the steps.
   while (left > 1) {
     const unsigned half = left / 2;
     base += __builtin_bswap64(base[half - 1]) < head ? half : 0;
@@ -101,6 +105,8 @@ void OrderedNode::put_text(unsigned at, Bytes key) {
 
 void OrderedNode::drop_text(unsigned at) {
   heap_live_ -= static_cast<std::uint32_t>(heap_bytes(texts_[at].length));
+  // A dropped key leaves a hole. It is won back when the node is copied, at the next round that
+  // touches it; only an empty heap starts anew here.
   if (heap_live_ == 0) heap_end_ = static_cast<std::uint32_t>(heap_start(level_));
 }
 
@@ -146,6 +152,7 @@ void OrderedNode::append(const OrderedNode& from, unsigned first, unsigned last)
   if (level_ > 0) {
     std::memcpy(children() + count_, from.children() + first, sizeof(Offset) * added);
   }
+  // Places of texts are those of the other node: keys in its heap are put in again, without holes.
   if (from.heap_live_ > 0) {
     for (unsigned at = first; at < last; ++at) put_text(count_ + at - first, from.key(at));
   }

@@ -34,6 +34,8 @@ bool RangeCursor::seek_before(Bytes key, SlotId slot) {
 
 bool RangeCursor::first() { return seek({}); }
 
+// The path is kept, and leaves have no links: a leaf that is copied on write would have to change
+// its neighbours, and those theirs.
 bool RangeCursor::last() {
   depth_ = 0;
   for (Offset at = root_; at != 0;) {

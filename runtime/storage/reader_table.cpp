@@ -61,6 +61,8 @@ std::uint64_t owner_of_this_process() {
 
 bool gone(std::uint64_t owner) {
   const auto pid = static_cast<std::uint32_t>(owner >> 32);
+  // When in doubt (no /proc, no right to look) a process lives: a place lost for good costs memory,
+  // a pin taken from a living reader its snapshot.
   if (::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) return true;
   const auto state = state_of(pid);
   if (!state.known) return false;
@@ -78,6 +80,8 @@ Result<std::uint32_t> ReaderTable::claim() {
         !table_[place].owner.compare_exchange_strong(nobody, owner)) {
       continue;
     }
+    // Raised before anything is pinned here, so that a scan which matters looks this far (I3). It
+    // never falls: places are taken from below, so it stays where the most readers were.
     auto mark = head_->high_water.load();
     while (mark <= place && !head_->high_water.compare_exchange_weak(mark, place + 1)) {
     }
@@ -92,12 +96,15 @@ Result<std::uint32_t> ReaderTable::claim() {
 }
 
 void ReaderTable::release(std::uint32_t place) {
+  // In this order: a place without an owner may be claimed at once.
   table_[place].pinned.store(0);
   table_[place].owner.store(0);
 }
 
 Csn ReaderTable::pin(std::uint32_t place) {
   auto& pinned = table_[place].pinned;
+  // If published has moved on, a scan may have run between the load and the store and missed the
+  // pin: that csn may be gone. The new one is tried, until no publish comes in between.
   for (auto csn = published_->load();;) {
     pinned.store(csn + 1);
     const auto now = published_->load();

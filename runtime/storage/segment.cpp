@@ -65,6 +65,8 @@ int allocate_file(int fd, std::size_t from, std::size_t to) {
 
 Status Segment::reserve(std::size_t bytes, std::size_t bytes_min) {
   bytes_min = round_up(bytes_min, granule);
+  // Less address space is better than no database: a limit on it (ulimit -v, a small container) says
+  // nothing about how much will be needed.
   for (bytes = round_up(bytes, granule);;
        bytes = std::max(round_up(bytes / 2, granule), bytes_min)) {
     // Aligned by hand, so that transparent huge pages fit.
@@ -98,6 +100,8 @@ Status Segment::commit(std::size_t from, std::size_t to) {
                                       "ulimit -f, or lower db_segment_size (" +
                                       mib(unit_) + ")"};
   }
+  // Private memory is not touched here: the kernel gives pages as they are used, so a unit costs
+  // nothing in advance. A shared segment is (I3), for there running out later would be a SIGBUS.
   if (::mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) == 0) return {};
   return {ErrorCode::no_memory,
           "cannot grow the segment from " + mib(from) + " to " + mib(to) + " (" + reason(errno) +
@@ -128,7 +132,8 @@ Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& options) 
       return failed("mmap");
     }
   }
-  // Refused where huge pages are off: then small ones do.
+  // Reads are bound by waiting for memory, and a miss of the TLB is a wait more. Refused where huge
+  // pages are off: then small ones do.
   (void)::madvise(made->base_, made->reserved_, MADV_HUGEPAGE);
   if (auto status = made->commit(0, made->unit_); !status) return status;
   auto& header = *made->header();
@@ -161,6 +166,7 @@ Result<std::unique_ptr<Segment>> Segment::attach(int fd) {
             "(is_shm) must be in the "
             "same container, or in containers without a PID namespace of their own"};
   }
+  // All of it or nothing: offsets up to the creator's limit must be good here.
   if (auto status = made->reserve(words[1], words[1]); !status) return status;
   if (::mmap(made->base_, made->reserved_, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_FIXED | MAP_NORESERVE, made->fd_, 0) == MAP_FAILED) {

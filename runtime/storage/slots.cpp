@@ -46,6 +46,7 @@ SlotTable::SlotTable(Segment& segment, Allocator& allocator, Reclaimer& reclaime
   EXDB_ASSERT(head->stride == 0, "a table is made once");
   head->row_bytes = static_cast<std::uint16_t>(row_bytes);
   head->stride = stride_for(row_bytes);
+  // A power of two, so that a slot is found by shift and mask.
   // Slots without a cell are so small that a page of 256 KiB would be too many of them.
   const auto page_slots = std::min<std::size_t>(page_bytes_max / head->stride, 4096);
   head->page_log2 = static_cast<std::uint16_t>(std::bit_width(page_slots) - 1);
@@ -69,6 +70,7 @@ bool SlotTable::live(SlotId slot) const {
   return !live_.empty() && at < live_[0].size() && (live_[0][at] >> slot.value % 64 & 1) != 0;
 }
 
+// A level up changes only when a word becomes full or ceases to be: one store for most changes.
 void SlotTable::set_live(SlotId slot, bool live) {
   auto at = slot.value;
   for (std::size_t level = 0;; ++level, at /= 64) {
@@ -149,7 +151,7 @@ Offset SlotTable::make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn 
     bytes = segment_.at<std::byte>(extent);
   }
   if (!row.empty()) std::memcpy(bytes, row.data(), row.size());
-  made.csn.store(csn.value, release);
+  made.csn.store(csn.value, release);  // last: the cell is a version from here on
   return offset;
 }
 
@@ -206,6 +208,8 @@ Offset SlotTable::previous_of_new(const Slot& place, Csn csn, Csn published) con
                                                    : newest;
 }
 
+/// Links the new version in front. A version that no reader can have seen (of an earlier csn of the
+/// same unpublished lot) is freed at once: a row updated a thousand times in a round leaves one.
 void SlotTable::supersede(SlotId slot, Slot& place, Offset made, Csn csn, Csn published) {
   const bool unseen = newest_goes_unseen(place, csn, published);
   const auto old = place.first(relaxed);
@@ -280,6 +284,8 @@ void SlotTable::collect(const Garbage& garbage) {
                   (stable(dead)->owner.load(relaxed) & ~(Version::removed | Version::big)) ==
                       Version::owner_of(cls_, slot),
               "a retired version is freed once, by its own slot");
+  // Chains are short: as many versions as pins hold, and those of the rounds not collected yet. So
+  // the newer one is looked for, rather than kept in every version.
   const auto newest = place.first(relaxed);
   auto newer = newest;
   while (newer != 0 && version(newer)->previous.load(relaxed) != dead)
@@ -289,6 +295,8 @@ void SlotTable::collect(const Garbage& garbage) {
   free_version(place, dead);
   const bool hides_nothing =
       newer == newest && version(newer)->previous.load(relaxed) == 0 && is_removal(place, newer);
+  // A removal is there to hide what is below it. With nothing below it the slot is as if never used,
+  // but for its csn (I6), and a scan passes it by.
   if (hides_nothing) unlink_newest(slot, place, Csn{version(newer)->csn.load(relaxed)});
 }
 
@@ -373,6 +381,8 @@ SlotId SlotTable::scan(const Segment& segment, const SlotTableHead* head, ClassI
   return SlotId::none();
 }
 
+// `used` is read before the page's slots. A chain that begins later is of a csn above the pin, and one
+// that ended was empty for the pin: either way a page passed by shows nothing at it.
 SlotId SlotTable::scan_back(const Segment& segment, const SlotTableHead* head, ClassId cls,
                             SlotId from, Csn csn) {
   const auto slots = head->slots.load(acquire);

@@ -57,6 +57,7 @@ void fetch_ahead(const StorageCore& core, IndexId index, std::span<const Bytes> 
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : core_(std::move(other.core_)), csn_(other.csn_), place_(other.place_) {}
 
+// What was held before ends with `other`, in the caller.
 Snapshot& Snapshot::operator=(Snapshot&& other) noexcept {
   std::swap(core_, other.core_);
   std::swap(csn_, other.csn_);
@@ -85,7 +86,9 @@ void Snapshot::find_all(IndexId index, Bytes key, std::vector<SlotId>& out) cons
 
 void Snapshot::find_many(IndexId index, std::span<const Bytes> keys, std::span<SlotId> out) const {
   EXDB_ASSERT(out.size() >= keys.size(), "an answer for each key");
+  // A tree is not fetched ahead: its steps depend on each other, and upper levels are in the cache.
   const bool hash = core_->keys_of(index).form() == IndexForm::hash;
+  // About as many as a core can wait for at once.
   constexpr std::size_t group = 16;
   for (std::size_t at = 0; at < keys.size(); at += group) {
     const auto some = keys.subspan(at, std::min(group, keys.size() - at));

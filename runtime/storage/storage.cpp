@@ -41,10 +41,12 @@ Result<std::unique_ptr<Storage>> Storage::create(std::shared_ptr<const Dictionar
   auto inside = std::make_unique<Inside>();
   inside->core = std::make_shared<StorageCore>(std::move(dictionary), std::move(*segment));
   try {
+    // Hash tables are allocated here; the segment may be too small for size hints.
     inside->writer = std::make_unique<StorageWriter>(*inside->core, heads, options.holds);
   } catch (const Error& error) {
     return Status(error.code(), error.what());
   }
+  // A process that attaches meanwhile finds no replica rather than half of one.
   header->magic.store(StorageHeader::magic_now, std::memory_order_release);
   return std::unique_ptr<Storage>(new Storage(std::move(inside)));
 }
@@ -55,6 +57,7 @@ Result<std::unique_ptr<Storage>> Storage::attach(std::shared_ptr<const Dictionar
   if (!segment.ok()) return segment.status();
   const auto* header = (*segment)->at<StorageHeader>(StorageCore::header_offset);
   const auto size = (*segment)->size();
+  // What is behind a descriptor is not to be trusted before it was looked at: sizes first.
   if (size < StorageCore::header_offset + sizeof(StorageHeader) ||
       header->magic.load(std::memory_order_acquire) != StorageHeader::magic_now)
     return Status(ErrorCode::cluster_incompatible,

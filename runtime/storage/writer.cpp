@@ -165,6 +165,8 @@ void StorageWriter::watch_key(IndexId index, Bytes row, SlotId slot, bool enters
     guesser.leave(*key, slot, rows, guess);
 }
 
+// Index entries before the version (I2), in all three: memory that cannot be had then leaves entries
+// too many, which find nothing, and never a row that is not found.
 SlotId StorageWriter::insert(ClassId cls, Bytes row, Csn csn) {
   begin(csn);
   auto& slots = slots_[cls.value];
@@ -188,6 +190,7 @@ void StorageWriter::update(ClassId cls, SlotId slot, Bytes row, Csn csn) {
   EXDB_ASSERT(before, "an update is of a row that is there");
   for (const auto index : core_.dictionary->class_of(cls).indexes) {
     const auto& keys = core_.keys_of(index);
+    // Most updates leave all keys alone: then no key is built and no index touched.
     if (keys.form() == IndexForm::none || keys.unchanged(*before, row)) continue;
     keys.key_of(*before, key_before_);
     keys.key_of(row, key_);
@@ -226,8 +229,10 @@ void StorageWriter::publish(Csn csn) {
   header.published.store(csn.value);  // seq_cst: ReaderTable I1
   if (++publishes_ % reap_every == 0) core_.readers.reap();
 
+  // After the store above: what is collected now must not be needed by who pins from here on.
   const auto came_in = reclaimer_.size() - std::min(garbage_left_, reclaimer_.size());
   reclaimer_.step(csn, 2 * came_in + reclaim_extra);
+  // Not at once: the Reclaimer was in the middle of its lists when these were found.
   for (auto& garbage : still_seen_) {
     garbage.death = csn;
     reclaimer_.retire(garbage);

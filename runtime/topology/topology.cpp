@@ -17,6 +17,7 @@
 namespace exdb {
 namespace {
 
+/// Of the mask: sched_getaffinity fails when the kernel's is larger, and says nothing of how large.
 constexpr std::size_t units_max = 16384;
 
 /// The kernel's affinity mask; empty when it cannot be read.
@@ -64,6 +65,7 @@ void ask_hwloc(Topology& found) {
     const int units = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_PU);
     const int cores = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE);
     const int nodes = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_NUMANODE);
+    // 0 and negative: the level is not there (or several), so what the kernel said stays.
     if (units > 0) found.machine_pus = static_cast<std::uint32_t>(units);
     if (cores > 0) found.cores = static_cast<std::uint32_t>(cores);
     if (nodes > 0) found.numa_nodes = static_cast<std::uint32_t>(nodes);
@@ -78,10 +80,13 @@ Topology look() {
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
   found.machine_pus = online > 0 ? static_cast<std::uint32_t>(online) : 1;
   found.allowed_pus = units.empty() ? found.machine_pus : static_cast<std::uint32_t>(units.size());
+  // Ranks that may run on the same units compare this: two that are bound to one core each and two
+  // that share both have equal counts.
   found.set_hash = hash_of(units);
 #ifdef EXDB_HWLOC
   ask_hwloc(found);
 #endif
+  // By the mask alone: a quota limits time, and binds to nothing.
   found.bound = found.allowed_pus < found.machine_pus;
   if (const std::uint32_t quota = quota_units())
     found.allowed_pus = std::min(found.allowed_pus, quota);
