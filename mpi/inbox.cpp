@@ -68,11 +68,29 @@ Status Inbox::test_head(Ring& ring, bool& there) {
   return {};
 }
 
-Status Inbox::restart_head(Ring& ring) {
-  Slot& slot = ring.slots[ring.head];
+Status Inbox::pass_head(Ring& ring) {
   ring.head = (ring.head + 1) % ring.slots.size();
   ring.there = ring.delivering = false;
-  return status_of(MPI_Start(&slot.request), "MPI_Start");
+  ++ring.owed;
+  ++owed_;
+  return 2 * ring.owed < ring.slots.size() ? Status() : repost(ring);
+}
+
+Status Inbox::repost(Ring& ring) {
+  const std::size_t size = ring.slots.size();
+  for (; ring.owed > 0; --ring.owed, --owed_) {
+    Slot& slot = ring.slots[(ring.head + size - ring.owed) % size];
+    if (Status s = status_of(MPI_Start(&slot.request), "MPI_Start"); !s) return s;
+  }
+  return {};
+}
+
+Status Inbox::repost() {
+  if (owed_ == 0) return {};
+  for (Ring& ring : rings_) {
+    if (Status s = repost(ring); !s) return s;
+  }
+  return {};
 }
 
 Status Inbox::next(Sweep& sweep, bool exchanging, std::optional<Arrival>& arrival) {
@@ -130,7 +148,7 @@ Status Inbox::accept(std::size_t index, std::optional<Arrival>& arrival) {
                                                      " has the unknown tag " +
                                                      std::to_string(ring.status.MPI_TAG));
   }
-  return restart_head(ring);
+  return pass_head(ring);
 }
 
 Status Inbox::begin_long(std::uint32_t from, std::uint64_t length) {
@@ -193,7 +211,7 @@ Status Inbox::next_waiting(std::optional<Arrival>& arrival) {
 void Inbox::release(const Arrival& arrival) {
   if (arrival.ring < 0) return;
   // A failure shows itself again at the next test of this ring.
-  (void)restart_head(rings_[static_cast<std::size_t>(arrival.ring)]);
+  (void)pass_head(rings_[static_cast<std::size_t>(arrival.ring)]);
 }
 
 Result<bool> Inbox::something_there() {
@@ -225,8 +243,12 @@ bool Inbox::cancel() {
   for (Ring& ring : rings_) {
     for (std::size_t i = 0; i < ring.slots.size(); ++i) {
       Slot& slot = ring.slots[i];
-      // A head that has completed is not active, and only active receives may be cancelled.
-      if (i != ring.head || (!ring.there && !ring.delivering)) take_back(slot.request);
+      // A head that has completed is not active, nor are the slots owed to MPI, and only active
+      // receives may be cancelled.
+      const std::size_t behind = (ring.head + ring.slots.size() - i) % ring.slots.size();
+      const bool done = behind == 0 && (ring.there || ring.delivering);
+      const bool owed = behind != 0 && behind <= ring.owed;
+      if (!done && !owed) take_back(slot.request);
       if (clean && slot.request != MPI_REQUEST_NULL) MPI_Request_free(&slot.request);
     }
   }

@@ -66,9 +66,24 @@ MpiTransport::~MpiTransport() {
   unwatch(this);
 }
 
+/// Under lock_, or before anybody else has this object.
+void MpiTransport::see_who_wakes() {
+  bool all = true;
+  for (std::uint32_t node = 0; node < size_; ++node)
+    all &= node == rank_ || removed_[node] || doorbell_.reaches(node);
+  wakes_ = all;
+}
+
+/// Removed nodes are not looked at here, as announcing needs no lock: waking one too many is
+/// harmless.
+void MpiTransport::announce() {
+  for (std::uint32_t node = 0; node < size_; ++node) doorbell_.announce(node);
+}
+
 Status MpiTransport::start() {
   watch(this);
   std::lock_guard guard(lock_);
+  see_who_wakes();
   return remember(session_->inbox.start());
 }
 
@@ -130,9 +145,7 @@ Status MpiTransport::broadcast(Frame frame) {
   if (collective_) return broadcast_collectively(std::move(frame));
   if (const auto full = first_without_room())
     return no_room_for(*full, session_->outbox.under_way(*full));
-  for (std::uint32_t to = 0; to < size_; ++to) {
-    if (!removed_[to]) doorbell_.announce(to);
-  }
+  announce();
   const bool after_collective = session_->exchange.promised() != 0;
   // Each rank begins with its successor, so that not all send to the same one first.
   for (std::uint32_t to = rank_ + 1 == size_ ? 0 : rank_ + 1; to != rank_;
@@ -176,6 +189,7 @@ void MpiTransport::remove(std::uint32_t node) {
   removed_[node] = true;
   ever_removed_ = true;
   collective_ = false;
+  see_who_wakes();
   // A node that left may be closing collectively right now: it must not wait for this one.
   if (node != rank_ && usable())
     (void)remember(session_->outbox.send_end(node, tag_end, end_without_you));
@@ -192,6 +206,7 @@ Status MpiTransport::add(std::uint32_t node) {
             "begun never completes (exchange='p2p' has no such limit)");
   }
   if (node < size_) removed_[node] = false;
+  see_who_wakes();
   return {};
 }
 
@@ -208,6 +223,7 @@ Status MpiTransport::poll(FrameSink& sink, bool& any) {
       if (transport.usable()) transport.session_->inbox.release(*arrival);
     }
   } give_back{*this, arrival};
+  bool some = false;
   for (bool first = true;; first = false) {
     {
       std::lock_guard guard(lock_);
@@ -215,9 +231,11 @@ Status MpiTransport::poll(FrameSink& sink, bool& any) {
       if (arrival) session_->inbox.release(*arrival);
       arrival.reset();
       if (Status s = session_->move_and_take(sweep, first, arrival); !s) return remember(s);
+      // Nothing to do but wait: the time to give MPI its receives back.
+      if (!arrival && !some) return remember(session_->inbox.repost());
     }
     if (!arrival) return {};
-    any = true;
+    any = some = true;
     counters_.count_received(arrival->bytes.size());
     sink.on_frame(arrival->from, arrival->bytes);
   }

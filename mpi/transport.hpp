@@ -50,6 +50,8 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
   Status poll(FrameSink& sink, bool& any) override;
   void wait(std::chrono::nanoseconds cap) override;
   void wake() override { doorbell_.wake(); }
+  void announce() override;
+  [[nodiscard]] bool wakes() const override { return wakes_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool crowded() const override { return crowded_; }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
@@ -64,6 +66,7 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
   mutable std::mutex lock_;
   Status failure_;  ///< under lock_
   std::vector<bool> removed_;
+  std::atomic<bool> wakes_{false};
   bool ever_removed_ = false;
   // Shared, so that it can be kept when MPI does not let go of its memory.
   std::shared_ptr<Session> session_;
@@ -80,6 +83,7 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
   [[nodiscard]] UnderWay exchanges_under_way() const;
   [[nodiscard]] std::optional<std::uint32_t> first_without_room() const;
   void leave_session();
+  void see_who_wakes();
 };
 
 }  // namespace exdb::mpi

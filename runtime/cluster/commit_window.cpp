@@ -13,6 +13,10 @@ constexpr std::size_t item_overhead_bytes = 1 + 5 + 10 + 10;
 /// In the byte of the kind: the origin follows. Most items are their member's own, and cost nothing.
 constexpr std::uint8_t flag_origin = 0x80;
 
+bool has_no_bounds(const ClusterWindow& bounds) {
+  return bounds.bsize_bytes == 0 && bounds.length_transactions == 0;
+}
+
 std::int64_t rank_of(const PendingItem& item) {
   if (item.kind != RoundItem::Kind::transaction) return std::numeric_limits<std::int64_t>::max();
   return item.priority;
@@ -22,14 +26,17 @@ std::int64_t rank_of(const PendingItem& item) {
 
 CommitWindow::CommitWindow(const ClusterWindow& bounds, std::uint32_t in_exchange_max,
                            std::chrono::nanoseconds held_max)
-    : bounds_(bounds), in_exchange_max_(std::max(in_exchange_max, 1U)), held_max_(held_max) {}
+    : bounds_(bounds),
+      in_exchange_max_(std::max(in_exchange_max, 1U)),
+      held_max_(held_max),
+      unbounded_(has_no_bounds(bounds)) {}
 
 CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& item) {
   const std::lock_guard lock(mutex_);
   if (shut_) return Admission::shut;
   if (!has_room()) return Admission::full;
-  // Only the first of a window needs the clock: it is what the window's age counts from.
-  if (items_.empty()) oldest_ = Clock::now();
+  // A reading of the clock is a fiftieth of a commit, and without bounds nobody asks for it.
+  if (items_.empty() && !unbounded_) oldest_ = Clock::now();
   items_.push_back(item);
   item_bytes_ += item->bytes.size();
   ++in_exchange_;
@@ -41,13 +48,13 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   using std::chrono::nanoseconds;
   // Asked at every poll, and mostly there is nothing: without the lock.
   if (empty()) return nanoseconds::max();
+  if (unbounded()) return nanoseconds(0);
   const std::lock_guard lock(mutex_);
   if (items_.empty()) return nanoseconds::max();
-  const bool unbounded = bounds_.bsize_bytes == 0 && bounds_.length_transactions == 0;
   const bool big = bounds_.bsize_bytes != 0 && item_bytes_ >= bounds_.bsize_bytes;
   const bool many =
       bounds_.length_transactions != 0 && items_.size() >= bounds_.length_transactions;
-  if (shut_ || left_over_ || unbounded || big || many || !has_room()) return nanoseconds(0);
+  if (shut_ || left_over_ || unbounded_ || big || many || !has_room()) return nanoseconds(0);
   constexpr std::uint64_t timeout_ms_max =
       86'400'000;  // a day: no bound in practice, and no overflow
   const nanoseconds held =
@@ -57,13 +64,14 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   return std::max(nanoseconds(0), nanoseconds(oldest_ + held - now));
 }
 
-CommitWindow::Taken CommitWindow::take(MemberId member) {
+CommitWindow::Taken CommitWindow::take(MemberId member, Items& items) {
   Taken taken;
   const std::lock_guard lock(mutex_);
-  // Sorted when it leaves rather than kept in order: most windows hold items of one priority, which
-  // a stable sort only looks at, and add() stays a push.
-  std::stable_sort(items_.begin(), items_.end(),
-                   [](const auto& a, const auto& b) { return rank_of(*a) > rank_of(*b); });
+  const auto before = [](const auto& a, const auto& b) { return rank_of(*a) > rank_of(*b); };
+  // Sorted when it leaves rather than kept in order, so that add() stays a push. Nearly always it is
+  // in order already, and a stable sort allocates even for one item.
+  if (!std::is_sorted(items_.begin(), items_.end(), before))
+    std::stable_sort(items_.begin(), items_.end(), before);
   std::size_t count = 0, bytes = 0;
   while (count < items_.size()) {
     const auto more = items_[count]->bytes.size() + item_overhead_bytes;
@@ -79,9 +87,10 @@ CommitWindow::Taken CommitWindow::take(MemberId member) {
     item_bytes_ -= item.bytes.size();
     encode_item({item.kind, member, item.origin, item.sequence, item.bytes}, out);
   }
-  taken.items.assign(std::make_move_iterator(items_.begin()),
-                     std::make_move_iterator(items_.begin() + std::ptrdiff_t(count)));
-  items_.erase(items_.begin(), items_.begin() + std::ptrdiff_t(count));
+  const auto end = items_.begin() + std::ptrdiff_t(count);
+  items.insert(items.end(), std::make_move_iterator(items_.begin()), std::make_move_iterator(end));
+  items_.erase(items_.begin(), end);
+  taken.count = count;
   taken.more = left_over_ = !items_.empty();
   count_waiting();
   return taken;
@@ -104,6 +113,8 @@ CommitWindow::Items CommitWindow::abandon() {
 void CommitWindow::set_bounds(const ClusterWindow& bounds) {
   const std::lock_guard lock(mutex_);
   bounds_ = bounds;
+  // What waits already was added without a look at the clock: it is as old as the bounds.
+  if (unbounded_.exchange(has_no_bounds(bounds)) && !unbounded_) oldest_ = Clock::now();
 }
 
 ClusterWindow CommitWindow::bounds() const {

@@ -32,11 +32,10 @@ class CommitWindow {
   using Items = std::vector<std::shared_ptr<PendingItem>>;
   enum class Admission { accepted, full, shut };
 
-  /// Items in the order in which they travel, encoded.
   struct Taken {
-    Items items;
-    std::vector<std::byte> payload;
-    bool more = false;  ///< there was more than fits one batch
+    std::size_t count = 0;
+    std::vector<std::byte> payload;  ///< the items, encoded, in the order in which they travel
+    bool more = false;               ///< there was more than fits one batch
   };
 
   /// A batch takes no further item beyond this: every node holds the batches of a round in memory,
@@ -52,9 +51,12 @@ class CommitWindow {
 
   /// How long until the batch shall leave: 0 = now, max = nothing is waiting.
   [[nodiscard]] std::chrono::nanoseconds due_in(Clock::time_point now) const;
+  /// Nothing is held back: what is added is due at once.
+  [[nodiscard]] bool unbounded() const { return unbounded_.load(std::memory_order_relaxed); }
   /// All that is waiting, up to batch_bytes_max, as the batch of `member`: an item of its own
-  /// number carries no origin.
-  Taken take(MemberId member);
+  /// number carries no origin. The items are appended to `items`, so that both vectors keep their
+  /// memory from batch to batch.
+  Taken take(MemberId member, Items& items);
   /// `count` items of take() or abandon() were answered.
   void answered(std::size_t count) { in_exchange_ -= std::uint32_t(count); }
 
@@ -74,8 +76,9 @@ class CommitWindow {
   const std::uint32_t in_exchange_max_;
   const std::chrono::nanoseconds held_max_;
   Items items_;
+  std::atomic<bool> unbounded_;  ///< as bounds_ says: read without the mutex, once a round
   std::uint64_t item_bytes_ = 0;
-  Clock::time_point oldest_;  ///< when the first of items_ came
+  Clock::time_point oldest_;  ///< when the first of items_ came, if there are bounds
   bool left_over_ = false;
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint32_t> in_exchange_{0};

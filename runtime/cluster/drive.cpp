@@ -20,17 +20,22 @@ constexpr auto poll_after_event_crowded = 20us;
 /// A waiting committer polls for longer than the listener, yielding: a nap costs it more than it
 /// costs the host.
 constexpr auto yield_after_event = 1ms;
-/// The first nap, doubling up to a cap. Where the transport can wake a sleeper (within a host, in
-/// process) the caps do not matter; across hosts they bound how late a doorbell is heard, and with
-/// it the latency of the first commit after idle: 1 ms costs 1.4 % of a core, 10 ms 0.6 % (measured
-/// over MPICH, mpi-notes section 3.1).
+/// The first nap, doubling up to a cap. Across hosts the caps bound how late a doorbell is heard,
+/// and with it the latency of the first commit after idle: 1 ms costs 1.4 % of a core, 10 ms 0.6 %
+/// (measured over MPICH, mpi-notes section 3.1).
 constexpr auto nap_first = 50us;
+/// Where every frame wakes its receiver (within a host, in process) a nap need not end by itself; a
+/// thread that waits for something still looks at its clock now and then.
+constexpr auto nap_woken_listener = 200ms;
+constexpr auto nap_woken_driver = 10ms;
 constexpr auto nap_cap_busy = 1ms;  ///< while there was traffic within busy_for
 constexpr auto nap_cap_idle = 10ms;
 constexpr auto busy_for = 1s;
 /// The listener looks this often whether the committers, who drive themselves, are still at it.
 constexpr auto park_first = 50us;
 constexpr auto park_cap = 200us;
+/// While a driver naps: it tells when it goes.
+constexpr auto park_long = 10ms;
 /// Committers that came and went this often since the listener last slept are in a closed loop: the
 /// next comes at once, and a listener that polls in between only takes the lock from it.
 constexpr std::uint64_t closed_loop_wishes = 3;
@@ -62,7 +67,7 @@ Node::Inside::Driven Node::Inside::drive_until(const Turn::Condition& done,
   if (done()) return Driven::done;
   const Turn::Wish wish(turn);
   const Turn::Condition over = [&] { return done() || finished(); };
-  bool slept = false;
+  bool slept = false, napped = false;
   auto result = Driven::expired;
   do {
     if (done()) {
@@ -70,7 +75,7 @@ Node::Inside::Driven Node::Inside::drive_until(const Turn::Condition& done,
     } else if (finished()) {
       result = Driven::finished;
     } else if (turn.try_take()) {
-      drive(over, deadline);
+      napped |= drive(over, deadline);
       turn.release();
       slept = false;
       if (done()) result = Driven::done;
@@ -80,6 +85,8 @@ Node::Inside::Driven Node::Inside::drive_until(const Turn::Condition& done,
     }
   } while (result == Driven::expired && Clock::now() < deadline);
   if (slept) turn.pass_on();
+  // The listener has kept away from the transport meanwhile, and what comes next should wake it.
+  if (napped) turn.unpark();
   // An answer that came with the deadline counts.
   return result == Driven::expired && done() ? Driven::done : result;
 }
@@ -97,9 +104,10 @@ bool Node::Inside::spin_for_turn(const Turn::Condition& over) {
   return false;
 }
 
-/// REQUIRES: this thread has the turn.
-void Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline) {
+/// True when it has napped. REQUIRES: this thread has the turn.
+bool Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline) {
   Nanoseconds nap = nap_first;
+  bool napped = false;
   while (!over()) {
     Clock::time_point now;
     {
@@ -111,18 +119,28 @@ void Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline
       now = Clock::now();
       tick(now);
     }
-    if (now >= deadline) return;
-    pause(now, deadline, nap);
+    if (now >= deadline) return napped;
+    napped |= pause(now, deadline, nap);
   }
+  return napped;
 }
 
-void Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
+/// True when it slept.
+bool Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
   const auto idle = idle_since(now);
   const bool crowded = transport->crowded();
-  if (idle < poll_after_event || options.progress == Progress::spin) return breathe(crowded);
-  if (idle < yield_after_event) return breathe(true);
-  sleep_in_transport(std::min(nap, Nanoseconds(deadline - now)), true);
+  if (idle < poll_after_event || options.progress == Progress::spin) {
+    breathe(crowded);
+    return false;
+  }
+  if (idle < yield_after_event) {
+    breathe(true);
+    return false;
+  }
+  const auto cap = transport->wakes() ? Nanoseconds(nap_woken_driver) : nap;
+  sleep_in_transport(std::min(cap, Nanoseconds(deadline - now)), true);
   nap = std::min(nap * 2, nap_cap(idle));
+  return true;
 }
 
 Node::Inside::Nanoseconds Node::Inside::nap_cap(Nanoseconds idle) const {
@@ -131,6 +149,9 @@ Node::Inside::Nanoseconds Node::Inside::nap_cap(Nanoseconds idle) const {
 
 void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
   if (in_transport_wait.exchange(true)) {
+    // The other one is the listener, who came here before this thread did. A frame would wake it
+    // instead of this thread, so it is sent away: it sees that there is a driver, and parks.
+    if (has_turn) transport->wake();
     std::this_thread::sleep_for(std::min(cap, Nanoseconds(nap_first)));
     return;
   }
@@ -153,9 +174,9 @@ void Node::Inside::listen() {
     if ((turn.wished() || turn.wishes() - wishes >= closed_loop_wishes) &&
         options.progress != Progress::spin) {
       wishes = turn.wishes();
-      std::this_thread::sleep_for(park);
-      const auto idle = idle_since(Clock::now());
-      park = std::min(park * 2, idle < busy_for ? Nanoseconds(park_cap) : nap_cap(idle));
+      turn.park(park);
+      park = napper == Napper::driver ? Nanoseconds(park_long)
+                                      : std::min(park * 2, Nanoseconds(park_cap));
       continue;
     }
     park = park_first;
@@ -176,7 +197,7 @@ void Node::Inside::listen() {
       continue;
     }
     wishes = turn.wishes();
-    sleep_in_transport(nap, false);
+    sleep_in_transport(transport->wakes() ? Nanoseconds(nap_woken_listener) : nap, false);
     nap = std::min(nap * 2, nap_cap(idle));
   }
 }

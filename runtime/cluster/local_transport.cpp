@@ -178,6 +178,7 @@ class LocalNetwork::Endpoint final : public Transport, private CollectiveGather 
   Status poll(FrameSink& sink, bool& any) override;
   void wait(std::chrono::nanoseconds cap) override;
   void wake() override;
+  bool wakes() const override { return true; }
   TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
 

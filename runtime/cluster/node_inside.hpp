@@ -43,9 +43,9 @@ struct Node::Inside final : FrameSink {
   /// Drives, or sleeps while another thread does, until `done` (which reads atomics only), the node
   /// is finished, or `deadline`.
   Driven drive_until(const Turn::Condition& done, Clock::time_point deadline);
-  void drive(const Turn::Condition& done, Clock::time_point deadline);
+  bool drive(const Turn::Condition& done, Clock::time_point deadline);
   bool spin_for_turn(const Turn::Condition& done);
-  void pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap);
+  bool pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap);
   /// Sleeps in the transport, unless another thread does; then for a moment only.
   void sleep_in_transport(Nanoseconds cap, bool has_turn);
   [[nodiscard]] Nanoseconds nap_cap(Nanoseconds idle) const;

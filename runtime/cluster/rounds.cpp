@@ -25,6 +25,15 @@ bool Node::Inside::step() {
   if (!member.active()) return false;
   bool any = false;
   try {
+    // What waits leaves before the transport is asked: the others can do nothing without it, and
+    // asking takes as long as a third of an exchange.
+    if (!window.empty() && member.may_post()) {
+      now_ = Clock::now();
+      if (should_post()) {
+        post();
+        any = true;
+      }
+    }
     const auto status = transport->poll(*this, any);
     // One reading of the clock serves the step: it is a tenth of a commit's own time (perf).
     if (any || stop_wanted || leave_wanted || member.ping_wanted() || member.parting() ||
@@ -86,16 +95,12 @@ void Node::Inside::post() {
   if (!finished()) {
     // stop() shuts the window before it says so to the member: what is left over here is all there
     // will ever be.
-    auto taken = window.take(self);
+    auto taken = window.take(self, in_flight);
     offer.payload = std::move(taken.payload);
-    offer.items = taken.items.size();
+    offer.items = taken.count;
     offer.more = taken.more;
     offer.oldest_snapshot = consumer.oldest_snapshot();
     offer.digest = consumer.digest();
-    if (in_flight.empty())
-      in_flight = std::move(taken.items);
-    else
-      in_flight.insert(in_flight.end(), taken.items.begin(), taken.items.end());
     items_sent += offer.items;
   } else {
     offer.oldest_snapshot = member.horizon();

@@ -9,6 +9,8 @@
 //   I1  While somebody sleeps, somebody has the turn, or a sleeper has been woken and is on its way
 //       to it.
 //   I2  A sleeper whose condition has become true is woken by wake_done().
+//   I3  release() and wake_done() lock nothing while nobody sleeps: a sleeper counts itself before
+//       it looks for the last time, and they look at the count after they have changed something.
 // Threads: all functions from any thread. Conditions are called under the turn's own mutex: they
 //   read atomics only.
 #pragma once
@@ -37,6 +39,12 @@ class Turn {
   /// reason.
   void sleep(const Condition& done, TimePoint deadline);
   void wake_done();
+
+  /// For the listener while others drive: until unpark(), or `cap`.
+  void park(std::chrono::nanoseconds cap);
+  /// For a driver that has kept the listener from the transport for long, when it goes: whoever
+  /// sleeps there is the one whom a frame wakes. Not for every driver: it costs a futex call.
+  void unpark();
 
   /// Counts the threads that wait for something and drive: the listener keeps out of their way.
   class Wish {
@@ -74,8 +82,11 @@ class Turn {
   std::atomic<bool> taken_{false};
   std::atomic<int> wishes_{0};
   std::atomic<std::uint64_t> wishes_made_{0};
+  std::atomic<int> sleeping_{0};
   std::mutex mutex_;
   std::list<Sleeper*> sleepers_;
+  std::condition_variable unparked_;
+  std::uint64_t unparks_ = 0;
 };
 
 }  // namespace exdb

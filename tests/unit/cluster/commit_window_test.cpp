@@ -31,6 +31,17 @@ std::vector<std::uint64_t> sequences(const CommitWindow::Items& items) {
   return result;
 }
 
+struct TakenItems : CommitWindow::Taken {
+  CommitWindow::Items items;
+};
+
+TakenItems take(CommitWindow& window) {
+  TakenItems taken;
+  static_cast<CommitWindow::Taken&>(taken) = window.take(MemberId{3}, taken.items);
+  EXPECT_EQ(taken.count, taken.items.size());
+  return taken;
+}
+
 TEST(CommitWindow, holds_nothing_back_without_bounds) {
   CommitWindow window({0, 0, 1000}, 50, 30s);
   EXPECT_EQ(window.due_in(Clock::now()), CommitWindow::Clock::duration::max());
@@ -58,13 +69,32 @@ TEST(CommitWindow, closes_at_the_bound_that_is_reached_first) {
   EXPECT_EQ(by_time.due_in(Clock::now() + 5s), 0ns);
 }
 
+TEST(CommitWindow, what_waits_when_bounds_are_set_is_held_from_then_on) {
+  CommitWindow window({}, 50, 30s);
+  (void)window.add(item(1));
+  EXPECT_EQ(window.due_in(Clock::now()), 0ns);
+  const auto before = Clock::now();
+  window.set_bounds({0, 100, 5000});
+  EXPECT_GE(window.due_in(before), 5s);
+  window.set_bounds({});
+  EXPECT_EQ(window.due_in(Clock::now()), 0ns);
+}
+
+TEST(CommitWindow, takes_behind_what_the_caller_has_already) {
+  CommitWindow window({}, 50, 30s);
+  CommitWindow::Items items{item(8)};
+  (void)window.add(item(9));
+  EXPECT_EQ(window.take(MemberId{3}, items).count, 1U);
+  EXPECT_EQ(sequences(items), (std::vector<std::uint64_t>{8, 9}));
+}
+
 TEST(CommitWindow, is_due_when_nothing_more_can_come) {
   CommitWindow full({0, 100, 0}, 2, 30s);
   (void)full.add(item(1));
   (void)full.add(item(2));
   EXPECT_EQ(full.due_in(Clock::now()), 0ns);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::full);
-  EXPECT_EQ(full.take(MemberId{3}).items.size(), 2U);
+  EXPECT_EQ(take(full).items.size(), 2U);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::full) << "taken is not answered";
   full.answered(2);
   EXPECT_EQ(full.add(item(3)), CommitWindow::Admission::accepted);
@@ -81,28 +111,27 @@ TEST(CommitWindow, sends_higher_priorities_first_and_keeps_the_order_within_one)
   const int priorities[] = {0, 5, 0, -1, 5, 1};
   for (std::uint64_t i = 0; i < 6; ++i) (void)window.add(item(i, 1, priorities[i]));
   (void)window.add(item(6, 1, -9, RoundItem::Kind::fragment));
-  EXPECT_EQ(sequences(window.take(MemberId{3}).items),
-            (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3}));
+  EXPECT_EQ(sequences(take(window).items), (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3}));
 }
 
 TEST(CommitWindow, splits_what_is_too_much_for_one_batch_and_promises_more) {
   CommitWindow window({}, 50, 30s);
   for (std::uint64_t i = 0; i < 3; ++i)
     (void)window.add(item(i, CommitWindow::batch_bytes_max / 2));
-  auto first = window.take(MemberId{3});
+  auto first = take(window);
   EXPECT_EQ(first.items.size(), 1U) << "two and their headers are just too much";
   EXPECT_TRUE(first.more);
-  EXPECT_TRUE(window.take(MemberId{3}).more);
-  EXPECT_FALSE(window.take(MemberId{3}).more);
+  EXPECT_TRUE(take(window).more);
+  EXPECT_FALSE(take(window).more);
   (void)window.add(item(9, CommitWindow::batch_bytes_max + 1));
-  EXPECT_EQ(window.take(MemberId{3}).items.size(), 1U) << "a larger one travels alone";
+  EXPECT_EQ(take(window).items.size(), 1U) << "a larger one travels alone";
 }
 
 TEST(CommitWindow, items_come_out_of_a_payload_as_they_went_in) {
   CommitWindow window({}, 50, 30s);
   (void)window.add(item(300, 5));
   (void)window.add(item(7, 0, 0, RoundItem::Kind::discard));
-  const auto taken = window.take(MemberId{3});
+  const auto taken = take(window);
   std::vector<RoundItem> items;
   ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, items).ok());
   ASSERT_EQ(items.size(), 2U);
@@ -128,7 +157,7 @@ TEST(CommitWindow, a_batch_carries_items_of_several_origins_and_only_foreign_one
     (void)window.add(one);
     own_bytes += 1 + 1 + 1 + 5;
   }
-  const auto taken = window.take(MemberId{3});
+  const auto taken = take(window);
   EXPECT_EQ(taken.payload.size(), own_bytes + 1 + 5 + 2) << "a varint for each foreign origin";
   std::vector<RoundItem> items;
   ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, items).ok());
