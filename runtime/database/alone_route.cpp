@@ -28,6 +28,7 @@ ItemOutcome AloneRoute::commit_local(Outgoing& /*out*/) {
 Result<std::shared_ptr<PendingItem>> AloneRoute::submit(Outgoing& out) {
   auto item = std::make_shared<PendingItem>();
   item->sequence = out.id.sequence;
+  // Outside the lock: what depends on this transaction alone keeps no other waiting.
   out.shared.normalise_ops();
   out.shared.normalise_reads();
   const std::lock_guard lock(lock_);
@@ -71,8 +72,9 @@ Status AloneRoute::apply(CompletedRound&& made) {
   const auto& batch = history_->held(round).batches[0];
   items_.clear();
   if (auto status = decode_items(batch.member, batch.payload, items_); !status.ok()) return status;
-  static const std::vector<bool> mine{true};
+  static const std::vector<bool> mine{true};  // the outcome of its one item is wanted
   auto status = replica_.apply_round(round, items_, batch.header.oldest_snapshot, mine, outcomes_);
+  // One that failed stays: it is in the history, and whoever reads that may be able to apply it.
   if (status.ok()) history_->release(round);
   return status;
 }

@@ -17,12 +17,14 @@ CommitResult refused(ErrorCode code, std::string text) { return {code, {}, {}, s
 HandedOver Transaction::decide() {
   if (auto taken = taken_key()) return ended(std::move(*taken));
   auto out = outgoing();
+  // Parts that went ahead need their commit, even if all of it was taken back since.
   const bool leaves = fragments_.sent() || !out.shared.ops.empty();
   if (!leaves && out.local.ops.empty()) return nothing_written();
   if (!leaves) {
     auto outcome = route_.commit_local(out);
     return ended({outcome.code, outcome.csn, {}, std::move(outcome.text)});
   }
+  // A look at a word a row, against an exchange that is sure to end in a conflict.
   if (const auto* lost = route_.hopeless(out.shared)) return ended(lost_row(*lost));
   out.id = fragments_.id();
   auto item = route_.submit(out);
@@ -74,6 +76,7 @@ CommitResult Transaction::wait_later() {
     throw Error(ErrorCode::transaction_not_active,
                 "no commit_later() of this connection is on its way");
   }
+  // Taken out first: whatever becomes of the waiting, this commit is asked for once.
   auto later = std::move(*later_);
   later_.reset();
   return take_answer(std::move(later.handed));
@@ -106,12 +109,14 @@ CommitResult Transaction::counted(CommitResult result) {
   return result;
 }
 
+/// Counted apart: a rate of commits is a rate of exchanges, and this is none.
 HandedOver Transaction::nothing_written() {
   ++statistics_.read_only;
   core_->counters.read_only.fetch_add(1, std::memory_order_relaxed);
   return {{}, {}, {ErrorCode::ok, view_.now()->replicated.csn(), {}, {}}};
 }
 
+/// Of the row as this transaction saw it: who has the slot now may be another row.
 CommitResult Transaction::lost_row(const WriteOp& lost) const {
   const auto& type = dictionary().class_of(lost.cls);
   const SlotId slot{lost.row};
@@ -156,6 +161,8 @@ Outgoing Transaction::outgoing() {
   return out;
 }
 
+/// Reads travel only where somebody will certify them: under snapshot isolation the rows written
+/// and the keys added say it all.
 TransactionRecord Transaction::make_record(bool local) {
   TransactionRecord record;
   record.snapshot = view_.first(local);

@@ -38,6 +38,8 @@ Object Connection::object(const ClassDef& type, RowId row) {
 
 Object Connection::create(const ClassDef& type) { return object(type, state_->insert(type)); }
 
+/// An object of another connection belongs to another transaction, whose writes this one may not
+/// touch.
 void Connection::remove(const Object& object) {
   state_->require_active();
   if (object.state_ != state_.get()) {
@@ -79,6 +81,8 @@ std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
   state_->statement();
   const auto& type = state_->dictionary().class_of(index.class_id);
   std::vector<std::optional<Object>> found(keys.size());
+  // The batch looks keys up beside each other in the snapshot alone; own writes and reads that have
+  // to be remembered take the way of find().
   if (state_->work().touches(type.id) || state_->records_reads() || index.parts.empty()) {
     for (std::size_t i = 0; i < keys.size(); ++i) found[i] = find(index, keys[i]);
     return found;
@@ -102,6 +106,7 @@ std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
   return found;
 }
 
+/// Not by way of the transaction: whoever listens or stops speaks for the node.
 void Connection::listen() {
   state_->require_connection();
   state_->core().require_cluster("listen()").listen().or_throw();

@@ -79,6 +79,7 @@ void Fragments::send() {
     }
     sent_ = true;
   }
+  // On its way as far as this node can say; if the node fails first, the commit fails with it.
   for (auto* entry : unsent_) {
     entry->unsent_bytes = 0;
     entry->sent = true;

@@ -37,6 +37,7 @@ void SnapshotView::end() {
   now_.reset();
 }
 
+/// Nothing published since: a new pin would show the same and cost a place among the readers.
 void SnapshotView::next_statement() {
   if (per_statement_ && !route_.current(*now_)) pin();
 }
@@ -55,6 +56,8 @@ std::shared_ptr<Snapshots> SnapshotView::shown_to(const ClassDef& type, RowHandl
   return now_;
 }
 
+/// The entry was read at `base`. A handle of a statement before that, of a slot that was changed after
+/// that statement, may mean a row that was there then.
 void SnapshotView::require_same_row(const ClassDef& type, RowHandle handle, Csn base) const {
   if (statements_.empty() || handle.row().is_new()) return;
   const auto& found = statements_[handle.statement()];

@@ -87,6 +87,7 @@ void Transaction::begin(const TransactionOptions& wanted) {
   ++generation_;
 }
 
+/// The turn first: who waits for it need not wait for this one's memory to be freed.
 void Transaction::give_back() {
   if (std::exchange(has_turn_, false)) core_->exclusive_turn.release();
   open_place_.reset();
@@ -101,6 +102,7 @@ void Transaction::end() {
   ++generation_;
 }
 
+/// Writes are no statements: a row is changed as the statement showed it that found it.
 void Transaction::statement() {
   require_active();
   view_.next_statement();
@@ -114,6 +116,8 @@ void Transaction::rollback() {
   end();
 }
 
+/// A commit that is on its way goes on, and nobody asks how it ends. It may not hold the horizon back
+/// for that.
 void Transaction::close() {
   if (!open_) return;
   open_ = false;
