@@ -120,7 +120,6 @@ bool Object::valid() const {
 
 RowView Object::row() const {
   const auto& of = type();
-  state_->require_active();
   state_->require_generation(generation_, "an object");
   const auto seen = state_->row(of, RowHandle{row_});
   if (!seen) throw_removed(of);
@@ -149,7 +148,6 @@ Value Object::get(std::string_view path) const { return row().value(path); }
 
 namespace {
 void require_handle(const Transaction& state, std::uint64_t generation) {
-  state.require_active();
   state.require_generation(generation, "an object");
 }
 }  // namespace

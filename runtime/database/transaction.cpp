@@ -39,11 +39,19 @@ void Transaction::require_writable() {
   if (options_.type == TransactionType::update) options_.type = TransactionType::read_write;
 }
 
+/// Without an open transaction it is told of the one that is over, which says what to do: "none is
+/// open, start one" leads to the next error.
 void Transaction::require_generation(std::uint64_t of_handle, const char* what) const {
+  require_connection();
   if (of_handle == generation_ && active_) return;
-  throw Error(
-      ErrorCode::invalid_handle,
-      std::string(what) + " of a transaction that has ended: find it again in the open one");
+  if (active_) {
+    throw Error(
+        ErrorCode::invalid_handle,
+        std::string(what) + " of a transaction that has ended: find it again in the open one");
+  }
+  throw Error(ErrorCode::transaction_not_active,
+              std::string(what) +
+                  " of a transaction that has ended: start another, and find it again there");
 }
 
 void Transaction::require_no_later() const {

@@ -36,6 +36,7 @@ class Transaction {
   void require_active() const;
   /// Makes an update transaction one that writes.
   void require_writable();
+  /// Of the transaction that is open.
   void require_generation(std::uint64_t of_handle, const char* what) const;
 
   // --- its life ---

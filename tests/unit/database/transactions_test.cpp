@@ -192,6 +192,11 @@ TEST_F(DatabaseTest, misuse_is_refused_by_name) {
   EXPECT_ERROR(con->create(item), access);
   con->commit();
   EXPECT_ERROR(object.get("price"), transaction_not_active);
+  try {
+    object.set("price", 1);
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("find it again"), std::string::npos) << error.what();
+  }
   con->start();
   EXPECT_ERROR(object.get("price"), invalid_handle);
   object = *get(*con, 1);
