@@ -49,7 +49,7 @@ struct TransactionOptions {
 ///     Database::outcome(id) may tell, here and on any other node.
 struct CommitResult {
   ErrorCode code = ErrorCode::ok;
-  Csn csn;           ///< of the commit; of the snapshot when nothing was written
+  Csn csn;  ///< of the commit; of the snapshot when nothing was written
   /// Names the transaction, whatever became of it; sequence 0 when it was never on its way: nothing
   /// was written, or it was refused before.
   TxnId id;
