@@ -154,7 +154,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Throws transaction_active when one is open. Blocks for at_least, fresh and exclusive only.
+  /// Throws transaction_active when one is open, or when both this one and one that this thread
+  /// began on another connection are exclusive. Blocks for at_least, fresh and exclusive only, and
+  /// not beyond Database::close or abandon in another thread.
   void start(const TransactionOptions& options = {});
   /// Ends the transaction: sends what was written (if anything) and waits for its place in the
   /// order. Blocks for about one exchange. NOT collective.
