@@ -2,8 +2,6 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "transport.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 
 #include "identity.hpp"
@@ -18,10 +16,6 @@ namespace {
 /// measure; its cost grows with the ranks (about 0.2 µs a message and side), the collective's with
 /// their logarithm, so the lines should cross between 32 and 128. Not measured there.
 constexpr std::uint32_t collective_above_nodes = 64;
-
-/// Who was woken by a neighbour looks for its message this long: it may have been announced before
-/// it was sent. A neighbour whose caches are cold needs some 50 µs to send (measured).
-constexpr std::chrono::microseconds linger_after_ring{200};
 
 /// While something is under way inside MPI nobody rings for it: polling moves it.
 constexpr std::chrono::nanoseconds nap_while_moving{50'000};
@@ -72,12 +66,6 @@ void MpiTransport::see_who_wakes() {
   for (std::uint32_t node = 0; node < size_; ++node)
     all &= node == rank_ || removed_[node] || doorbell_.reaches(node);
   wakes_ = all;
-}
-
-/// Removed nodes are not looked at here, as announcing needs no lock: waking one too many is
-/// harmless.
-void MpiTransport::announce() {
-  for (std::uint32_t node = 0; node < size_; ++node) doorbell_.announce(node);
 }
 
 Status MpiTransport::start() {
@@ -135,7 +123,6 @@ Status MpiTransport::send(std::uint32_t to, Frame frame) {
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
   if (!session_->outbox.has_room(to)) return no_room_for(to, session_->outbox.under_way(to));
-  doorbell_.announce(to);
   return send_point_to_point(to, frame, false);
 }
 
@@ -145,7 +132,6 @@ Status MpiTransport::broadcast(Frame frame) {
   if (collective_) return broadcast_collectively(std::move(frame));
   if (const auto full = first_without_room())
     return no_room_for(*full, session_->outbox.under_way(*full));
-  announce();
   const bool after_collective = session_->exchange.promised() != 0;
   // Each rank begins with its successor, so that not all send to the same one first.
   for (std::uint32_t to = rank_ + 1 == size_ ? 0 : rank_ + 1; to != rank_;
@@ -248,16 +234,12 @@ void MpiTransport::wait(std::chrono::nanoseconds cap) {
     if (!usable()) return;
     if (session_->moving()) cap = std::min(cap, nap_while_moving);
   }
-  const auto look = [this] {
+  doorbell_.sleep(cap, [this] {
     std::lock_guard guard(lock_);
     if (!usable()) return true;
     auto there = session_->something_there();
     return there ? *there : true;  // poll meets the same failure and tells of it
-  };
-  if (!doorbell_.sleep(cap, look)) return;
-  const auto until =
-      std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(cap, linger_after_ring);
-  while (!look() && std::chrono::steady_clock::now() < until) sched_yield();
+  });
 }
 
 /// A close without the others. What is on its way out is given a second; the rest waits until the

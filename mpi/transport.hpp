@@ -50,7 +50,6 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
   Status poll(FrameSink& sink, bool& any) override;
   void wait(std::chrono::nanoseconds cap) override;
   void wake() override { doorbell_.wake(); }
-  void announce() override;
   [[nodiscard]] bool wakes() const override { return wakes_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool crowded() const override { return crowded_; }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }

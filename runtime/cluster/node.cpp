@@ -104,8 +104,6 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
                                             "commit it in parts");
   if (kind != RoundItem::Kind::discard)
     if (auto status = in.quorum.check(); !status.ok()) return status;
-  // Whoever has to answer wakes up while the batch is made.
-  if (in.window.unbounded()) in.transport->announce();
   auto item = std::make_shared<PendingItem>();
   item->kind = kind;
   item->origin = origin.value_or(NodeId{in.self.value});

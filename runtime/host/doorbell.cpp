@@ -139,11 +139,8 @@ void Doorbell::ring_reachable(std::uint32_t node) {
   // Between the message and the look: without it the processor may take the look first, and the
   // sleeper may miss the message and this the sleeper.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (page_[1 + node].sleepers.load() != 0) wake_line(node);
-}
-
-void Doorbell::wake_line(std::uint32_t node) {
   Line& line = page_[1 + node];
+  if (line.sleepers.load() == 0) return;
   line.word.fetch_add(1);
   // All of them: a driver and a listener may sleep on one line, and either may be the one that the
   // message is for.

@@ -25,7 +25,7 @@
 //       made, unless its first poll says otherwise.
 // Threads: send, broadcast, has_room, remove, add, poll and close by one thread at a time (the
 //   caller holds the drive lock). wait() by one thread at a time too, but without the drive lock:
-//   beside poll(), send() and broadcast() of another. wake, announce, wakes, statistics, crowded, self and
+//   beside poll(), send() and broadcast() of another. wake, wakes, statistics, crowded, self and
 //   size by any.
 // Failure: a failed transport says so from poll(); frames handed over before may or may not have
 //   arrived.
@@ -109,9 +109,6 @@ class Transport {
   /// here.
   virtual void wait(std::chrono::nanoseconds cap) = 0;
   virtual void wake() = 0;
-  /// A hint that a broadcast is about to come: nodes that sleep may be woken beside what makes it.
-  /// Cheap where nobody sleeps.
-  virtual void announce() {}
   /// True while a frame from any node that is not removed ends wait() by itself: then the cap need
   /// not be short. False where only looking tells (MPI between hosts).
   [[nodiscard]] virtual bool wakes() const { return false; }

@@ -258,6 +258,18 @@ TEST(Node, tells_connects_and_disconnects_and_survives_a_throwing_callback) {
   EXPECT_EQ(events.size(), 4U);
 }
 
+TEST(Node, sleeps_until_it_is_woken_where_every_frame_wakes) {
+  NodeCluster cluster({.nodes = 2});
+  EXPECT_EQ(cluster.commit(0, "a").code, ErrorCode::ok);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const auto before = cluster.node(1).transport_statistics().sleeps;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+  // A slow machine makes it fewer. Naps of a millisecond would be hundreds.
+  EXPECT_LE(cluster.node(1).transport_statistics().sleeps - before, 20U);
+  EXPECT_EQ(cluster.commit(0, "b").code, ErrorCode::ok) << "and it is woken";
+  cluster.stop_all();
+}
+
 TEST(Node, keeps_statistics) {
   NodeCluster cluster({.nodes = 2});
   for (int i = 0; i < 10; ++i) ASSERT_EQ(cluster.commit(0, "x").code, ErrorCode::ok);
