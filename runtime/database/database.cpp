@@ -165,8 +165,7 @@ std::uint64_t Database::digest() const {
 }
 
 TransactionOutcome Database::outcome(TxnId id) const {
-  if (id.origin != core_->self) return TransactionOutcome::unknown;
-  const auto code = core_->replica->outcome(id.sequence);
+  const auto code = core_->replica->outcome(id);
   if (!code) return TransactionOutcome::unknown;
   return *code == ErrorCode::ok ? TransactionOutcome::committed : TransactionOutcome::aborted;
 }

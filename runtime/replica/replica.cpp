@@ -199,7 +199,6 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
     const auto at = arrived_[i].item;
     outcomes[at] = settle(arrived_[i].record, mine[at]);
     if (items[at].origin != self_) continue;
-    remember(items[at].sequence, outcomes[at].code);
     if (local_) local_too |= local_->settle(items[at].sequence, outcomes[at].code == ErrorCode::ok);
   }
   if (local_too) {
@@ -207,6 +206,7 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
   } else if (arrived_count_ != 0) {
     replicated_->publish(applied_);
   }
+  remember(items, outcomes);
   change.done();
 }
 
@@ -234,15 +234,14 @@ void Replica::forget(MemberId member) {
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
 }
 
-void Replica::remember(std::uint64_t sequence, ErrorCode code) {
-  const std::lock_guard lock(outcomes_mutex_);
-  outcomes_[sequence % outcomes_.size()] = {sequence, code};
-}
-
-std::optional<ErrorCode> Replica::outcome(std::uint64_t sequence) const {
-  const std::lock_guard lock(outcomes_mutex_);
-  const auto& [of, code] = outcomes_[sequence % outcomes_.size()];
-  return of == sequence && sequence != 0 ? std::optional(code) : std::nullopt;
+/// After publishing, so that who is told of a commit finds it.
+void Replica::remember(std::span<const RoundItem> items, const std::vector<ItemOutcome>& outcomes) {
+  if (arrived_count_ == 0) return;
+  OutcomeTable::Writer writer(outcomes_);
+  for (std::size_t i = 0; i < arrived_count_; ++i) {
+    const auto at = arrived_[i].item;
+    writer.record({items[at].origin, items[at].sequence}, outcomes[at].code);
+  }
 }
 
 }  // namespace exdb

@@ -19,11 +19,11 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "cluster/round_consumer.hpp"
 #include "replica/local_part.hpp"
+#include "replica/outcome_table.hpp"
 
 namespace exdb {
 
@@ -64,8 +64,9 @@ class Replica final : public RoundConsumer {
   [[nodiscard]] Csn oldest_snapshot() const override;
   [[nodiscard]] Csn published() const override;
 
-  /// What became of a transaction of this node, as far back as it is remembered.
-  [[nodiscard]] std::optional<ErrorCode> outcome(std::uint64_t sequence) const;
+  /// What became of a transaction of any origin, if it came and is not forgotten (OutcomeTable O2).
+  /// What is told to be committed is published here.
+  [[nodiscard]] std::optional<ErrorCode> outcome(TxnId id) const { return outcomes_.find(id); }
 
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
@@ -90,7 +91,7 @@ class Replica final : public RoundConsumer {
   ItemOutcome settle(const TransactionRecord& record, bool mine);
   void settle_all(std::span<const RoundItem> items, const std::vector<bool>& mine,
                   std::vector<ItemOutcome>& outcomes);
-  void remember(std::uint64_t sequence, ErrorCode code);
+  void remember(std::span<const RoundItem> items, const std::vector<ItemOutcome>& outcomes);
 
   std::shared_ptr<const Dictionary> dictionary_;
   const bool clustered_;
@@ -115,11 +116,7 @@ class Replica final : public RoundConsumer {
   std::size_t arrived_count_ = 0;
   static constexpr std::size_t fetch_ahead = 16;
 
-  /// Of the newest transactions of this node: a ring by sequence, whose numbers begin at 1.
-  static constexpr std::size_t outcomes_remembered = 65536;
-  mutable std::mutex outcomes_mutex_;
-  std::vector<std::pair<std::uint64_t, ErrorCode>> outcomes_{outcomes_remembered};
-
+  OutcomeTable outcomes_;
   ReplicaCounters counters_;
 };
 

@@ -98,7 +98,8 @@ class Database {
   /// of the program, when nobody commits).
   [[nodiscard]] std::uint64_t digest() const;
   [[nodiscard]] Statistics statistics() const;
-  /// What became of a transaction of this node that ended as unknown.
+  /// What became of a transaction of any node, wherever this is asked: agreed state. unknown when
+  /// it has not come here (yet, or ever), or is not among the last 65,536 of its node.
   [[nodiscard]] TransactionOutcome outcome(TxnId id) const;
 
   void set_window(const ClusterWindow& window);

@@ -28,11 +28,12 @@ class ReplicaFixture : public ::testing::Test {
   std::mutex drive_lock;
   std::uint64_t next_sequence = 0;
 
-  std::unique_ptr<Replica> make(bool clustered, std::size_t reserve = std::size_t{64} << 20) {
+  std::unique_ptr<Replica> make(bool clustered, std::size_t reserve = std::size_t{64} << 20,
+                                NodeId self = {}) {
     StorageOptions options;
     options.segment.unit_bytes = std::size_t{1} << 20;
     options.segment.reserve_bytes = reserve;
-    return Replica::create(schema, options, clustered, NodeId{0}).value();
+    return Replica::create(schema, options, clustered, self).value();
   }
   WriteOp insert(const ClassDef& type, int id, std::size_t bytes = 0) {
     RowBuilder builder(type);

@@ -42,6 +42,23 @@ TEST_F(ReplicaTest, a_round_that_cannot_even_be_unpacked_is_a_status) {
   EXPECT_EQ(status.code(), ErrorCode::no_memory);
 }
 
+TEST_F(ReplicaTest, outcomes_of_all_origins_are_known_wherever_they_are_asked) {
+  const auto here = make(true), there = make(true, std::size_t{64} << 20, NodeId{1});
+  std::vector<std::byte> of_0, of_1;
+  record({insert(shared, 1)}).encode(of_0);
+  record({insert(shared, 1)}).encode(of_1);  // the same key: it loses
+  std::vector<RoundItem> items(2);
+  items[0] = {RoundItem::Kind::transaction, {}, NodeId{0}, 5, of_0};
+  items[1] = {RoundItem::Kind::transaction, {}, NodeId{1}, 3, of_1};
+  std::vector<ItemOutcome> outcomes;
+  for (auto* replica : {here.get(), there.get()}) {
+    ASSERT_TRUE(replica->apply_round(Round{1}, items, Csn{}, {false, false}, outcomes).ok());
+    EXPECT_EQ(replica->outcome({NodeId{0}, 5}), ErrorCode::ok);
+    EXPECT_EQ(replica->outcome({NodeId{1}, 3}), ErrorCode::conflict);
+    EXPECT_EQ(replica->outcome({NodeId{1}, 5}), std::nullopt);
+  }
+}
+
 TEST_F(ReplicaTest, a_record_that_writes_a_row_which_is_gone_conflicts_whatever_its_base) {
   const auto replica = make(false);
   auto one = record({insert(shared, 1)});

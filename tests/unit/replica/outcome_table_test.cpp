@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "replica/outcome_table.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace exdb {
+namespace {
+
+constexpr ErrorCode codes[] = {ErrorCode::ok, ErrorCode::conflict, ErrorCode::duplicate,
+                               ErrorCode::snapshot_too_old};
+
+void record(OutcomeTable& table, TxnId id, ErrorCode code) {
+  OutcomeTable::Writer(table).record(id, code);
+}
+
+std::vector<std::byte> encoded(const OutcomeTable& table) {
+  std::vector<std::byte> bytes;
+  for (const auto origin : table.origins()) table.encode(origin, bytes);
+  return bytes;
+}
+
+/// What O2 says, by remembering everything.
+class Model {
+ public:
+  void record(TxnId id, ErrorCode code) {
+    auto& highest = highest_[id.origin];
+    highest = std::max(highest, id.sequence);
+    if (id.sequence + OutcomeTable::remembered > highest) all_[id] = code;
+  }
+  [[nodiscard]] std::optional<ErrorCode> find(TxnId id) const {
+    const auto highest = highest_.find(id.origin);
+    if (highest == highest_.end()) return std::nullopt;
+    if (id.sequence + OutcomeTable::remembered <= highest->second) return std::nullopt;
+    const auto found = all_.find(id);
+    return found == all_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+ private:
+  std::map<NodeId, std::uint64_t> highest_;
+  std::map<TxnId, ErrorCode> all_;
+};
+
+/// Numbers with gaps, out of order, late, and now and then far ahead.
+class Sequences {
+ public:
+  explicit Sequences(std::uint64_t seed) : random_(seed) {}
+  std::uint64_t next() {
+    const auto kind = random_() % 1000;
+    if (kind == 0) return highest_ += random_() % (3 * OutcomeTable::remembered);
+    if (kind < 50) return 1 + random_() % (highest_ + 1);
+    if (kind < 500 && highest_ > 40) return highest_ - random_() % 40;
+    return highest_ += 1 + random_() % 3;
+  }
+  [[nodiscard]] std::uint64_t highest() const { return highest_; }
+  std::mt19937_64& random() { return random_; }
+
+ private:
+  std::mt19937_64 random_;
+  std::uint64_t highest_ = 0;
+};
+
+TEST(OutcomeTable, knows_of_the_newest_numbers_what_came_and_of_the_rest_nothing) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    OutcomeTable table, restored;
+    Model model;
+    Sequences sequences(seed);
+    const NodeId origins[] = {{0}, {7}, {4'000'000'000}};
+    for (int i = 0; i < 60'000; ++i) {
+      const TxnId id{origins[sequences.random()() % 3], sequences.next()};
+      const auto code = codes[sequences.random()() % 4];
+      record(table, id, code);
+      model.record(id, code);
+    }
+    const auto bytes = encoded(table);
+    ByteReader in(bytes);
+    while (in.remaining() != 0) ASSERT_TRUE(restored.decode(in).ok());
+    EXPECT_EQ(encoded(restored), bytes);
+    for (const auto origin : {NodeId{0}, NodeId{7}, NodeId{4'000'000'000}, NodeId{1}}) {
+      const auto top = sequences.highest() + 10;
+      const auto span = 2 * OutcomeTable::remembered;
+      for (auto at = top > span ? top - span : 0; at <= top; ++at) {
+        const TxnId id{origin, at};
+        ASSERT_EQ(table.find(id), model.find(id)) << origin.value << ':' << at;
+        ASSERT_EQ(restored.find(id), model.find(id)) << origin.value << ':' << at;
+      }
+    }
+  }
+}
+
+TEST(OutcomeTable, a_number_that_never_came_is_unknown_also_where_an_older_one_was) {
+  OutcomeTable table;
+  const NodeId origin{3};
+  for (std::uint64_t at = 1; at <= 10; ++at) record(table, {origin, at}, ErrorCode::ok);
+  record(table, {origin, OutcomeTable::remembered + 11}, ErrorCode::conflict);
+  EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 5}), std::nullopt);
+  EXPECT_EQ(table.find({origin, 5}), std::nullopt);
+  record(table, {origin, 5}, ErrorCode::ok);  // late, and forgotten at once
+  EXPECT_EQ(table.find({origin, 5}), std::nullopt);
+  EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 5}), std::nullopt);
+  EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 11}), ErrorCode::conflict);
+  record(table, {origin, 0}, ErrorCode::ok);
+  record(table, {origin, ~std::uint64_t{0}}, ErrorCode::ok);
+  EXPECT_EQ(table.find({origin, ~std::uint64_t{0}}), std::nullopt);
+  EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 11}), ErrorCode::conflict);
+}
+
+TEST(OutcomeTable, memory_is_a_byte_a_number_of_an_origin_that_sends) {
+  OutcomeTable table;
+  EXPECT_EQ(table.bytes(), 0u);
+  record(table, {NodeId{9}, 1}, ErrorCode::ok);
+  EXPECT_EQ(table.bytes(), 4096u);
+  for (std::uint64_t at = 1; at <= 3 * OutcomeTable::remembered; ++at)
+    record(table, {NodeId{9}, at}, ErrorCode::ok);
+  EXPECT_EQ(table.bytes(), OutcomeTable::remembered);
+  record(table, {NodeId{9}, OutcomeTable::sequence_max}, ErrorCode::ok);
+  EXPECT_EQ(table.bytes(), 4096u);
+  record(table, {NodeId{2}, 70'000}, ErrorCode::ok);
+  EXPECT_EQ(table.bytes(), 2 * 4096u);
+}
+
+TEST(OutcomeTable, bytes_that_are_no_outcomes_are_refused_and_add_nothing) {
+  OutcomeTable table;
+  for (std::uint64_t at = 1; at <= 300; ++at) record(table, {NodeId{5}, at}, codes[at / 7 % 4]);
+  const auto good = encoded(table);
+  for (std::size_t length = 0; length < good.size(); ++length) {
+    OutcomeTable other;
+    ByteReader in(Bytes(good.data(), length));
+    EXPECT_FALSE(other.decode(in).ok()) << length;
+    EXPECT_TRUE(other.origins().empty());
+  }
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20'000; ++i) {  // whatever comes out of it, it ends and stays within
+    auto bytes = good;
+    for (int times = 0; times < 3; ++times) bytes[random() % bytes.size()] = std::byte(random());
+    OutcomeTable other;
+    ByteReader in(bytes);
+    if (!other.decode(in).ok()) {
+      EXPECT_TRUE(other.origins().empty());
+    }
+  }
+  ByteReader twice(good);
+  EXPECT_FALSE(table.decode(twice).ok());
+}
+
+}  // namespace
+}  // namespace exdb
