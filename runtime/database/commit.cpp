@@ -120,11 +120,14 @@ HandedOver Transaction::nothing_written() {
 CommitResult Transaction::lost_row(const WriteOp& lost) const {
   const auto& type = dictionary().class_of(lost.cls);
   const SlotId slot{lost.row};
-  const auto row = view_.of(type).row(type.id, slot);
+  // Under read_committed a later statement may see another row in the slot than the one read.
+  const auto& shown = view_.of(type);
+  const auto at_base = shown.csn() == lost.base ? shown.row(type.id, slot) : std::nullopt;
+  auto now = route_.pin();
+  const auto newest = now.ok() ? view_.in(*now.value(), type).row(type.id, slot) : std::nullopt;
   return refused(ErrorCode::conflict,
-                 "conflict: " + describe_row(dictionary(), type.id, slot, row) +
-                     " was changed by a transaction that committed first; run the transaction "
-                     "again");
+                 "conflict: " + describe_lost_row(dictionary(), type.id, slot, at_base, newest) +
+                     " by a transaction that committed first; run the transaction again");
 }
 
 /// A unique key that the snapshot shows to be taken stays taken unless this transaction frees it:

@@ -77,6 +77,8 @@ class Replica final : public RoundConsumer {
   [[nodiscard]] Csn newest_change(const ClassDef& type, SlotId slot) const;
 
  private:
+  friend class SnapshotReader;  // snapshot_stream.hpp: all of the agreed state, from and to bytes
+  friend class SnapshotWriter;
   Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self);
   struct Arrived {
     std::size_t item = 0;  ///< of the round

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "storage/storage.hpp"
 
+#include <algorithm>
+
 #include "base/assert.hpp"
 #include "base/hash.hpp"
 #include "storage/core.hpp"
@@ -115,6 +117,14 @@ Csn Storage::newest_csn(ClassId cls, SlotId slot) const {
 }
 std::optional<Bytes> Storage::newest_row(ClassId cls, SlotId slot) const {
   return inside_->writing().newest_row(cls, slot);
+}
+std::optional<Bytes> Storage::pinned_row(ClassId cls, SlotId slot, Csn csn) const {
+  const auto& core = *inside_->core;
+  std::vector<Csn> pins;
+  core.readers.scan(pins);
+  // A pin was newest when it was made: one of an older csn has been there ever since.
+  if (!std::binary_search(pins.begin(), pins.end(), csn)) return std::nullopt;
+  return core.row(cls, slot, csn);
 }
 SlotId Storage::newest_owner(IndexId index, Bytes key) const {
   return inside_->writing().newest_owner(index, key);

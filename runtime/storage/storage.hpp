@@ -87,6 +87,9 @@ class Storage {
   /// Row bytes of the newest version, none when it is removed or was never there. Valid until the
   /// next write.
   [[nodiscard]] std::optional<Bytes> newest_row(ClassId cls, SlotId slot) const;
+  /// Row bytes at `csn` if a snapshot of that csn is pinned, so that its version cannot have gone;
+  /// none otherwise, or without a row. For messages: O(pins). Valid until the next write.
+  [[nodiscard]] std::optional<Bytes> pinned_row(ClassId cls, SlotId slot, Csn csn) const;
   /// The slot that carries `key` in the newest state: SlotId::none() if nobody. REQUIRES: a unique
   /// index.
   [[nodiscard]] SlotId newest_owner(IndexId index, Bytes key) const;

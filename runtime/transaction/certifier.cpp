@@ -9,6 +9,22 @@
 
 namespace exdb {
 
+namespace {
+
+/// The key by which messages name a row: of the first unique index of its class. Null without one.
+const IndexDef* naming_key(const Dictionary& dictionary, const ClassDef& type, Bytes row,
+                           KeyBytes& key) {
+  for (const auto id : type.indexes) {
+    const auto& index = dictionary.index_of(id);
+    if (!index.unique || index.parts.empty()) continue;
+    append_key(index, RowView(type, row), key);
+    return &index;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 std::string describe_index_key(const IndexDef& index, Bytes key) {
   return "class " + index.class_name + ", index " + index.name + ", key " +
          describe_key(index, key);
@@ -18,15 +34,25 @@ std::string describe_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
                          std::optional<Bytes> row) {
   const auto& type = dictionary.class_of(cls);
   if (row) {
-    for (const auto id : type.indexes) {
-      const auto& index = dictionary.index_of(id);
-      if (!index.unique || index.parts.empty()) continue;
-      KeyBytes key;
-      append_key(index, RowView(type, *row), key);
-      return describe_index_key(index, key);
-    }
+    KeyBytes key;
+    if (const auto* index = naming_key(dictionary, type, *row, key))
+      return describe_index_key(*index, key);
   }
   return "class " + type.name + ", row number " + std::to_string(slot.value);
+}
+
+std::string describe_lost_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
+                              std::optional<Bytes> at_base, std::optional<Bytes> newest) {
+  const auto& type = dictionary.class_of(cls);
+  const char* what = " was removed";
+  if (newest) {
+    // Another key under the same slot: the row has moved to it, or went and another came.
+    KeyBytes before, now;
+    const bool same = at_base && naming_key(dictionary, type, *at_base, before) != nullptr &&
+                      naming_key(dictionary, type, *newest, now) != nullptr && before == now;
+    what = same ? " was changed" : " was changed or removed";
+  }
+  return describe_row(dictionary, cls, slot, at_base) + what;
 }
 
 Verdict Certifier::certify(const TransactionRecord& record, bool explain) const {
@@ -42,13 +68,17 @@ Verdict Certifier::certify(const TransactionRecord& record, bool explain) const 
   return certify_unique(record, explain);
 }
 
-Verdict Certifier::row_conflict(ClassId cls, SlotId slot, bool explain) const {
+/// `base`: where the transaction has read the row. Its own node, which alone wants the text, has
+/// that snapshot pinned while the transaction waits, but for one that waits with commit_later().
+Verdict Certifier::row_conflict(ClassId cls, SlotId slot, Csn base, bool read, bool explain) const {
   if (!explain) return {ErrorCode::conflict, ""};
-  const auto row = storage_.newest_row(cls, slot);
-  return {ErrorCode::conflict,
-          "conflict: " + describe_row(storage_.dictionary(), cls, slot, row) +
-              (row ? " was changed" : " was removed") +
-              " by a transaction that committed first; run the transaction again"};
+  return {ErrorCode::conflict, "conflict: " +
+                                   describe_lost_row(storage_.dictionary(), cls, slot,
+                                                     storage_.pinned_row(cls, slot, base),
+                                                     storage_.newest_row(cls, slot)) +
+                                   " by a transaction that committed first" +
+                                   (read ? ", and this serializable transaction has read it" : "") +
+                                   "; run the transaction again"};
 }
 
 Verdict Certifier::certify_rows(const TransactionRecord& record, bool explain) const {
@@ -57,7 +87,7 @@ Verdict Certifier::certify_rows(const TransactionRecord& record, bool explain) c
     // That there is a row follows from the csn, unless the record's author has the base wrong.
     const SlotId slot{op.row};
     if (storage_.newest_csn(op.cls, slot) > op.base || !storage_.newest_row(op.cls, slot))
-      return row_conflict(op.cls, slot, explain);
+      return row_conflict(op.cls, slot, op.base, false, explain);
   }
   return {};
 }
@@ -72,7 +102,7 @@ Verdict Certifier::certify_reads(const TransactionRecord& record, bool explain) 
   }
   for (const auto& row : record.rows) {
     if (storage_.newest_csn(row.cls, row.slot) > record.snapshot)
-      return row_conflict(row.cls, row.slot, explain);
+      return row_conflict(row.cls, row.slot, record.snapshot, true, explain);
   }
   for (const auto cls : record.classes) {
     if (log_.class_changed(cls) <= record.snapshot) continue;
@@ -83,7 +113,7 @@ Verdict Certifier::certify_reads(const TransactionRecord& record, bool explain) 
                                                "committed first; run the transaction again"
                                          : ""};
   }
-  if (const auto* changed = log_.changed_after(record.snapshot, record.ranges)) {
+  if (const auto changed = log_.changed_after(record.snapshot, record.ranges)) {
     return {ErrorCode::conflict,
             explain ? "conflict: " +
                           describe_index_key(storage_.dictionary().index_of(changed->index),

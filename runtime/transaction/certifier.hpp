@@ -49,16 +49,22 @@ class Certifier {
   [[nodiscard]] Verdict certify_unique(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_reads(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] bool gives_up(const WriteOp* op, const IndexDef& index, Bytes key) const;
-  [[nodiscard]] Verdict row_conflict(ClassId cls, SlotId slot, bool explain) const;
+  [[nodiscard]] Verdict row_conflict(ClassId cls, SlotId slot, Csn base, bool read,
+                                     bool explain) const;
 
   Storage& storage_;
   ConflictLog& log_;
 };
 
 /// "class Flight, index by_id, key (12)": how errors name a row. The first unique index of the
-/// class names it.
+/// class names it; without one, or without `row`, its number does.
 std::string describe_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
                          std::optional<Bytes> row);
+/// Says that a row was changed or removed. `at_base`: as the transaction that lost has read it, if
+/// that is still known: only it has the key by which the program knows the row. The slot may have
+/// another row by now, whose key would mislead. `newest`: what the slot holds now.
+std::string describe_lost_row(const Dictionary& dictionary, ClassId cls, SlotId slot,
+                              std::optional<Bytes> at_base, std::optional<Bytes> newest);
 std::string describe_index_key(const IndexDef& index, Bytes key);
 
 }  // namespace exdb

@@ -24,28 +24,72 @@ bool within(std::span<const ReadRange> ranges, IndexId index, Bytes key) {
 }  // namespace
 
 void ConflictLog::key_changed(IndexId index, Bytes key, bool /*added*/, Csn csn) {
-  EXDB_ASSERT(entries_.empty() || entries_.back().csn <= csn, "C1: key changes come in csn order");
-  entries_.push_back({csn, index, KeyBytes(key)});
+  EXDB_ASSERT(log_.empty() || log_.back().csn <= csn, "C1: key changes come in csn order");
+  auto at = keys_.lower_bound(KeyView{index, key});
+  if (at == keys_.end() || Less()(KeyView{index, key}, at->first)) {
+    at = keys_.emplace_hint(at, Key{index, KeyBytes(key)}, csn);
+  } else if (at->second == csn) {
+    return;  // C3: left one row and came to another in one transaction
+  } else {
+    at->second = csn;
+  }
+  log_.push_back({csn, at});
+}
+
+void ConflictLog::drop_oldest() {
+  // A later change of the key has an entry of its own, which keeps it.
+  const auto& oldest = log_.front();
+  if (oldest.key->second == oldest.csn) keys_.erase(oldest.key);
+  log_.pop_front();
 }
 
 void ConflictLog::prune(Csn horizon) {
   floor_ = std::max(floor_, horizon);
-  while (entries_.size() > entries_max) {
-    floor_ = std::max(floor_, entries_.front().csn);
-    entries_.pop_front();
+  while (log_.size() > entries_max) {
+    // A whole csn goes, below: half of one would leave changes that C1 promises.
+    floor_ = std::max(floor_, log_.front().csn);
+    drop_oldest();
   }
-  while (!entries_.empty() && entries_.front().csn <= floor_) entries_.pop_front();
+  while (!log_.empty() && log_.front().csn <= floor_) drop_oldest();
 }
 
-const ConflictLog::Entry* ConflictLog::changed_after(Csn snapshot,
-                                                     std::span<const ReadRange> ranges) const {
-  if (ranges.empty()) return nullptr;
-  const auto first = std::partition_point(
-      entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.csn <= snapshot; });
-  for (auto entry = first; entry != entries_.end(); ++entry) {
-    if (within(ranges, entry->index, entry->key)) return &*entry;
+std::optional<ConflictLog::Change> ConflictLog::look_in_log(
+    Log::const_iterator from, std::span<const ReadRange> ranges) const {
+  for (; from != log_.end(); ++from) {
+    ++looked_at_;
+    const auto change = change_of(*from);
+    if (within(ranges, change.index, change.key)) return change;
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+std::optional<ConflictLog::Change> ConflictLog::changed_after(
+    Csn snapshot, std::span<const ReadRange> ranges) const {
+  const auto first = std::partition_point(
+      log_.begin(), log_.end(), [&](const Entry& entry) { return entry.csn <= snapshot; });
+  // By key for at most as many steps as the other way takes: a range over many old changes would
+  // be dearer than the few new ones.
+  auto budget = log_.end() - first;
+  for (const auto& range : ranges) {
+    if (budget-- == 0) return look_in_log(first, ranges);
+    ++looked_at_;
+    for (auto at = keys_.lower_bound(KeyView{range.index, range.low});
+         at != keys_.end() && at->first.index == range.index &&
+         (range.high.empty() || compare_keys(at->first.bytes, range.high) < 0);
+         ++at) {
+      if (at->second > snapshot) return Change{at->second, range.index, at->first.bytes};
+      if (budget-- == 0) return look_in_log(first, ranges);
+      ++looked_at_;
+    }
+  }
+  return std::nullopt;
+}
+
+void ConflictLog::restore(Csn floor, std::vector<Csn> class_changed) {
+  EXDB_ASSERT(log_.empty() && class_changed.size() == class_changed_.size(),
+              "an empty log of the same dictionary is filled");
+  floor_ = floor;
+  class_changed_ = std::move(class_changed);
 }
 
 }  // namespace exdb

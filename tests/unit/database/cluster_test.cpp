@@ -74,6 +74,33 @@ TEST_P(ClusterTest, a_fresh_transaction_sees_what_returned_anywhere_before) {
   grid.close();
 }
 
+TEST_P(ClusterTest, what_became_of_a_transaction_is_known_on_every_node) {
+  std::promise<CommitResult> ended;
+  auto told = ended.get_future().share();
+  grid.everywhere([&](std::uint32_t node, Database& db) {
+    auto con = db.connect();
+    if (node == nodes - 1) {
+      con->start();
+      con->create(grid.item()).set("id", 1);
+      ended.set_value(con->commit());
+    }
+    const auto result = told.get();
+    ASSERT_TRUE(result.committed()) << result.text;
+    EXPECT_EQ(result.id.origin.value, nodes - 1);
+    TransactionOptions after;
+    after.at_least = result.csn;
+    con->start(after);
+    con->rollback();
+    const auto outcome = [&] { return db.outcome(result.id); };
+    // The csn is published a moment before the outcome is told.
+    while (outcome() == TransactionOutcome::unknown) std::this_thread::yield();
+    EXPECT_EQ(outcome(), TransactionOutcome::committed);
+    EXPECT_EQ(db.outcome({result.id.origin, result.id.sequence + 1000}),
+              TransactionOutcome::unknown);
+  });
+  grid.close();
+}
+
 TEST_P(ClusterTest, at_least_waits_for_the_commit_of_another_node) {
   std::promise<Csn> token;
   auto told = token.get_future().share();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "schema/row.hpp"
+#include "storage/snapshot.hpp"
 
 namespace exdb {
 namespace {
@@ -69,10 +70,12 @@ class CertifierTest : public ::testing::Test {
 TEST_F(CertifierTest, first_committer_wins_on_a_row) {
   ASSERT_EQ(commit(record(Csn{0}, {insert(1, 10)})).code, ErrorCode::ok);
   const auto slot = slot_of(1);
+  const auto pinned = storage->pin().value();
   EXPECT_EQ(commit(record(Csn{1}, {update(slot, Csn{1}, 1, 11)})).code, ErrorCode::ok);
   const auto late = commit(record(Csn{1}, {update(slot, Csn{1}, 1, 12)}));
   EXPECT_EQ(late.code, ErrorCode::conflict);
-  EXPECT_NE(late.text.find("class A, index by_id, key (1)"), std::string::npos) << late.text;
+  EXPECT_NE(late.text.find("class A, index by_id, key (1) was changed by"), std::string::npos)
+      << late.text;
   EXPECT_EQ(commit(record(Csn{2}, {update(slot, Csn{2}, 1, 12)})).code, ErrorCode::ok);
 }
 
@@ -81,6 +84,38 @@ TEST_F(CertifierTest, a_removed_row_conflicts_with_its_update) {
   const auto slot = slot_of(1);
   ASSERT_EQ(commit(record(Csn{1}, {remove(slot, Csn{1})})).code, ErrorCode::ok);
   EXPECT_EQ(commit(record(Csn{1}, {update(slot, Csn{1}, 1, 5)})).code, ErrorCode::conflict);
+}
+
+// The key by which the program knows the row is the one that it has read.
+TEST_F(CertifierTest, a_conflict_names_the_row_as_the_transaction_that_lost_has_read_it) {
+  commit(record(Csn{0}, {insert(1, 10)}));
+  const auto slot = slot_of(1);
+  const auto late_text = [&] { return commit(record(Csn{1}, {update(slot, Csn{1}, 1, 5)})).text; };
+  {
+    const auto pinned = storage->pin().value();
+    commit(record(Csn{1}, {remove(slot, Csn{1})}));
+    EXPECT_EQ(late_text(),
+              "conflict: class A, index by_id, key (1) was removed by a transaction that committed "
+              "first; run the transaction again");
+    commit(record(storage->published(), {insert(99, 10)}));  // takes the slot
+    ASSERT_EQ(slot_of(99), slot);
+    EXPECT_EQ(
+        late_text(),
+        "conflict: class A, index by_id, key (1) was changed or removed by a transaction that "
+        "committed first; run the transaction again");
+    auto reader = record(Csn{1}, {insert(7, 7)});
+    reader.serializable = true;
+    reader.rows.push_back({type.id, slot});
+    EXPECT_EQ(
+        commit(reader).text,
+        "conflict: class A, index by_id, key (1) was changed or removed by a transaction that "
+        "committed first, and this serializable transaction has read it; run the transaction "
+        "again");
+  }
+  EXPECT_EQ(
+      late_text(),  // nobody knows any more which row it was
+      "conflict: class A, row number 0 was changed or removed by a transaction that committed "
+      "first; run the transaction again");
 }
 
 TEST_F(CertifierTest, two_inserts_of_one_unique_key_race_to_a_conflict_and_then_to_a_duplicate) {

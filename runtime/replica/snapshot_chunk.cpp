@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "replica/snapshot_chunk.hpp"
+
+#include <string>
+
+#include "base/hash.hpp"
+
+namespace exdb {
+namespace {
+
+constexpr std::uint32_t magic = 0x4e535845;  // "EXSN" in memory
+constexpr std::size_t checked_bytes = 24;
+
+Status bad(const std::string& what) { return {ErrorCode::cluster_protocol, what}; }
+
+/// Over the head as well: a chunk that says another number or kind than it was made with is wrong
+/// whatever its payload.
+std::uint64_t checksum_of(Bytes head, Bytes payload) {
+  return hash_bytes(payload, hash_bytes(head));
+}
+
+}  // namespace
+
+void encode_chunk(const SnapshotChunk& chunk, std::vector<std::byte>& out) {
+  out.clear();
+  out.reserve(chunk_head_bytes + chunk.payload.size());
+  ByteWriter writer(out);
+  writer.put(magic);
+  writer.put(static_cast<std::uint32_t>(chunk.kind));
+  writer.put(chunk.number);
+  writer.put(chunk.objects);
+  writer.put(std::uint64_t{chunk.payload.size()});
+  writer.put(checksum_of(out, chunk.payload));
+  writer.put_raw(chunk.payload);
+}
+
+Result<SnapshotChunk> decode_chunk(Bytes bytes) {
+  ByteReader in(bytes);
+  if (in.get<std::uint32_t>() != magic) return bad("it is no chunk of a snapshot");
+  const auto kind = in.get<std::uint32_t>();
+  SnapshotChunk chunk;
+  chunk.number = in.get<std::uint32_t>();
+  chunk.objects = in.get<std::uint32_t>();
+  const auto length = in.get<std::uint64_t>();
+  const auto checksum = in.get<std::uint64_t>();
+  if (!in.ok()) return bad("it is cut short");
+  if (length != in.remaining()) {
+    return bad("it has " + std::to_string(in.remaining()) + " bytes where it says " +
+               std::to_string(length));
+  }
+  chunk.payload = in.get_raw(in.remaining());
+  if (checksum != checksum_of(bytes.first(checked_bytes), chunk.payload))
+    return bad("its checksum is wrong");
+  if (kind < static_cast<std::uint32_t>(SnapshotChunk::Kind::header) ||
+      kind > static_cast<std::uint32_t>(SnapshotChunk::Kind::end))
+    return bad("unknown kind " + std::to_string(kind));
+  chunk.kind = static_cast<SnapshotChunk::Kind>(kind);
+  return chunk;
+}
+
+void encode_header(const SnapshotHeader& header, std::vector<std::byte>& out) {
+  ByteWriter writer(out);
+  // Version and dictionary first, and of one size in all versions to come: what is refused by them
+  // is refused before anything else is read.
+  writer.put(snapshot_version);
+  writer.put(header.dictionary);
+  writer.put(header.upto.round.value);
+  writer.put(header.upto.hash);
+  writer.put(header.csn.value);
+  writer.put(header.digest);
+  writer.put(header.horizon.value);
+  writer.put(header.floor.value);
+  writer.put(header.changes);
+  writer.put(header.parts);
+  writer.put(header.origins);
+  writer.put_varint(header.class_changed.size());
+  for (const auto csn : header.class_changed) writer.put(csn.value);
+}
+
+Result<SnapshotHeader> decode_header(Bytes bytes) {
+  ByteReader in(bytes);
+  const auto version = in.get<std::uint16_t>();
+  if (in.ok() && version != snapshot_version) {
+    return Status(ErrorCode::cluster_incompatible, "it is of format " + std::to_string(version) +
+                                                       ", this program has format " +
+                                                       std::to_string(snapshot_version));
+  }
+  SnapshotHeader header;
+  header.dictionary = in.get<std::uint64_t>();
+  header.upto.round = Round{in.get<std::uint64_t>()};
+  header.upto.hash = in.get<std::uint64_t>();
+  header.csn = Csn{in.get<std::uint64_t>()};
+  header.digest = in.get<std::uint64_t>();
+  header.horizon = Csn{in.get<std::uint64_t>()};
+  header.floor = Csn{in.get<std::uint64_t>()};
+  header.changes = in.get<std::uint64_t>();
+  header.parts = in.get<std::uint64_t>();
+  header.origins = in.get<std::uint64_t>();
+  const auto classes = in.get_varint();
+  if (!in.ok() || in.remaining() % sizeof(Csn) != 0 || in.remaining() / sizeof(Csn) != classes)
+    return bad("its length is wrong");
+  header.class_changed.resize(static_cast<std::size_t>(classes));
+  for (auto& csn : header.class_changed) csn = Csn{in.get<std::uint64_t>()};
+  return header;
+}
+
+}  // namespace exdb
