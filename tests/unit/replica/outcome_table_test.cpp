@@ -108,6 +108,20 @@ TEST(OutcomeTable, a_number_that_never_came_is_unknown_also_where_an_older_one_w
   EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 11}), ErrorCode::conflict);
 }
 
+TEST(OutcomeTable, numbers_passed_over_do_not_get_the_outcomes_of_the_lap_before) {
+  OutcomeTable table;
+  const NodeId origin{3};
+  constexpr auto lap = OutcomeTable::remembered;
+  for (std::uint64_t at = 1; at <= lap; ++at) record(table, {origin, at}, ErrorCode::ok);
+  record(table, {origin, lap + 10}, ErrorCode::conflict);
+  for (std::uint64_t at = lap + 1; at < lap + 10; ++at)
+    EXPECT_EQ(table.find({origin, at}), std::nullopt) << at;
+  EXPECT_EQ(table.find({origin, 10}), std::nullopt);
+  EXPECT_EQ(table.find({origin, 11}), ErrorCode::ok);
+  record(table, {origin, lap + 5}, ErrorCode::duplicate);  // late, within the window
+  EXPECT_EQ(table.find({origin, lap + 5}), ErrorCode::duplicate);
+}
+
 TEST(OutcomeTable, memory_is_a_byte_a_number_of_an_origin_that_sends) {
   OutcomeTable table;
   EXPECT_EQ(table.bytes(), 0u);
