@@ -105,7 +105,14 @@ PyObject* ObjectBody::read(const FieldEntry& entry) const {
   return read_field(reinterpret_cast<PyObject*>(const_cast<ObjectBody*>(this)), row, entry);
 }
 
+// Without this the engine would say that there is no transaction, while what is wrong is
+// the object.
+void require_valid(const Object& row) {
+  if (!row.valid()) (void)row.row();
+}
+
 void ObjectBody::write(const FieldEntry& entry, py::handle value) {
+  require_valid(row);
   write_field(row, entry, value);
 }
 
