@@ -264,8 +264,8 @@ class Connection:
         self._core.commit_later()
 
     def wait(self) -> int:
-        """The result of :meth:`commit_later`, as :meth:`commit` gives and raises it. Blocks, without
-        the GIL. Raises TransactionNotActiveError when nothing is on its way."""
+        """The result of :meth:`commit_later`, as :meth:`commit` gives and raises it. Blocks,
+        without the GIL. Raises TransactionNotActiveError when nothing is on its way."""
         return self._core.wait()
 
     def rollback(self) -> None:
@@ -315,8 +315,8 @@ class Connection:
         return Cursor(self, cls, index)
 
     def listen(self) -> None:
-        """Drives this node until the cluster stops, then returns. Blocks, without the GIL, so it may
-        have a thread of its own. ``exdb.open`` has such a thread inside. Raises NotClusteredError,
+        """Drives this node until the cluster stops, then returns. Blocks, without the GIL, so it
+        may have a thread of its own. ``exdb.open`` has such a thread inside. Raises NotClusteredError,
         and what ends a node before its time."""
         with _lifetime.listening():
             self._core.listen()

@@ -71,7 +71,7 @@ class Database:
 
     @property
     def is_open(self) -> bool:
-        """Neither ``close()`` nor ``abandon()`` was called. What still works is in :attr:`state`."""
+        """Neither ``close()`` nor ``abandon()`` was called; :attr:`state` says what works."""
         return self._core.is_open
 
     @property

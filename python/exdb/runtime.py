@@ -226,7 +226,8 @@ def open_database(
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
     With a cluster COLLECTIVE over its communicator; blocks, without the GIL, until all ranks are
-    there (at most ``timeout``). Without one it does not block. Whatever is wrong on one rank raises the same error on all.
+    there (at most ``timeout``). Without one it does not block. Whatever is wrong on one rank raises
+    the same error on all.
 
     dbname: for people and messages; may differ from node to node.
     dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.

@@ -51,7 +51,7 @@ def opened(**arguments: Any) -> None:
 
 def windowed(**arguments: Any) -> Call:
     return lambda con, value: setattr(
-        con.database, "window", exdb.ClusterWindow(**{k: value for k in arguments})
+        con.database, "window", exdb.ClusterWindow(**dict.fromkeys(arguments, value))
     )
 
 
