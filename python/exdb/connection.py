@@ -316,8 +316,8 @@ class Connection:
 
     def listen(self) -> None:
         """Drives this node until the cluster stops, then returns. Blocks, without the GIL, so it
-        may have a thread of its own. ``exdb.open`` has such a thread inside. Raises NotClusteredError,
-        and what ends a node before its time."""
+        may have a thread of its own. ``exdb.open`` has such a thread inside. Raises
+        NotClusteredError, and what ends a node before its time."""
         with _lifetime.listening():
             self._core.listen()
 

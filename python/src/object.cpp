@@ -65,7 +65,8 @@ constexpr const char* type_doc =
     "UnknownFieldError (an AttributeError) for a field that the class does not have, DataError "
     "for\n"
     "a value that does not fit, ReadOnlyError in a read-only transaction, InvalidHandleError when\n"
-    "the transaction has ended or the row was removed.";
+    "the row was removed or its transaction has ended (TransactionNotActiveError when no other is "
+    "open).";
 
 PyMethodDef methods[] = {
     {"remove", remove, METH_NOARGS,
@@ -105,14 +106,7 @@ PyObject* ObjectBody::read(const FieldEntry& entry) const {
   return read_field(reinterpret_cast<PyObject*>(const_cast<ObjectBody*>(this)), row, entry);
 }
 
-// Without this the engine would say that there is no transaction, while what is wrong is
-// the object.
-void require_valid(const Object& row) {
-  if (!row.valid()) (void)row.row();
-}
-
 void ObjectBody::write(const FieldEntry& entry, py::handle value) {
-  require_valid(row);
   write_field(row, entry, value);
 }
 

@@ -41,9 +41,6 @@ pybind11::object make_struct(PyObject* owner, const RecordTable& table, std::str
 extern PyTypeObject* object_type;
 extern PyTypeObject* struct_type;
 
-/// Throws what reading would throw when the transaction of the row has ended, or it was removed.
-void require_valid(const Object& row);
-
 /// Why there is no such attribute: sets UnknownFieldError that names the fields there are, unless
 /// the name is one of Python's own (__array__, …), which is asked for by the dozen.
 void set_unknown_field(const RecordTable& table, PyObject* name);

@@ -60,7 +60,6 @@ PyObject* StructBody::read(const FieldEntry& entry) const {
 }
 
 void StructBody::write(const FieldEntry& entry, py::handle value) {
-  require_valid(owner->row);
   if (prefix.empty())
     write_field(owner->row, entry, value);
   else

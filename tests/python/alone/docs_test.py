@@ -66,9 +66,9 @@ def test_every_function_says_whether_it_blocks(name: str, thing: Any) -> None:
 @pytest.mark.parametrize("file", ["types.py", "__init__.py"])
 def test_every_constant_has_its_words(file: str) -> None:
     body = ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body
-    for now, after in zip(body, [*body[1:], None]):
-        if isinstance(now, ast.Assign) and isinstance(now.targets[0], ast.Name):
-            name = now.targets[0].id
+    for this, after in zip(body, [*body[1:], None]):
+        if isinstance(this, ast.Assign) and isinstance(this.targets[0], ast.Name):
+            name = this.targets[0].id
             if name.startswith("__"):
                 continue
             assert isinstance(after, ast.Expr), name

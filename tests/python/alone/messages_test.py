@@ -284,12 +284,18 @@ def test_use_after_the_end_says_what_ended(con: exdb.Connection) -> None:
     with con.startTransaction():
         row = con.new("Item", key=1)
         cursor = con.cursor("Item", "by_key")
-    with pytest.raises(exdb.InvalidHandleError, match="transaction"):
+    ended = "an object of a transaction that has ended: .*find it again"
+    with pytest.raises(exdb.TransactionNotActiveError, match=ended):
         _ = row.key
-    with pytest.raises(exdb.InvalidHandleError, match="transaction"):
+    with pytest.raises(exdb.TransactionNotActiveError, match=ended):
         row.key = 2
     with pytest.raises(exdb.CursorClosedError, match="transaction"):
         cursor.next()
+    with con.startTransaction():
+        with pytest.raises(exdb.InvalidHandleError, match=ended):
+            _ = row.key
+        with pytest.raises(exdb.InvalidHandleError, match=ended):
+            row.key = 2
 
 
 def test_a_naive_datetime_is_utc_and_the_refusal_says_so(con: exdb.Connection) -> None:
