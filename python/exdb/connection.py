@@ -59,7 +59,8 @@ class Cursor:
 
     ``con.cursor(cls, index)`` goes in the order of the index, ``con.cursor(cls)`` in storage order,
     and ``con.cursor()`` takes class and index from the first ``find`` or ``search``. Ends with its
-    transaction. As a context manager it closes at the end of the block.
+    transaction. Own inserts, changes and removals are seen as the cursor passes. As a context
+    manager it closes at the end of the block.
 
     No method blocks, is collective or sends anything. All raise CursorClosedError after ``close()``
     and after the end of the transaction.

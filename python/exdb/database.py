@@ -143,12 +143,11 @@ class Database:
         return self._core.statistics()
 
     def outcome(self, txid: TransactionId) -> Outcome:
-        """What became of a transaction of any node, as far as this node knows.
+        """What became of a transaction of this node that ended with OutcomeUnknownError; UNKNOWN
+        for one that began at another node.
 
-        txid: of an exception, or what another rank sent of one: any pair (origin, sequence). Does
-        not block and asks nobody: UNKNOWN may become COMMITTED or ABORTED later, never one the
-        other. The newest transactions of each node are remembered. Raises DataError for what is no
-        txid.
+        txid: of an exception, or any pair (origin, sequence). Does not block and asks nobody.
+            Raises DataError for what is no txid.
         """
         try:
             origin, sequence = txid
