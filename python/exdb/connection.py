@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union, overload
 
 from . import _core, _lifetime
+from ._check import milliseconds
 from ._core import Class, Index, Object
 from .errors import CursorClosedError, InvalidHandleError
 from .types import MCO_DEFAULT_ISOLATION_LEVEL, MCO_READ_WRITE
@@ -22,13 +23,19 @@ IndexRef = Union[str, Index]
 
 class Transaction:
     """What ``startTransaction`` gives: a context manager that commits at its end, and rolls back
-    when an exception leaves it. After the commit ``csn`` is its token."""
+    when an exception leaves it (the exception goes on). What a ``with`` of it raises at its end is
+    what :meth:`Connection.commit` raises."""
 
-    __slots__ = ("_connection", "csn")
+    __slots__ = ("_connection", "_csn")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.csn: int | None = None
+        self._csn: int | None = None
+
+    @property
+    def csn(self) -> int | None:
+        """After the commit its token, for ``at_least``; None before, and after a rollback."""
+        return self._csn
 
     def __enter__(self) -> Transaction:
         return self
@@ -42,7 +49,7 @@ class Transaction:
         connection = self._connection
         if kind is None:
             if connection.in_transaction:  # the body may have ended it
-                self.csn = connection.commit()
+                self._csn = connection.commit()
         elif connection.is_open and connection.in_transaction:
             connection.rollback()
 
@@ -52,7 +59,11 @@ class Cursor:
 
     ``con.cursor(cls, index)`` goes in the order of the index, ``con.cursor(cls)`` in storage order,
     and ``con.cursor()`` takes class and index from the first ``find`` or ``search``. Ends with its
-    transaction. Own inserts, changes and removals are seen as the cursor passes.
+    transaction. Own inserts, changes and removals are seen as the cursor passes. As a context
+    manager it closes at the end of the block.
+
+    No method blocks, is collective or sends anything. All raise CursorClosedError after ``close()``
+    and after the end of the transaction.
     """
 
     __slots__ = ("_connection", "_core", "_where")
@@ -85,8 +96,9 @@ class Cursor:
     def find(self, *args: Any, **kwargs: Any) -> Object | None:
         """``find(cls, index, key)``: the row with this key (the first of several), or None.
 
-        A key of several parts is a tuple with all of them. ``find(key)`` on a cursor that was
-        opened over an index.
+        A key of several parts is a tuple. ``find(key)`` on a cursor that was opened over an index.
+        Costs one look-up; does not block. Raises DataError for a key that does not fit,
+        NotFoundError for a class or an index that does not exist.
         """
         values = _arguments("find", ("cls", "index", "key"), 1, args, kwargs)
         core = self._bound() if len(values) == 1 else self._bind(values[0], values[1])
@@ -103,33 +115,41 @@ class Cursor:
         ``next()`` then gives the match itself first and goes on through all that match: upward for
         Equals, GreaterThan, GreaterOrEquals and PrefixMatch, downward from the largest for LessThan
         and LessOrEquals. A tree takes the leading parts of its key; a hash Equals and a whole key.
+
+        Compares by the order of the index: over a part that is ``desc``, GreaterThan gives what
+        comes later in the index, which are the smaller values, and LessThan the larger ones.
+
+        op: an :class:`Operation`. Costs one look-up; does not block. Raises DataError for an op
+        or a key that does not fit, NotSupportedError for what the kind of index cannot do.
         """
         values = _arguments("search", ("cls", "index", "op", "key"), 2, args, kwargs)
         core = self._bound() if len(values) == 2 else self._bind(values[0], values[1])
         return core.search(values[-2], values[-1])
 
     def first(self) -> Object | None:
-        """Goes to the first row, whatever was searched before; None when there is none."""
+        """Goes to the first row, whatever was searched before; None when there is none. Does not
+        block."""
         return self._bound().first()
 
     def last(self) -> Object | None:
-        """Goes to the last row, whatever was searched before; None when there is none."""
+        """Goes to the last row, whatever was searched before; None when there is none. Does not
+        block."""
         return self._bound().last()
 
     def next(self) -> Object | None:
-        """The next row, or None at the end."""
+        """The next row, or None at the end. Does not block."""
         return self._bound().next()
 
     def prev(self) -> Object | None:
-        """The row before, or None at the beginning."""
+        """The row before, or None at the beginning. Does not block."""
         return self._bound().prev()
 
     def current(self) -> Object | None:
-        """The row that the last move gave, or None."""
+        """The row that the last move gave, or None. Does not block."""
         return self._bound().current()
 
     def close(self) -> None:
-        """Closing twice is fine."""
+        """Ends the use of this cursor. Does not block; closing twice is fine."""
         if self._core is not None:
             self._core.close()
 
@@ -162,7 +182,12 @@ class Connection:
     """One transaction at a time; used by one thread at a time. ``db.connect()`` makes it.
 
     Classes are given by name or as ``dictionary.classes[name]``, indexes by name or as
-    ``dictionary.classes[cls].indexes[name]``.
+    ``dictionary.classes[cls].indexes[name]``. Other names, for those who write so:
+    ``start_transaction`` and ``delete_all``.
+
+    As a context manager it closes at the end of the block: a transaction that is open then is
+    rolled back, whether an exception leaves the block or not. All methods raise InvalidHandleError
+    after ``close()``; all that read or write raise TransactionNotActiveError without a transaction.
     """
 
     __slots__ = ("__weakref__", "_core", "_database")
@@ -173,14 +198,17 @@ class Connection:
 
     @property
     def database(self) -> Database:
+        """What it is connected to."""
         return self._database
 
     @property
     def is_open(self) -> bool:
+        """Neither it nor its database was closed."""
         return self._core.is_open
 
     @property
     def in_transaction(self) -> bool:
+        """A transaction was started and has not ended."""
         return self._core.in_transaction
 
     @property
@@ -207,8 +235,10 @@ class Connection:
         fresh: waits until this node has every commit that returned anywhere before the call. Sends
             no message.
 
-        Not collective. Blocks for at_least, fresh and MCO_EXCLUSIVE only. Raises
-        TransactionActiveError when one is open on this connection.
+        Not collective. Blocks, without the GIL, for at_least, fresh and MCO_EXCLUSIVE only; Ctrl-C
+        ends that. Raises TransactionActiveError when one is open on this connection (and for a
+        second MCO_EXCLUSIVE of one thread, which would wait for itself), ClusterTimeoutError when
+        what is waited for does not come, DataError for arguments of a wrong kind.
         """
         self._core.start(type, priority, isolation, at_least, fresh)
         return Transaction(self)
@@ -219,82 +249,108 @@ class Connection:
         Blocks for about one exchange, without the GIL; not collective. Raises ConflictError (run
         the transaction again), DuplicateKeyError, NoQuorumError and others when it is certain that
         nothing of it was or will be committed, and OutcomeUnknownError (with ``txid``) when the
-        node lost the cluster while it waited. Ctrl-C in a commit that hangs makes this node leave
-        the cluster and raises KeyboardInterrupt with ``txid``: that transaction may be committed.
+        node lost the cluster while it waited.
+
+        Ctrl-C raises CommitInterrupted, a KeyboardInterrupt with ``txid`` and ``outcome``. A commit
+        that is about to end by itself ends so first; one that hangs makes this node leave the
+        cluster, and may be committed or not (``outcome`` UNKNOWN).
         """
         return self._core.commit()
 
     def commit_later(self) -> None:
         """Sends the transaction and returns; :meth:`wait` gives its result. At most one a
-        connection is on its way. The next transaction may begin at once and may not see it yet."""
+        connection is on its way. The next transaction may begin at once and may not see it yet.
+        Blocks, without the GIL, only when ``conn_pool_factor`` holds it back. Raises
+        TransactionActiveError when one is on its way already."""
         self._core.commit_later()
 
     def wait(self) -> int:
-        """The result of :meth:`commit_later`, as :meth:`commit` gives it. Blocks, without the
-        GIL."""
+        """The result of :meth:`commit_later`, as :meth:`commit` gives and raises it. Blocks,
+        without the GIL. Raises TransactionNotActiveError when nothing is on its way."""
         return self._core.wait()
 
     def rollback(self) -> None:
-        """Ends the transaction and forgets what it wrote. Raises TransactionNotActiveError."""
+        """Ends the transaction and forgets what it wrote. Does not block. Raises
+        TransactionNotActiveError."""
         self._core.rollback()
 
     def new(self, cls: ClassRef, /, **fields: Any) -> Object:
         """A new row with the given fields; the others have their defaults (0, '', None, …).
 
-        When a value does not fit there is no new row.
+        When a value does not fit there is no new row. Does not block. Raises DataError,
+        UnknownFieldError, NotFoundError (no such class), TooLargeError, ReadOnlyError.
         """
         return self._core.new(cls, fields)
 
     def remove(self, obj: Object) -> None:
-        """Removes the row."""
+        """Removes the row. Does not block. Raises ReadOnlyError, and InvalidHandleError for a row
+        of another connection or one that was removed."""
         self._core.remove(obj)
 
     def deleteAll(self, cls: ClassRef) -> int:
-        """Removes all rows of the class that the transaction sees; how many. Without the GIL."""
+        """Removes all rows of the class that the transaction sees; how many. Cost: a scan. Does not
+        block; without the GIL. Raises ReadOnlyError."""
         return self._core.delete_all(cls)
 
     def count(self, cls: ClassRef) -> int:
-        """Rows of the class that the transaction sees. Cost: a scan, without the GIL."""
+        """Rows of the class that the transaction sees. Cost: a scan. Does not block; without the
+        GIL."""
         return self._core.count(cls)
 
     def find(self, cls: ClassRef, index: IndexRef, key: Any) -> Object | None:
-        """The row with this key (the first of several), or None. A key of several parts is a
-        tuple."""
+        """The row with this key (the first of several), or None. A key of several parts is a tuple.
+        Costs one look-up; does not block. Raises DataError for a key that does not fit,
+        NotFoundError for a class or an index that does not exist."""
         return self._core.find(cls, index, key)
 
     def find_many(self, cls: ClassRef, index: IndexRef, keys: Iterable[Any]) -> list[Object | None]:
-        """:meth:`find` for many keys at once, in their order; faster on large data."""
+        """:meth:`find` for many keys at once, in their order; faster on large data. Does not block;
+        without the GIL. Raises as find."""
         return self._core.find_many(cls, index, keys)
 
     def cursor(self, cls: ClassRef | None = None, index: IndexRef | None = None) -> Cursor:
-        """A :class:`Cursor` of the open transaction."""
+        """A :class:`Cursor` of the open transaction, over ``index``, or over all rows of ``cls`` in
+        storage order. Does not block. Raises NotFoundError."""
         if cls is None and not self._core.in_transaction:
             self._core.snapshot  # noqa: B018 - raises, as for a cursor with a class
         return Cursor(self, cls, index)
 
     def listen(self) -> None:
-        """Drives this node until the cluster stops, then returns. Without the GIL, so it may have a
-        thread of its own. ``exdb.open`` has such a thread inside. Raises NotClusteredError."""
+        """Drives this node until the cluster stops, then returns. Blocks, without the GIL, so it
+        may have a thread of its own. ``exdb.open`` has such a thread inside. Raises
+        NotClusteredError, and what ends a node before its time."""
         with _lifetime.listening():
             self._core.listen()
 
-    def stop(self) -> None:
+    def stop(self, timeout: float | None = None) -> None:
         """Says that this node is done, and returns when ALL nodes have said so or are gone.
 
-        Nothing can be committed at this node from then on. Blocks, without the GIL. Raises
-        NotClusteredError, ClusterTimeoutError that names the node waited for, and
+        Nothing can be committed at this node from then on; reads go on. Blocks, without the GIL.
+        Nodes that live are waited for as long as it takes: one may have an hour's work more than
+        the others. A warning on stderr names them after 10 s, 20 s, 40 s and so on.
+
+        timeout: seconds after which this gives up and leaves the cluster: ClusterTimeoutError
+            names the nodes that have not stopped. (A node that says nothing at all is given up
+            after the ``timeout`` of open.)
+
+        Ctrl-C ends it; this node has left the cluster then. Raises NotClusteredError,
+        ClusterTimeoutError, ClusterError when nodes end two databases in opposite order, and
         TransactionActiveError when a transaction is open on this connection.
         """
-        self._core.stop()
+        self._core.stop(milliseconds(timeout))
 
     def close(self) -> None:
-        """Rolls back what is open. Closing twice is fine."""
+        """Rolls back what is open, and gives its place to another connection. Does not block;
+        closing twice is fine."""
         self._core.close()
 
     def statistics(self) -> dict[str, int]:
-        """Transactions of this connection: committed, aborted, conflicts, rolled_back,
-        read_only."""
+        """Transactions of this connection: committed, aborted, conflicts, rolled_back, read_only.
+        Does not block."""
         return self._core.statistics()
+
+    start_transaction = startTransaction
+    delete_all = deleteAll
 
     def __enter__(self) -> Connection:
         if not self._core.is_open:

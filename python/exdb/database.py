@@ -8,13 +8,13 @@ from typing import Any
 
 from . import _core, _lifetime
 from ._callbacks import CallbackThreads
-from ._check import shown
+from ._check import milliseconds, shown
 from ._cluster import check_window
 from .connection import Connection
 from .dictionary import Dictionary
 from .errors import DataError, InvalidHandleError
 from .params import ClusterWindow
-from .types import Outcome, TransactionId
+from .types import DatabaseState, Outcome, TransactionId
 
 
 class _LiveWindow(ClusterWindow):
@@ -37,8 +37,12 @@ class _LiveWindow(ClusterWindow):
 class Database:
     """An open database. :func:`exdb.open` and :func:`exdb.open_database` make it.
 
-    Any thread may use it. As a context manager it closes at the end; when an exception leaves the
-    block it leaves the cluster without waiting for the others.
+    Any thread may use it. As a context manager it closes at the end. When an exception leaves the
+    block it does not wait for the others, who may never come: it leaves the cluster
+    (:meth:`abandon`), and the exception goes on. The other nodes are told, and go on without this
+    one as far as the quorum lets them. The three communicators that a database duplicates from the
+    one it was given cannot be freed then, as that is collective: they are freed by the next open
+    over the same ranks, or with MPI.
     """
 
     def __init__(
@@ -57,18 +61,22 @@ class Database:
 
     @property
     def name(self) -> str:
+        """The ``dbname`` of open."""
         return self._name
 
     @property
     def dictionary(self) -> Dictionary:
+        """The schema."""
         return self._dictionary
 
     @property
     def is_open(self) -> bool:
+        """Neither ``close()`` nor ``abandon()`` was called; :attr:`state` says what works."""
         return self._core.is_open
 
     @property
     def clustered(self) -> bool:
+        """It was opened with ``comm`` or ``clusterParams``."""
         return self._core.clustered
 
     @property
@@ -87,42 +95,60 @@ class Database:
         return self._core.published
 
     def connect(self) -> Connection:
-        """A new connection. Raises ResourceError when ``db_max_connections`` are open."""
+        """A new connection. Costs microseconds; does not block. Raises ResourceError when
+        ``db_max_connections`` are open, InvalidHandleError after close."""
         return Connection(self, self._core.connect())
 
-    def close(self) -> None:
-        """Ends use; closing twice is fine.
+    def close(self, timeout: float | None = None) -> None:
+        """Ends use; closing twice is fine, and the database is closed however this ends.
 
-        With a cluster COLLECTIVE: waits, without the GIL, until all nodes close or stop or are
-        known to be gone, at most ``timeout``; then raises ClusterTimeoutError that names who is
-        missing, and the database is closed all the same.
+        With a cluster COLLECTIVE: says that this node is done, and blocks, without the GIL, until
+        all nodes close or stop or are gone. Nodes that live are waited for as long as it takes: one
+        may have an hour's work more than the others. A warning on stderr names them after 10 s,
+        20 s, 40 s and so on. A notifyCallback that is running is waited for a second at most.
+
+        timeout: seconds after which this gives up and leaves the cluster: ClusterTimeoutError
+            names the nodes that have not closed. (A node that says nothing at all is given up
+            after the ``timeout`` of open.)
+
+        Ctrl-C ends it. Two databases that one thread closes are closed in the same order on all
+        nodes; opposite orders raise ClusterError on those nodes, naming both databases. Raises
+        ClusterTimeoutError and what else ended the node before its time.
         """
+        deadline = milliseconds(timeout)
         try:
-            self._core.close()
+            self._core.close(deadline)
         finally:
             if self._callbacks is not None:
                 self._callbacks.close()
 
     def abandon(self) -> None:
-        """Leaves the cluster without waiting for the others (at most about a second). Local. What
-        is still open when the program ends is abandoned."""
+        """Leaves the cluster without waiting for the others: blocks for about a second at most,
+        without the GIL. Local. Ends ``close()`` and ``stop()`` in other threads. What is still open
+        when the program ends is abandoned. Raises nothing."""
         self._core.abandon()
 
     def digest(self) -> int:
         """64 bits over all rows of replicated classes: equal on equal replicas.
 
-        Not collective. To compare nodes, take it on all of them while nobody commits.
+        Not collective. To compare nodes, take it on all of them while nobody commits. Cost: small;
+        blocks for no other node.
         """
         return self._core.digest()
 
     def statistics(self) -> dict[str, int]:
         """Everything this node counts, by name: commits, conflicts, rounds, exchange_ns_median,
         exchange_ns_p99, bytes_sent, frames_long, … Names that end in ``_ns`` or contain it are
-        nanoseconds, ``_bytes`` bytes."""
+        nanoseconds, ``_bytes`` bytes. Does not block."""
         return self._core.statistics()
 
     def outcome(self, txid: TransactionId) -> Outcome:
-        """What became of a transaction of this node that ended with OutcomeUnknownError."""
+        """What became of a transaction of this node that ended with OutcomeUnknownError; UNKNOWN
+        for one that began at another node.
+
+        txid: of an exception, or any pair (origin, sequence). Does not block and asks nobody.
+            Raises DataError for what is no txid.
+        """
         try:
             origin, sequence = txid
         except (TypeError, ValueError):
@@ -130,6 +156,12 @@ class Database:
                 f"txid must be the txid of an exception, a TransactionId, not {shown(txid)}"
             ) from None
         return Outcome(self._core.outcome(origin, sequence))
+
+    @property
+    def state(self) -> DatabaseState:
+        """What still works here: a node may have failed or lost its quorum while ``is_open``. Does
+        not block."""
+        return DatabaseState(*self._core.state())
 
     @property
     def window(self) -> ClusterWindow:
@@ -147,7 +179,7 @@ class Database:
         return self._core.progress()
 
     def describe(self) -> str:
-        """For people: "MPI (MPICH 5.0.2, 4 ranks)", or "embedded"."""
+        """For people: "MPI (MPICH 5.0.2, 4 ranks)", or "embedded". Does not block."""
         return self._core.describe()
 
     def __enter__(self) -> Database:

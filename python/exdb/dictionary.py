@@ -47,11 +47,15 @@ class Named(Mapping[str, object]):
 
 
 class Classes(Named):
+    """The classes of a dictionary by name."""
+
     def __getitem__(self, name: str) -> Class:
         return super().__getitem__(name)  # type: ignore[return-value]
 
 
 class Indexes(Named):
+    """The indexes of a dictionary by name."""
+
     def __getitem__(self, name: str) -> Index:
         return super().__getitem__(name)  # type: ignore[return-value]
 
@@ -100,10 +104,13 @@ class Dictionary:
 
 
 def load_dictionary(schema: str, persistent: bool = False, debug: bool = False) -> Dictionary:
-    """Parses a schema (its text, not a file name) into a :class:`Dictionary`.
+    """Parses a schema into a :class:`Dictionary`. Local, not collective; does not block.
 
-    ``persistent``: classes that say neither persistent nor transient are persistent. Without effect
-    on a database in memory. ``debug`` is kept for programs that pass it. Local, not collective.
+    schema: the text of a schema, not a file name.
+    persistent: classes that say neither persistent nor transient are persistent. Without effect on
+        a database in memory.
+    debug: kept for programs that pass it.
+
     Raises SchemaError naming line, column and what was expected.
     """
     boolean(persistent, "persistent")

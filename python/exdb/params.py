@@ -72,11 +72,15 @@ class ClusterParams:
     sync_msg_objects, sync_msg_size: bounds of one state-transfer message (objects, bytes; 0 = 1
         MiB). A plain MPI job has no state transfer, as no node joins late: they are checked,
         carried and shown by ``db.statistics()``, and bound nothing in this release.
-    notifyCallback(code, node_info): 0 connect, 1 disconnect. Called in a thread of exdb, without
-        its locks. An exception in it is printed and does no harm.
+    notifyCallback(code, node_info): ``MCO_CLUSTER_NOTIFY_CONNECT`` or ``_DISCONNECT``, and a
+        :class:`NodeInfo`. Called in a thread of its own. One that does not return holds up nothing
+        but the notifications after it; ``close()`` waits a second for it, at most. An exception in
+        it is printed and does no harm.
     quorumCallback(neighbour_ids): asked when the reachable qrank does not exceed half of the
         configured total. True: this node may go on writing, on the caller's responsibility. Called
-        in the thread that commits.
+        in a thread of its own, while the commit waits; no answer within the ``timeout`` of open, or
+        before the database ends, is a no, as is an exception, which is printed. It may read from
+        the database that asks (MCO_READ_ONLY), but not commit to it.
     clusterSendBuf, clusterRecvBuf: bytes of exdb's own buffers for each peer (0 = default). A
         larger frame still arrives, as a second message (``frames_long`` in the statistics).
     mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),

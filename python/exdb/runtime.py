@@ -55,7 +55,7 @@ def init_runtime(
     shm: bool | None = None,
     debug: bool | None = None,
 ) -> None:
-    """Chooses what the runtime can do. Local; not needed before ``exdb.open``.
+    """Chooses what the runtime can do. Local; does not block; not needed before ``exdb.open``.
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
@@ -64,7 +64,9 @@ def init_runtime(
     cluster: databases may be opened with ``clusterParams``.
     disk, shm, debug: other names of is_disk, is_shm, is_debug.
 
-    Raises ProgrammingError when a database is open and the values differ from those before.
+    Raises ProgrammingError when a database is open and the values differ from those before,
+    ClusterParameterError for a transaction manager that a cluster cannot have, DataError for what
+    is no bool.
     """
     global _settings
     wanted = _Settings(
@@ -224,16 +226,21 @@ def open_database(
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
     With a cluster COLLECTIVE over its communicator; blocks, without the GIL, until all ranks are
-    there (at most ``timeout``). Whatever is wrong on one rank raises the same error on all.
+    there (at most ``timeout``). Without one it does not block. Whatever is wrong on one rank raises
+    the same error on all.
 
-    dbname: may differ from node to node.
+    dbname: for people and messages; may differ from node to node.
+    dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.
+    clusterParams: a :class:`ClusterParams`; None: a database in this process.
+    is_disk, is_shm: refused in this release (NotSupportedError).
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
-    is_disk, is_shm: refused in this release (NotSupportedError).
     path: where a durable database would be; unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
-    timeout: seconds that open, commit, stop and close wait for a silent node before they raise
-        ClusterTimeoutError (commit: OutcomeUnknownError) naming it; None = for ever.
+    timeout: seconds that open waits for ranks that do not come, and that commit, stop and close
+        wait for a node that is silent, before they raise ClusterTimeoutError (commit:
+        OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
+        :meth:`Database.close`.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
     LauncherError (wrong MPI), NotSupportedError, DataError.
@@ -277,14 +284,26 @@ def open(
             with db.connect() as con, con.startTransaction():
                 con.new("Item", id=1)
 
+    dbname: for people and messages; may differ from node to node.
     schema: the text of a schema, or a :class:`Dictionary`.
     comm: an mpi4py communicator: COLLECTIVE over it, and every rank of it is a node. Without
         ``comm`` and ``clusterParams``: a database in this process; MPI is not needed and not
-    touched. clusterParams: for everything else about the cluster; then ``comm`` may be in its
-        ``nwparams`` or here.
+        touched.
+    clusterParams: a :class:`ClusterParams`, for everything else about the cluster; then ``comm``
+        may be in its ``nwparams`` or here.
+    is_disk, is_shm: refused in this release (NotSupportedError).
+    db_segment_size: bytes; the unit in which memory is reserved and grown.
+    db_max_connections: how many connections may be open at once.
+    path: where a durable database would be; unused in memory.
+    own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
+        ``con.listen()``.
+    timeout: seconds that open waits for ranks that do not come, and that commit, stop and close
+        wait for a node that is silent, before they raise ClusterTimeoutError (commit:
+        OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
+        :meth:`Database.close`.
 
-    The rest and what is raised: as :func:`open_database`; a wrong schema on one rank raises
-    SchemaError on all.
+    Blocks, without the GIL, with a cluster until all ranks are there. What is raised: as
+    :func:`open_database`; a wrong schema on one rank raises SchemaError on all.
     """
     params = clusterParams
     if comm is not None:

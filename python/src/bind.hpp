@@ -5,6 +5,9 @@
 #pragma once
 #include <pybind11/pybind11.h>
 
+#include <chrono>
+#include <optional>
+
 #include "handles.hpp"
 
 namespace exdb::python {
@@ -12,6 +15,11 @@ namespace exdb::python {
 void bind_database(pybind11::module_& module);
 void bind_connection(pybind11::module_& module);
 void bind_cursor(pybind11::module_& module);
+
+/// Of close() and stop(): how long living nodes are waited for.
+inline std::optional<std::chrono::milliseconds> deadline_of(std::optional<std::int64_t> ms) {
+  return ms ? std::optional(std::chrono::milliseconds(*ms)) : std::nullopt;
+}
 
 pybind11::object open_cursor(const std::shared_ptr<ConnectionHandle>& connection,
                              pybind11::handle cls, pybind11::handle index);

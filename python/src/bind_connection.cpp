@@ -198,6 +198,11 @@ py::dict statistics(const Handle& self) {
   return result;
 }
 
+void stop(const Handle& self, std::optional<std::int64_t> timeout_ms) {
+  Connection& connection = self->use();
+  blocking(self->engine(), [&] { connection.stop(deadline_of(timeout_ms)); });
+}
+
 void close(const Handle& self) {
   if (forked()) return;
   Connection& connection = *self->connection;
@@ -236,11 +241,7 @@ void bind_connection(py::module_& module) {
              Connection& connection = self->use();
              blocking(self->engine(), [&] { connection.listen(); });
            })
-      .def("stop",
-           [](const Handle& self) {
-             Connection& connection = self->use();
-             blocking(self->engine(), [&] { connection.stop(); });
-           })
+      .def("stop", stop, py::arg("timeout_ms") = py::none())
       .def("close", close)
       .def_property_readonly(
           "is_open", [](const Handle& self) { return !forked() && self->connection->is_open(); })

@@ -93,35 +93,38 @@ std::shared_ptr<ConnectionHandle> connect(const Handle& self) {
       ConnectionHandle{self, shared_engine(database.connect())});
 }
 
-// Ctrl-C makes the database leave its cluster, but not once close() has begun; so the wait for the
-// others is in stop().
-void stop_first(const Handle& self) {
-  Database& database = *self->engine->database;
-  if (!database.clustered() || !database.is_open()) return;
-  std::unique_ptr<Connection> connection;
-  try {
-    connection = database.connect();
-  } catch (const Error&) {
-    return;  // all connections are in use
-  }
-  try {
-    blocking(self->engine, [&] { connection->stop(); });
-  } catch (const Error&) {
-    // close() gives the reason again
-  }
-}
-
-void close(const Handle& self) {
+void close(const Handle& self, std::optional<std::int64_t> timeout_ms) {
   if (forked()) return;
-  self->engine->refuse();
-  stop_first(self);
-  blocking(self->engine, [&] { self->engine->close(); });
+  blocking(self->engine, [&] { self->engine->close(deadline_of(timeout_ms)); });
 }
 
 void abandon(const Handle& self) {
   if (forked()) return;
   const Released released;
   self->engine->abandon();
+}
+
+const char* name_of(DatabaseState::Phase phase) {
+  switch (phase) {
+    case DatabaseState::Phase::open:
+      return "open";
+    case DatabaseState::Phase::stopping:
+      return "stopping";
+    case DatabaseState::Phase::stopped:
+      return "stopped";
+    case DatabaseState::Phase::left:
+      return "left";
+    case DatabaseState::Phase::failed:
+      return "failed";
+    case DatabaseState::Phase::closed:
+      break;
+  }
+  return "closed";
+}
+
+py::tuple state(const Handle& self) {
+  const DatabaseState now = self->use().state();
+  return py::make_tuple(name_of(now.phase), now.reads, now.writes, now.fresh_reads, now.text);
 }
 
 std::string outcome(const Handle& self, py::handle origin, py::handle sequence) {
@@ -169,11 +172,12 @@ void bind_database(py::module_& module) {
   bind_open(module);
   py::class_<DatabaseHandle, Handle>(module, "Database")
       .def("connect", connect)
-      .def("close", close)
+      .def("close", close, py::arg("timeout_ms") = py::none())
       .def("abandon", abandon)
       .def_property_readonly(
           "is_open",
           [](const Handle& self) { return !forked() && self->engine->database->is_open(); })
+      .def("state", state)
       .def_property_readonly("name", [](const Handle& self) { return self->use().name(); })
       .def_property_readonly("clustered",
                              [](const Handle& self) { return self->use().clustered(); })

@@ -23,31 +23,46 @@ py::tuple parts_of(const IndexHandle& handle) {
   return py::tuple(parts);
 }
 
+constexpr const char* class_doc =
+    "A class of a dictionary: ``dictionary.classes[name]``. Immutable; any thread may use it.";
+constexpr const char* index_doc =
+    "An index of a class: ``dictionary.classes[cls].indexes[name]``. Immutable; any thread may use "
+    "it.";
+
 void bind_class(py::module_& module) {
-  py::class_<ClassHandle, std::shared_ptr<ClassHandle>>(module, "Class")
-      .def_property_readonly("name", [](const ClassHandle& self) { return self.definition->name; })
-      .def_property_readonly("local",
-                             [](const ClassHandle& self) { return self.definition->local; })
-      .def_property_readonly("fields", fields_of)
+  py::class_<ClassHandle, std::shared_ptr<ClassHandle>>(module, "Class", class_doc)
+      .def_property_readonly(
+          "name", [](const ClassHandle& self) { return self.definition->name; },
+          "As the schema has it.")
+      .def_property_readonly(
+          "local", [](const ClassHandle& self) { return self.definition->local; },
+          "True: its rows stay on their node, and are not replicated.")
+      .def_property_readonly("fields", fields_of, "dict: name of the field to its type's text.")
       .def_property_readonly(
           "indexes",
-          [](const ClassHandle& self) { return self.dictionary->indexes_of(self.definition->id); })
+          [](const ClassHandle& self) { return self.dictionary->indexes_of(self.definition->id); },
+          "dict: name of the index to its Index.")
       .def("__repr__", [](const ClassHandle& self) {
         return "<class " + self.definition->name + " of an exdb dictionary>";
       });
 }
 
 void bind_index(py::module_& module) {
-  py::class_<IndexHandle, std::shared_ptr<IndexHandle>>(module, "Index")
-      .def_property_readonly("name", [](const IndexHandle& self) { return self.definition->name; })
-      .def_property_readonly("class_name",
-                             [](const IndexHandle& self) { return self.definition->class_name; })
+  py::class_<IndexHandle, std::shared_ptr<IndexHandle>>(module, "Index", index_doc)
+      .def_property_readonly(
+          "name", [](const IndexHandle& self) { return self.definition->name; },
+          "As the schema has it; unique within its class.")
+      .def_property_readonly(
+          "class_name", [](const IndexHandle& self) { return self.definition->class_name; },
+          "The class that it is of.")
       .def_property_readonly(
           "kind",
-          [](const IndexHandle& self) { return std::string(name_of(self.definition->kind)); })
-      .def_property_readonly("unique",
-                             [](const IndexHandle& self) { return self.definition->unique; })
-      .def_property_readonly("parts", parts_of)
+          [](const IndexHandle& self) { return std::string(name_of(self.definition->kind)); },
+          "'tree', 'hash', 'list' or 'autoid'.")
+      .def_property_readonly(
+          "unique", [](const IndexHandle& self) { return self.definition->unique; },
+          "True: no two rows have one key; DuplicateKeyError.")
+      .def_property_readonly("parts", parts_of, "tuple: the paths of the fields of its key.")
       .def("__repr__", [](const IndexHandle& self) {
         return "<index " + self.definition->class_name + "." + self.definition->name + ">";
       });

@@ -136,7 +136,9 @@ Value to_element(const FieldDef& field, py::handle value) {
     case FieldType::datetime:
       return temporal(field, value);
     case FieldType::enumeration:
-      return PyUnicode_Check(value.ptr()) ? text(field, value) : number(field, value);
+      if (PyUnicode_Check(value.ptr())) return text(field, value);
+      if (PyBool_Check(value.ptr())) refuse(field, value, "an enumerator, its name or its number");
+      return number(field, value);
     case FieldType::chars:
     case FieldType::string:
       if (!PyUnicode_Check(value.ptr())) refuse(field, value, "a str");

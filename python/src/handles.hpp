@@ -59,10 +59,9 @@ struct Engine {
   void refuse() const {
     if (callbacks) callbacks->refuse();
   }
-  void close() const {
+  void close(std::optional<std::chrono::milliseconds> deadline) const {
     refuse();
-    database->close();
-    if (callbacks) callbacks->close();
+    database->close(deadline);
   }
   void abandon() const {
     refuse();

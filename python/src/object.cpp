@@ -65,7 +65,8 @@ constexpr const char* type_doc =
     "UnknownFieldError (an AttributeError) for a field that the class does not have, DataError "
     "for\n"
     "a value that does not fit, ReadOnlyError in a read-only transaction, InvalidHandleError when\n"
-    "the transaction has ended or the row was removed.";
+    "the row was removed or its transaction has ended (TransactionNotActiveError when no other is "
+    "open).";
 
 PyMethodDef methods[] = {
     {"remove", remove, METH_NOARGS,

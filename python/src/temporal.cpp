@@ -54,6 +54,8 @@ std::int64_t microseconds_of_delta(PyObject* delta) {
          PyDateTime_DELTA_GET_MICROSECONDS(delta);
 }
 
+bool is_naive(PyObject* value) { return py::handle(value).attr("utcoffset")().is_none(); }
+
 std::int64_t offset_microseconds(PyObject* value) {
   const py::object offset = py::handle(value).attr("utcoffset")();
   return offset.is_none() ? 0 : microseconds_of_delta(offset.ptr());
@@ -74,7 +76,10 @@ std::int64_t nanoseconds_of_datetime(const FieldDef& field, PyObject* value) {
   if (__builtin_mul_overflow(micro, std::int64_t{1000}, &result) ||
       __builtin_add_overflow(result, nano, &result))
     refuse(field, value,
-           "is outside the years 1678 to 2262, which nanoseconds since 1970 can hold");
+           is_naive(value) ? "(taken as UTC) is outside the years 1678 to 2262, which nanoseconds "
+                             "since 1970 can hold"
+                           : "is outside the years 1678 to 2262, which nanoseconds since 1970 can "
+                             "hold");
   return result;
 }
 

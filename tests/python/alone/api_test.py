@@ -239,10 +239,10 @@ def test_misuse_is_said_clearly(db: exdb.Database, con: exdb.Connection) -> None
         con.new("Nope")
     with pytest.raises(exdb.NotFoundError, match="no index 'nope'; its indexes are: by_key"):
         con.find("Item", "nope", 1)
-    with pytest.raises(exdb.DataError, match="cls must be the name of a class.*not 3 of type int"):
+    with pytest.raises(exdb.DataError, match=r"cls must be the name of a class.*not 3 of type int"):
         con.new(3)  # type: ignore[arg-type]
     with pytest.raises(
-        exdb.DataError, match="type must be one of MCO_READ_ONLY 0, .* not 7 of type int"
+        exdb.DataError, match=r"type must be one of MCO_READ_ONLY 0, .* not 7 of type int"
     ):
         con.startTransaction(7)
     other = exdb.load_dictionary("class Item { int4 key; };")
