@@ -57,8 +57,7 @@ void TransactionRecord::encode_ops(std::span<const WriteOp> ops, Csn snapshot,
     writer.put_varint(op.row);
     // Relative to the snapshot: one zero byte unless the transaction is read_committed.
     if (op.names_slot()) writer.put_varint(op.base.value - snapshot.value);
-    if (op.kind == WriteOp::Kind::insert || op.kind == WriteOp::Kind::update)
-      writer.put_bytes(op.bytes);
+    if (op.has_row()) writer.put_bytes(op.bytes);
   }
 }
 
@@ -77,8 +76,7 @@ Status TransactionRecord::decode_ops(const Dictionary& dictionary, Csn snapshot,
     op.cls = ClassId{static_cast<std::uint32_t>(cls)};
     op.row = in.get_varint();
     if (op.names_slot()) op.base = Csn{snapshot.value + in.get_varint()};
-    if (op.kind == WriteOp::Kind::insert || op.kind == WriteOp::Kind::update)
-      op.bytes = in.get_bytes();
+    if (op.has_row()) op.bytes = in.get_bytes();
     if (!in.ok()) return bad("it is cut short");
     ops.push_back(op);
   }
@@ -105,6 +103,23 @@ void TransactionRecord::encode(std::vector<std::byte>& out) const {
   }
   writer.put_varint(classes.size());
   for (const auto cls : classes) writer.put_varint(cls.value);
+}
+
+std::size_t TransactionRecord::encoded_bytes() const {
+  const auto with_length = [](Bytes bytes) { return varint_bytes(bytes.size()) + bytes.size(); };
+  std::size_t sum = sizeof(std::uint8_t) + varint_bytes(snapshot.value) + varint_bytes(ops.size());
+  for (const auto& op : ops) {
+    sum += sizeof(std::uint8_t) + varint_bytes(op.cls.value) + varint_bytes(op.row);
+    if (op.names_slot()) sum += varint_bytes(op.base.value - snapshot.value);
+    if (op.has_row()) sum += with_length(op.bytes);
+  }
+  if (!serializable) return sum;
+  sum += varint_bytes(ranges.size()) + varint_bytes(rows.size()) + varint_bytes(classes.size());
+  for (const auto& range : ranges)
+    sum += varint_bytes(range.index.value) + with_length(range.low) + with_length(range.high);
+  for (const auto& row : rows) sum += varint_bytes(row.cls.value) + varint_bytes(row.slot.value);
+  for (const auto cls : classes) sum += varint_bytes(cls.value);
+  return sum;
 }
 
 Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
