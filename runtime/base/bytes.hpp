@@ -27,6 +27,11 @@ inline std::string_view as_text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// Bytes that put_varint() writes.
+constexpr std::size_t varint_bytes(std::uint64_t value) {
+  return (std::size_t(std::bit_width(value | 1)) + 6) / 7;
+}
+
 /// Appends to a byte vector it does not own.
 class ByteWriter {
  public:

@@ -10,6 +10,9 @@
 namespace exdb {
 namespace {
 
+/// Larger rounds than this are not worth their memory.
+constexpr std::size_t spare_bytes = 16 * 1024;
+
 std::size_t payload_bytes(const CompletedRound& round) {
   std::size_t bytes = 0;
   for (const auto& batch : round.batches) bytes += batch.payload.size();
@@ -47,7 +50,12 @@ void MemoryRoundHistory::release(Round upto) {
   EXDB_ASSERT(upto >= released_ && upto <= chain_.round, "what is released was appended");
   released_ = upto;
   while (!rounds_.empty() && bytes_ > bytes_max_ && rounds_.front().round <= released_) {
-    bytes_ -= payload_bytes(rounds_.front());
+    const auto bytes = payload_bytes(rounds_.front());
+    bytes_ -= bytes;
+    if (bytes <= spare_bytes) {
+      spare_ = std::move(rounds_.front());
+      for (auto& batch : spare_.batches) batch.payload.clear();
+    }
     rounds_.pop_front();
   }
 }

@@ -76,8 +76,8 @@ Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
   }
   auto& place = early ? next_[from.value] : current_[from.value];
   if (place) return broken(from, "a second batch of round " + std::to_string(round.value));
-  place =
-      Batch{from, frame.header.batch, {frame.payload.begin(), frame.payload.end()}, frame.checksum};
+  place = Batch{from, frame.header.batch, room(), frame.checksum};
+  place->payload.assign(frame.payload.begin(), frame.payload.end());
   complete_if_all_there();
   return {};
 }
@@ -170,6 +170,30 @@ std::vector<MemberId> RoundProtocol::missing() const {
   return nodes;
 }
 
+std::size_t RoundProtocol::missing_count() const {
+  std::size_t count = 0;
+  for (std::uint32_t node = 0; node < options_.nodes; ++node)
+    count += members_[node] && !current_[node];
+  return count;
+}
+
+void RoundProtocol::reuse(CompletedRound&& round) {
+  for (auto& batch : round.batches) {
+    if (batch.payload.capacity() == 0 || spare_payloads_.size() >= 2 * options_.nodes) continue;
+    batch.payload.clear();
+    spare_payloads_.push_back(std::move(batch.payload));
+  }
+  round.batches.clear();
+  spare_batches_ = std::move(round.batches);
+}
+
+std::vector<std::byte> RoundProtocol::room() {
+  if (spare_payloads_.empty()) return {};
+  auto payload = std::move(spare_payloads_.back());
+  spare_payloads_.pop_back();
+  return payload;
+}
+
 bool RoundProtocol::alone() const {
   return std::count(members_.begin(), members_.end(), true) == 1;
 }
@@ -185,10 +209,11 @@ std::optional<CompletedRound> RoundProtocol::take_round() {
 void RoundProtocol::complete_if_all_there() {
   if (ready_ || ended_ || !current_[options_.self.value]) return;
   const std::size_t allowed = mutated(Mutation::completes_without_one) ? 1 : 0;
-  if (missing().size() > allowed) return;
+  if (missing_count() > allowed) return;
   completed_ = completed_.next();
   ready_.emplace();
   ready_->round = completed_;
+  ready_->batches = std::exchange(spare_batches_, {});
   ready_->batches.reserve(options_.nodes);
   // Rotated: the first in a round wins its conflicts, and nobody shall always be the first.
   const auto start = mutated(Mutation::own_order) ? options_.self.value : completed_.value;

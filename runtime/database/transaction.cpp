@@ -104,6 +104,7 @@ void Transaction::give_back() {
 
 void Transaction::end() {
   give_back();
+  out_.clear();  // its ops are views into the workspace
   work_.clear();
   fragments_.end();
   active_ = false;

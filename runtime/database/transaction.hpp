@@ -118,8 +118,8 @@ class Transaction {
   [[nodiscard]] std::optional<CommitResult> taken_key();
   HandedOver nothing_written();
   [[nodiscard]] CommitResult lost_row(const WriteOp& lost) const;
-  [[nodiscard]] Outgoing outgoing();
-  [[nodiscard]] TransactionRecord make_record(bool local);
+  void make_outgoing();
+  void make_record(bool local, TransactionRecord& record);
   CommitResult counted(CommitResult result);
 
   std::shared_ptr<DatabaseCore> core_;
@@ -134,6 +134,7 @@ class Transaction {
   SnapshotView view_;
   Workspace work_;
   Fragments fragments_;
+  Outgoing out_;  ///< made and used by the commit alone; kept for its room
   std::optional<LaterCommit> later_;
   ConnectionStatistics statistics_;
 };

@@ -77,6 +77,10 @@ SlotId Snapshot::find(IndexId index, Bytes key) const {
   return look_up_at(*core_, csn_, index, key, [](SlotId) { return true; });
 }
 
+bool Snapshot::key_unchanged(IndexId index, Bytes before, Bytes after) const {
+  return core_->keys_of(index).unchanged(before, after);
+}
+
 void Snapshot::find_all(IndexId index, Bytes key, std::vector<SlotId>& out) const {
   look_up_at(*core_, csn_, index, key, [&](SlotId slot) {
     out.push_back(slot);

@@ -39,6 +39,8 @@ class Snapshot {
   /// The (first, in slot order of the index) slot whose row carries `key`; SlotId::none() if
   /// nobody. Not for list indexes.
   [[nodiscard]] SlotId find(IndexId index, Bytes key) const;
+  /// Whether two rows of its class certainly have the same key, by a look at their fixed parts.
+  [[nodiscard]] bool key_unchanged(IndexId index, Bytes before, Bytes after) const;
   /// All of them, ascending.
   void find_all(IndexId index, Bytes key, std::vector<SlotId>& out) const;
   /// find() for many keys at once, with the memory fetched ahead: out[i] for keys[i].

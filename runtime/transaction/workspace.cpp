@@ -145,13 +145,11 @@ void Workspace::append_op(WorkEntry& entry, std::vector<WriteOp>& ops) {
   ops.push_back(op);
 }
 
-std::vector<WriteOp> Workspace::ops(bool local, bool clustered) {
-  std::vector<WriteOp> ops;
-  ops.reserve(entries_.size());
+void Workspace::ops(bool local, bool clustered, std::vector<WriteOp>& ops) {
+  if (!local) ops.reserve(ops.size() + entries_.size());
   for (auto& entry : entries_) {
     if (!entry.sent && (!clustered || type_of(entry).local == local)) append_op(entry, ops);
   }
-  return ops;
 }
 
 std::vector<WriteOp> Workspace::ops_of(std::span<WorkEntry* const> entries) {

@@ -92,9 +92,9 @@ class Workspace {
     return entry.builder.view().type();
   }
 
-  /// Ops of entries that have not been sent, of classes for which `local` is as given. Bytes are
-  /// views into the builders.
-  std::vector<WriteOp> ops(bool local, bool clustered);
+  /// Appends the ops of entries that have not been sent, of classes for which `local` is as given.
+  /// Bytes are views into the builders.
+  void ops(bool local, bool clustered, std::vector<WriteOp>& ops);
   /// Ops of these entries, in their order. Bytes are views into the builders.
   std::vector<WriteOp> ops_of(std::span<WorkEntry* const> entries);
 
