@@ -9,6 +9,7 @@
 #include "object.hpp"
 #include "object_types.hpp"
 #include "temporal.hpp"
+#include "value_bytes.hpp"
 
 namespace py = pybind11;
 
@@ -175,6 +176,7 @@ py::object read_element_field(PyObject* owner, const Object& object, const Field
 
 void write_field(Object& object, const FieldEntry& entry, py::handle value) {
   const FieldDef& field = *entry.field;
+  if (const auto bytes = least_value_bytes(field, value)) object.require_fits(entry.path, bytes);
   if (!entry.top_level) {
     object.set(entry.path, to_value(field, value));
   } else if (entry.shape != Shape::numbers || !write_numbers(object, field, value)) {
@@ -184,7 +186,9 @@ void write_field(Object& object, const FieldEntry& entry, py::handle value) {
 
 void write_element_field(Object& object, const FieldEntry& entry, const std::string& prefix,
                          py::handle value) {
-  object.set(prefix + entry.path, to_value(*entry.field, value));
+  const std::string path = prefix + entry.path;
+  if (const auto bytes = least_value_bytes(*entry.field, value)) object.require_fits(path, bytes);
+  object.set(path, to_value(*entry.field, value));
 }
 
 py::object raw_field(const Object& object, const RecordTable& table, const std::string& path) {

@@ -14,10 +14,12 @@
 // Threads: used by one thread at a time; the database may be closed by another meanwhile.
 // Failure: misuse throws Error; how a commit ended is its CommitResult.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "database/assigned_keys.hpp"
 #include "database/core.hpp"
 #include "database/fragments.hpp"
 #include "database/later_commit.hpp"
@@ -88,16 +90,24 @@ class Transaction {
   // more than one commit may carry (I3) ---
   /// A new row, with its defaults.
   RowId insert(const ClassDef& type);
-  /// `set` is given the builder of the row; throws what it throws. `incoming`: at least the bytes
-  /// that the row may grow by.
+  /// `set` is given the builder of the row; throws what it throws. `incoming`: no fewer bytes
+  /// than the row may grow by.
   template <class Set>
   void write(const ClassDef& type, RowHandle handle, std::size_t incoming, Set&& set);
+  /// Within write(): `set`, and the unique keys that it assigns are free then; throws duplicate.
+  /// Cost: a look-up a key.
+  void assign(const ClassDef& type, RowHandle handle, const Assigned& what,
+              const std::function<void(RowBuilder&)>& set, RowBuilder& row);
+  /// Throws too_large for a value that is by itself more than a row or a commit may have.
+  void require_fits(const ClassDef& type, std::string_view field, std::size_t bytes) const;
   void remove(const ClassDef& type, RowHandle handle);
 
  private:
   // rows.cpp
   WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
   WorkEntry& writable(const ClassDef& type, RowHandle handle);
+  // assigned_keys.cpp
+  void require_free(const IndexDef& index, const WorkEntry& entry);
   // writes.cpp
   void begin_write();
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;

@@ -28,6 +28,7 @@ namespace exdb {
 
 class Connection;
 class RowBuilder;
+struct Assigned;
 struct DatabaseCore;
 class Transaction;
 struct RowId;
@@ -62,13 +63,19 @@ class Object {
   [[nodiscard]] T get(const Field<T>& field) const;
 
   /// Writes need a transaction that may write. Visible to this transaction's reads and searches at
-  /// once.
+  /// once. A write that throws changes nothing: too_large for a value that is more than a row or a
+  /// commit may have, before it is copied; duplicate for a unique key of a row that this transaction
+  /// made, when the snapshot or another of its rows has that key. A key of several parts is looked
+  /// at when all of them have been assigned; that of a row that was there before at the commit, for
+  /// rows may swap their keys. Cost: the value's size; a look-up for each unique key looked at.
   void set(std::string_view path, const Value& value);
   void set(const FieldDef& field, const Value& value);
   void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
   void remove();
+  /// Throws too_large as a set() of a value of so many bytes would, for who has to convert it first.
+  void require_fits(std::string_view path, std::size_t bytes) const;
 
   /// The same row?
   bool operator==(const Object& other) const;
@@ -78,7 +85,7 @@ class Object {
   friend class Cursor;
   friend class Transaction;
   template <class Set>
-  void change(std::size_t incoming, Set&& set);
+  void change(const Assigned& what, std::size_t least, std::size_t most, Set&& set);
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
   void store_elements(const FieldPlace& place, Bytes elements);

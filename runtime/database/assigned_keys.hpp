@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Which unique keys the write of a field takes part in, so that one that is taken is refused where
+// the program still knows what it was doing. The commit looks again, whatever was found here.
+//
+// Invariants
+//   I1  Only rows that the transaction inserts are looked at. A row that was there may take a key
+//       that another is about to give up: keys are swapped, and all of a class moved by one, in one
+//       transaction.
+//   I2  A key is looked at when each of its parts was assigned since it was last looked at: one
+//       that is half set is never refused.
+// Threads: pure but for the entry.
+#pragma once
+#include <string_view>
+#include <utility>
+
+#include "transaction/workspace.hpp"
+
+namespace exdb {
+
+/// What a write assigns: a field by path, or by its stretch of the fixed part of the row.
+struct Assigned {
+  std::string_view name;           ///< the path, or the field's own name
+  std::size_t begin = 0, end = 0;  ///< none of a path
+
+  static Assigned of(std::string_view path) { return {path, 0, 0}; }
+  static Assigned of(const FieldDef& field, std::size_t offset);
+  [[nodiscard]] bool covers(const IndexPart& part) const;
+};
+
+/// Whether it is a part of some unique key. Cost: a comparison a part.
+bool assigns_key(const Dictionary& dictionary, const ClassDef& type, const Assigned& what);
+
+/// Notes in the entry what is assigned, and calls `look` with each unique index whose key is to be
+/// looked at now (I2).
+template <class Look>
+void each_key_assigned(const Dictionary& dictionary, const ClassDef& type, WorkEntry& entry,
+                       const Assigned& what, Look&& look) {
+  unsigned first = 0;  // number of the index's first part among those of all unique indexes
+  for (const auto id : type.indexes) {
+    const auto& index = dictionary.index_of(id);
+    if (!index.unique) continue;
+    const auto parts = unsigned(index.parts.size());
+    std::uint64_t assigned = 0;
+    for (unsigned i = 0; i < parts; ++i)
+      if (what.covers(index.parts[i])) assigned |= std::uint64_t{1} << i;
+    const auto at = std::exchange(first, first + parts);
+    if (assigned == 0) continue;
+    if (parts > 1) {
+      if (first > 32) continue;  // more than an entry can note: left to the commit
+      const auto all = ((std::uint64_t{1} << parts) - 1) << at;
+      entry.key_parts |= std::uint32_t(assigned << at);
+      if ((entry.key_parts & all) != all) continue;
+      entry.key_parts &= ~std::uint32_t(all);
+    }
+    look(index);
+  }
+}
+
+}  // namespace exdb
