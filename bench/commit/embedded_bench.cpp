@@ -57,10 +57,11 @@ Options parse(int argc, char** argv) {
     } else if (name == "--json") {
       options.json = argv[i + 1];
     } else {
-      std::fprintf(stderr,
-                   "embedded_bench: unknown option %s; known: --commits n, --runs n, --open-rows n, "
-                   "--only floor|alone|two|open, --json file\n",
-                   argv[i]);
+      std::fprintf(
+          stderr,
+          "embedded_bench: unknown option %s; known: --commits n, --runs n, --open-rows n, "
+          "--only floor|alone|two|open, --json file\n",
+          argv[i]);
       std::exit(2);
     }
   }
@@ -201,7 +202,9 @@ class Bench {
 int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   Bench bench(options);
-  const auto wanted = [&](const char* what) { return options.only.empty() || options.only == what; };
+  const auto wanted = [&](const char* what) {
+    return options.only.empty() || options.only == what;
+  };
   Figure floor, alone, two;
   double open = 0;
   if (wanted("floor")) floor = bench.floor();
@@ -215,8 +218,8 @@ int main(int argc, char** argv) {
               alone.best_ns, alone.median_ns);
   std::printf("%-52s %8.0f %8.0f\n", "the same in a round of two nodes in one thread, each",
               two.best_ns, two.median_ns);
-  std::printf("%-52s %8.0f  (goal: 300)\n", "heap bytes a row of 72 bytes, created and not committed",
-              open);
+  std::printf("%-52s %8.0f  (goal: 300)\n",
+              "heap bytes a row of 72 bytes, created and not committed", open);
   if (!options.json.empty()) {
     std::ofstream(options.json) << "{\"benchmark\": \"embedded\", \"floor_ns\": " << floor.best_ns
                                 << ", \"alone_ns\": " << alone.best_ns

@@ -64,8 +64,7 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   return std::max(nanoseconds(0), nanoseconds(oldest_ + held - now));
 }
 
-CommitWindow::Taken CommitWindow::take(MemberId member, Items& items,
-                                       std::vector<std::byte> room) {
+CommitWindow::Taken CommitWindow::take(MemberId member, Items& items, std::vector<std::byte> room) {
   Taken taken;
   taken.payload = std::move(room);
   const std::lock_guard lock(mutex_);

@@ -56,8 +56,8 @@ CompletedRound AloneRoute::round_of(const Outgoing& out) {
   constexpr std::size_t item_overhead_bytes = 32;
   batch.payload.reserve(length + item_overhead_bytes);
   ByteWriter payload(batch.payload);
-  encode_item_head({RoundItem::Kind::transaction, batch.member, self(), out.id.sequence, {}}, length,
-                   payload);
+  encode_item_head({RoundItem::Kind::transaction, batch.member, self(), out.id.sequence, {}},
+                   length, payload);
   out.shared.encode(batch.payload);
   FrameHeader head;
   head.sender = batch.member;

@@ -59,7 +59,7 @@ class Reclaimer {
   ReaderTable& readers_;
   void* self_;
   Collect collect_;
-  std::deque<Garbage> waiting_;              ///< by death
+  std::deque<Garbage> waiting_;  ///< by death
   using Held = std::map<Csn, std::deque<Garbage>>;
   Held held_;  ///< by one pin that holds them back
   /// The last one let go, with its room. Who commits has a snapshot pinned, so nearly every commit

@@ -172,7 +172,9 @@ void TransactionRecord::clear() {
 
 namespace {
 
-std::pair<std::uint32_t, std::uint64_t> slot_of(const WriteOp& op) { return {op.cls.value, op.row}; }
+std::pair<std::uint32_t, std::uint64_t> slot_of(const WriteOp& op) {
+  return {op.cls.value, op.row};
+}
 
 /// REQUIRES: both ascend.
 bool name_a_slot_in_common(std::span<const WriteOp> a, std::span<const WriteOp> b) {
@@ -188,16 +190,18 @@ bool name_a_slot_in_common(std::span<const WriteOp> a, std::span<const WriteOp> 
 /// its transaction's alone, whatever its class. Most transactions are so, and a large one is spared a
 /// table of its rows.
 bool ascending(std::span<const WriteOp> ops) {
-  const auto disorder = std::adjacent_find(ops.begin(), ops.end(), [](const auto& a, const auto& b) {
-    const auto first = group_of(a.kind), second = group_of(b.kind);
-    if (first != second) return first > second;
-    return a.names_slot() ? slot_of(a) >= slot_of(b) : a.row >= b.row;
-  });
+  const auto disorder =
+      std::adjacent_find(ops.begin(), ops.end(), [](const auto& a, const auto& b) {
+        const auto first = group_of(a.kind), second = group_of(b.kind);
+        if (first != second) return first > second;
+        return a.names_slot() ? slot_of(a) >= slot_of(b) : a.row >= b.row;
+      });
   if (disorder != ops.end()) return false;
   const auto up_to = [&](int group) {
-    return std::size_t(std::partition_point(ops.begin(), ops.end(),
-                                            [&](const auto& op) { return group_of(op.kind) <= group; }) -
-                       ops.begin());
+    return std::size_t(
+        std::partition_point(ops.begin(), ops.end(),
+                             [&](const auto& op) { return group_of(op.kind) <= group; }) -
+        ops.begin());
   };
   const auto removals = up_to(0), slots = up_to(1);
   return !name_a_slot_in_common(ops.first(removals), ops.subspan(removals, slots - removals));
