@@ -49,6 +49,7 @@ struct Node::Inside final : FrameSink {
   /// Sleeps in the transport, unless another thread does; then for a moment only.
   void sleep_in_transport(Nanoseconds cap, bool has_turn);
   [[nodiscard]] Nanoseconds nap_cap(Nanoseconds idle) const;
+  [[nodiscard]] Nanoseconds polls_after_event(Nanoseconds slept) const;
   void listen();
 
   // --- rounds, under the drive lock: rounds.cpp ---
