@@ -48,8 +48,8 @@ class CursorMoment : public DatabaseTest, public ::testing::WithParamInterface<u
   struct Walk {
     Cursor cursor;
     bool downward = false;
-    std::vector<int> rows;  // ids, upward
-    int place = -1;         // rows.size(): behind the last
+    std::vector<int> rows;    // ids, upward
+    int place = -1;           // rows.size(): behind the last
     std::map<int, int> made;  // id -> how often the id had been made when it began
   };
   std::map<int, int> made;  // ids that are removed come back as other rows
@@ -78,12 +78,12 @@ class CursorMoment : public DatabaseTest, public ::testing::WithParamInterface<u
       walk.rows.push_back(static_cast<int>(row->get("id").as_int()));
     std::size_t expected = 0;
     for (const auto& [id, row] : model) {
-      expected += kind <= 1                ? 1
-                  : kind == 2              ? row.second == name
-                  : kind == 3              ? row.first >= bound
-                  : kind == 4              ? row.first <= bound
-                  : kind == 5              ? row.first >= bound && row.first <= bound + width
-                                           : row.second >= "b" && row.second <= name;
+      expected += kind <= 1   ? 1
+                  : kind == 2 ? row.second == name
+                  : kind == 3 ? row.first >= bound
+                  : kind == 4 ? row.first <= bound
+                  : kind == 5 ? row.first >= bound && row.first <= bound + width
+                              : row.second >= "b" && row.second <= name;
     }
     EXPECT_EQ(walk.rows.size(), expected) << "kind " << kind;
     if (walk.downward) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -184,6 +185,65 @@ TEST_F(RangeTest, random_ranges_and_counts_agree_with_a_model) {
     }
     ASSERT_TRUE(con->commit());
   }
+}
+
+/// What a range, a count and a find with leading parts have read, and what not.
+class SerializableRange : public DatabaseTest {
+ protected:
+  int stored = 100;
+  void SetUp() override {
+    for (int id = 1; id <= 5; ++id) store(id, id * 10, id < 4 ? "a" : "b");
+  }
+  ErrorCode end_of(const std::function<void(Connection&)>& read, int price,
+                   const std::string& name = "z") {
+    auto con = db->connect();
+    con->start(with(Isolation::serializable));
+    read(*con);
+    store(++stored, price, name);
+    put(*con, ++stored, 1000);
+    return con->commit().code;
+  }
+};
+
+TEST_F(SerializableRange, a_range_walked_to_its_end_was_read_and_nothing_beside_it) {
+  const auto walk = [&](Connection& con) {
+    auto cursor = con.range(by_price, key(20), key(40));
+    while (cursor.next()) continue;
+  };
+  EXPECT_EQ(end_of(walk, 41), ErrorCode::ok);
+  EXPECT_EQ(end_of(walk, 19), ErrorCode::ok);
+  EXPECT_EQ(end_of(walk, 40), ErrorCode::conflict);
+  EXPECT_EQ(end_of(walk, 20), ErrorCode::conflict);
+}
+
+TEST_F(SerializableRange, a_limit_ends_what_was_read) {
+  const auto walk = [&](Connection& con) {
+    auto cursor = con.range(by_price, key(15), key(45), 2);
+    while (cursor.next()) continue;  // 20 and 30
+  };
+  EXPECT_EQ(end_of(walk, 31), ErrorCode::ok);
+  EXPECT_EQ(end_of(walk, 25), ErrorCode::conflict);
+  EXPECT_EQ(end_of([&](Connection& con) { (void)con.range(by_price, {}, {}); }, 15), ErrorCode::ok);
+}
+
+TEST_F(SerializableRange, a_count_has_read_its_range_also_where_it_is_empty) {
+  const auto count = [&](int low, int high) {
+    return [this, low, high](Connection& con) { (void)con.count(by_price, key(low), key(high)); };
+  };
+  EXPECT_EQ(end_of(count(11, 19), 20), ErrorCode::ok);
+  EXPECT_EQ(end_of(count(11, 19), 15), ErrorCode::conflict);
+  EXPECT_EQ(end_of(count(19, 11), 16), ErrorCode::ok);
+  EXPECT_EQ(end_of([&](Connection& con) { (void)con.count(by_price, {}, {}); }, 1),
+            ErrorCode::conflict);
+}
+
+TEST_F(SerializableRange, a_find_with_leading_parts_has_read_up_to_its_match) {
+  const auto find = [&](Connection& con) { (void)con.find(by_name, key("a")); };  // price 30
+  EXPECT_EQ(end_of(find, 29, "a"), ErrorCode::ok);
+  EXPECT_EQ(end_of(find, 31, "a"), ErrorCode::conflict);
+  const auto none = [&](Connection& con) { (void)con.find(by_name, key("c")); };
+  EXPECT_EQ(end_of(none, 1, "d"), ErrorCode::ok);
+  EXPECT_EQ(end_of(none, 1, "c"), ErrorCode::conflict);
 }
 
 }  // namespace
