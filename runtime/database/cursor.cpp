@@ -152,6 +152,7 @@ struct Cursor::Inside {
 };
 
 Cursor::Cursor(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+Cursor::Cursor() = default;
 Cursor::~Cursor() = default;
 Cursor::Cursor(Cursor&&) noexcept = default;
 Cursor& Cursor::operator=(Cursor&&) noexcept = default;

@@ -25,8 +25,7 @@ const WalkPlace* OrderedWalk::look(bool up) {
   const auto* from = at_ == At::on ? &place_ : nullptr;
   const WalkPlace* nearest = nullptr;
   if (own_.look(up, from)) nearest = &own_.place();
-  if (past_.look(up, from) &&
-      (!nearest || nearer(past_.place(), nearest->key, nearest->row, up)))
+  if (past_.look(up, from) && (!nearest || nearer(past_.place(), nearest->key, nearest->row, up)))
     nearest = &past_.place();
   if (snapshot_.look(up, from) &&
       (!nearest || !nearer(*nearest, snapshot_.key(), snapshot_.row(), up))) {

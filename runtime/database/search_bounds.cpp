@@ -68,9 +68,9 @@ void require_searchable(const ClassDef& type, const IndexDef* index, Operation o
                     (index ? "by list index " + index->name : "without an index"));
   }
   if (values == 0) {
-    throw Error(ErrorCode::conversion, named(*index) + " has " +
-                                           std::to_string(index->parts.size()) +
-                                           " key parts, not 0");
+    throw Error(
+        ErrorCode::conversion,
+        named(*index) + " has " + std::to_string(index->parts.size()) + " key parts, not 0");
   }
   require_parts(*index, values);
   if (index->ordered()) return;

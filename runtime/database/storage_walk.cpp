@@ -42,8 +42,8 @@ std::optional<RowId> StorageWalk::any_below(RowId from) const {
     from = first_new;
   }
   if (from.value == 0) return std::nullopt;
-  const auto slot = snapshot_.scan_back(
-      type_.id, from == first_new ? SlotId::none() : SlotId{from.value - 1});
+  const auto slot =
+      snapshot_.scan_back(type_.id, from == first_new ? SlotId::none() : SlotId{from.value - 1});
   return slot == SlotId::none() ? std::nullopt : std::optional(RowId::of(slot));
 }
 

@@ -117,7 +117,7 @@ class Object {
 /// Nothing here blocks.
 class Cursor {
  public:
-  Cursor() = default;
+  Cursor();  ///< not open
   ~Cursor();
   Cursor(Cursor&&) noexcept;
   Cursor& operator=(Cursor&&) noexcept;
