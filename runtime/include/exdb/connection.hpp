@@ -71,6 +71,9 @@ class Object {
   void set(std::string_view path, const Value& value);
   void set(const FieldDef& field, const Value& value);
   void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
+  /// A string or char<n> from its UTF-8, a binary<n> or blob from its bytes: without the copy that a
+  /// Value is. A top-level field.
+  void set_bytes(const FieldDef& field, std::span<const std::byte> value);
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
   void remove();

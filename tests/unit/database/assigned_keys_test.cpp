@@ -186,6 +186,11 @@ TEST_F(AssignedKeysTest, a_value_beyond_what_a_row_holds_is_refused_before_it_is
   const auto text = refusal([&] {
     row.set_raw(pair.record.at("samples"), FieldType::float64, nowhere(std::size_t{5} << 30));
   });
+  row.set_bytes(pair.record.at("b"), as_bytes(std::string_view("new")));
+  EXPECT_EQ(row.get("b"), Value("new"));
+  EXPECT_ERROR(row.set_bytes(pair.record.at("a"), nowhere(4)), conversion);
+  EXPECT_ERROR(row.set_bytes(pair.record.at("origin").record->at("airport"), nowhere(1)),
+               conversion);
   EXPECT_EQ(text, "Pair.samples: a value of 5368709120 bytes is more than the 4294967295 that one "
                   "row may have: store it as several rows");
   EXPECT_NE(refusal([&] { row.require_fits("target.spots", std::size_t{1} << 32); }), "");
