@@ -105,6 +105,7 @@ void Transaction::give_back() {
 void Transaction::end() {
   give_back();
   work_.clear();
+  own_keys_.clear();
   fragments_.end();
   active_ = false;
   ++generation_;

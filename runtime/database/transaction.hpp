@@ -107,7 +107,7 @@ class Transaction {
   WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
   WorkEntry& writable(const ClassDef& type, RowHandle handle);
   // assigned_keys.cpp
-  void require_free(const IndexDef& index, const WorkEntry& entry);
+  void require_free(const IndexDef& index, std::size_t entry);
   // writes.cpp
   void begin_write();
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
@@ -144,6 +144,7 @@ class Transaction {
   SnapshotView view_;
   Workspace work_;
   Fragments fragments_;
+  OwnKeys own_keys_;
   std::optional<LaterCommit> later_;
   ConnectionStatistics statistics_;
 };

@@ -87,9 +87,6 @@ class Workspace {
   /// (key, row) of the live entries of one index. Call settle first.
   using Keys = std::set<std::pair<KeyBytes, RowId>>;
   void settle(ClassId cls);
-  /// As settle, but for `being_written`, and for rows with a key beyond key_bytes_limit, which the
-  /// commit refuses. Throws nothing. Amortised, each row is settled once a change of it.
-  void settle_others(ClassId cls, const WorkEntry& being_written);
   [[nodiscard]] const Keys& keys(IndexId index) const;
   /// The class an entry belongs to.
   [[nodiscard]] const ClassDef& type_of(const WorkEntry& entry) const {
@@ -115,7 +112,6 @@ class Workspace {
     std::vector<std::size_t> unsettled;
   };
   void unsettle(WorkEntry& entry, const ClassDef& type);
-  void settle(WorkEntry& entry, const ClassDef& type);
   void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
   WorkEntry& add(const ClassDef& type, WorkEntry&& entry, std::size_t at);
 
