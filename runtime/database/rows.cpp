@@ -70,34 +70,6 @@ void Transaction::saw(const ClassDef& type, RowId id) {
   if (records_reads() && !id.is_new()) work_.rows.push_back({type.id, id.slot()});
 }
 
-std::optional<RowId> Transaction::find(const IndexDef& index, Bytes key) {
-  const auto& type = dictionary().class_of(index.class_id);
-  const auto& snapshot = snapshot_of(type);
-  if (records_reads()) work_.ranges.push_back({index.id, KeyBytes(key), key_successor(key)});
-
-  std::optional<RowId> found;
-  if (!work_.touches(type.id)) {
-    const auto slot = snapshot.find(index.id, key);
-    if (slot != SlotId::none()) found = RowId::of(slot);
-  } else {
-    std::vector<SlotId> slots;
-    snapshot.find_all(index.id, key, slots);
-    for (const auto slot : slots) {
-      if (shadowed(type.id, slot)) continue;
-      found = RowId::of(slot);
-      break;
-    }
-    work_.settle(type.id);
-    const auto& own = work_.keys(index.id);
-    const auto mine = own.lower_bound({KeyBytes(key), RowId{}});
-    if (mine != own.end() && compare_keys(mine->first, key) == 0 &&
-        (!found || mine->second < *found))
-      found = mine->second;
-  }
-  if (found) saw(type, *found);
-  return found;
-}
-
 // ---- Object ----
 
 namespace {

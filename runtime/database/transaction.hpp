@@ -82,7 +82,10 @@ class Transaction {
   /// Row bytes as the transaction sees them; none when it sees no such row. Under read_committed as
   /// the statement saw them that found the row: throws invalid_handle when that cannot be known.
   [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowHandle handle);
-  std::optional<RowId> find(const IndexDef& index, Bytes key);
+  /// search.cpp: the first row with this key, or in a tree with these leading parts of one.
+  std::optional<RowId> find(const IndexDef& index, std::span<const Value> key);
+  /// search.cpp: rows with a key within these bounds. REQUIRES: a tree index.
+  std::uint64_t count(const IndexDef& index, const KeyRange& bounds);
   /// A serializable transaction remembers what it was shown.
   void saw(const ClassDef& type, RowId row);
 

@@ -102,6 +102,19 @@ RangeCursor Snapshot::range(IndexId index) const {
   return tree_at(*core_, index, csn_);
 }
 
+RangeCursor Snapshot::hashes(IndexId index, Bytes key, KeyBytes& hash) const {
+  EXDB_ASSERT(core_->keys_of(index).form() == IndexForm::ordered_hashes,
+              "hashes in order are of non-unique hash indexes");
+  hash = KeyBytes(ordered_hash(hash_bytes(key)));
+  return tree_at(*core_, index, csn_);
+}
+
+bool Snapshot::carries(IndexId index, Bytes key, SlotId slot) const {
+  const auto& keys = core_->keys_of(index);
+  const auto bytes = core_->row(keys.definition().class_id, slot, csn_);
+  return bytes && IndexKeys::Matcher(keys, key)(*bytes);
+}
+
 SlotId Snapshot::scan(ClassId cls, SlotId from) const {
   return SlotTable::scan(*core_->segment, core_->rows_of(cls), cls, from, csn_);
 }

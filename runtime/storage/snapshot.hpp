@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "exdb/schema.hpp"
+#include "schema/key.hpp"
 #include "storage/ordered_index.hpp"
 #include "storage/segment.hpp"
 
@@ -46,6 +47,11 @@ class Snapshot {
 
   /// REQUIRES: an ordered (tree) index.
   [[nodiscard]] RangeCursor range(IndexId index) const;
+  /// Of a non-unique hash: rows by (hash of their key, slot). `hash` becomes that of `key`. The few
+  /// rows with the same hash and another key have to be told by carries().
+  [[nodiscard]] RangeCursor hashes(IndexId index, Bytes key, KeyBytes& hash) const;
+  /// Whether the row of this slot has this key. REQUIRES: a hash index, and a row there.
+  [[nodiscard]] bool carries(IndexId index, Bytes key, SlotId slot) const;
 
   /// The first slot >= `from` that holds a row; SlotId::none() at the end.
   [[nodiscard]] SlotId scan(ClassId cls, SlotId from) const;

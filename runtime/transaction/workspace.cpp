@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "transaction/workspace.hpp"
 
+#include <algorithm>
+
 #include "base/assert.hpp"
 
 namespace exdb {
@@ -12,7 +14,9 @@ void Workspace::clear() {
       if (work.written) work = {};
     }
     keys_.clear();
+    walked_.clear();
     entries_.clear();
+    ++erasures_;
   }
   ranges.clear();
   rows.clear();
@@ -30,6 +34,7 @@ WorkEntry* Workspace::find(ClassId cls, RowId row) {
 WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t at) {
   auto& work = classes_[type.id.value];
   work.written = true;
+  entry.written = moment_;
   if (entry.id.is_new()) {
     work.inserted.push_back(at);
   } else {
@@ -71,8 +76,8 @@ void Workspace::remove(const ClassDef& type, SlotId slot, Csn base) {
 }
 
 void Workspace::remove(WorkEntry& entry, const ClassDef& type) {
-  unsettle(entry, type);
   entry.state = entry.id.is_new() ? WorkEntry::State::cancelled : WorkEntry::State::removed;
+  unsettle(entry, type);
   entry.sent = false;
 }
 
@@ -89,9 +94,35 @@ void Workspace::unsettle(WorkEntry& entry, const ClassDef& type) {
   if (!entry.settled) return;
   for (std::size_t i = 0; i < type.indexes.size(); ++i) {
     if (dictionary_.index_of(type.indexes[i]).parts.empty()) continue;
+    if (entry.live()) keep_for_walks(type.indexes[i], entry, entry.keys[i]);
     keys_[type.indexes[i]].erase({entry.keys[i], entry.id});
   }
+  ++erasures_;
   entry.settled = false;
+}
+
+/// Copies for each walk, and not one set with the life of each key: a cursor that is left open would
+/// make every walk after it pass over all keys that were there for that cursor alone.
+void Workspace::keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key) {
+  const auto found = walked_.find(index);
+  if (found == walked_.end()) return;
+  for (const auto& watched : found->second.watched) {
+    const auto past = watched.lock();
+    if (past && entry.keyed < past->moment && past->bounds.low <= key &&
+        (past->bounds.high.empty() || key < past->bounds.high))
+      past->keys.insert({key, entry.id});
+  }
+}
+
+std::shared_ptr<PastKeys> Workspace::watch(IndexId index, Moment moment, const KeyRange& bounds) {
+  auto& walks = walked_[index];
+  if (walks.watched.size() >= walks.clean_at) {
+    std::erase_if(walks.watched, [](const auto& each) { return each.expired(); });
+    walks.clean_at = std::max<std::size_t>(16, 2 * walks.watched.size());
+  }
+  auto past = std::make_shared<PastKeys>(PastKeys{moment, bounds, {}});
+  walks.watched.push_back(past);
+  return past;
 }
 
 void Workspace::settle(ClassId cls) {
@@ -111,6 +142,7 @@ void Workspace::settle(ClassId cls) {
       if (!index.parts.empty()) keys_[index.id].insert({entry.keys[i], entry.id});
     }
     entry.settled = true;
+    entry.keyed = moment_;
   }
   work.unsettled.clear();
 }
