@@ -103,6 +103,10 @@ std::size_t count_of(const RowView& row, const FieldEntry& entry) {
                                  : row.load<Reference>(entry.offset).length;
 }
 
+bool is_bytes(const FieldDef& field) {
+  return field.is_single() && !is_scalar(field.type) && field.type != FieldType::structure;
+}
+
 // A value by its own kind, whatever field it is of.
 py::object plain(const Value& value) {
   switch (value.kind()) {
@@ -179,6 +183,8 @@ void write_field(Object& object, const FieldEntry& entry, py::handle value) {
   if (const auto bytes = least_value_bytes(field, value)) object.require_fits(entry.path, bytes);
   if (!entry.top_level) {
     object.set(entry.path, to_value(field, value));
+  } else if (is_bytes(field) && !value.is_none()) {
+    with_bytes(field, value, [&](Bytes bytes) { object.set_bytes(field, bytes); });
   } else if (entry.shape != Shape::numbers || !write_numbers(object, field, value)) {
     object.set(field, to_value(field, value));
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/hash.hpp"
 #include "database/transaction.hpp"
 #include "schema/row_layout.hpp"
 
@@ -18,6 +19,28 @@ bool Assigned::covers(const IndexPart& part) const {
   if (end != 0) return begin <= part.place.offset && part.place.offset < end;
   return part.path.starts_with(name) &&
          (part.path.size() == name.size() || part.path[name.size()] == '.');
+}
+
+void OwnKeys::grow() {
+  std::vector<Note> old(std::max<std::size_t>(16, 2 * table_.size()));
+  old.swap(table_);
+  for (const auto& note : old) {
+    if (note.entry == nobody) continue;
+    auto at = note.hash & (table_.size() - 1);
+    while (table_[at].entry != nobody) at = (at + 1) & (table_.size() - 1);
+    table_[at] = note;
+  }
+}
+
+/// A large table is given back: to empty it would cost every small transaction after the large one.
+void OwnKeys::clear() {
+  if (notes_ == 0) return;
+  notes_ = 0;
+  if (constexpr std::size_t kept = 64; table_.size() > kept) {
+    table_ = {};
+  } else {
+    std::fill(table_.begin(), table_.end(), Note{});
+  }
 }
 
 bool assigns_key(const Dictionary& dictionary, const ClassDef& type, const Assigned& what) {
@@ -48,18 +71,26 @@ const FieldDef* field_of(const ClassDef& type, const Assigned& what) {
 
 /// What it finds is a read: a serializable transaction has learned who has the key, or that nobody
 /// has.
-void Transaction::require_free(const IndexDef& index, const WorkEntry& entry) {
+void Transaction::require_free(const IndexDef& index, std::size_t at) {
   const auto& type = dictionary().class_of(index.class_id);
   KeyBytes key;
-  append_key(index, entry.builder.view(), key);
+  append_key(index, work_.entry(at).builder.view(), key);
   if (records_reads()) work_.ranges.push_back({index.id, key, key_successor(key)});
   const auto owner = snapshot_of(type).find(index.id, key);
   if (owner != SlotId::none() && !shadowed(type.id, owner))
     throw_taken(index, key, "taken by another row");
-  work_.settle_others(type.id, entry);
-  const auto& own = work_.keys(index.id);
-  const auto first = own.lower_bound({key, RowId{}});
-  if (first != own.end() && first->first == key)
+  KeyBytes other;
+  const auto carries = [&](std::size_t entry) {
+    const auto row = work_.entry(entry).builder.view();
+    // By its size first: a key that has become too long cannot be made.
+    if (!work_.entry(entry).live() || row.type().id != type.id ||
+        key_size(index, row) != key.size())
+      return false;
+    other.clear();
+    append_key(index, row, other);
+    return key == other;
+  };
+  if (own_keys_.find_or_note(hash_bytes(key, index.id.value), at, carries))
     throw_taken(index, key, "carried by another row of this transaction");
 }
 
@@ -74,7 +105,7 @@ void Transaction::assign(const ClassDef& type, RowHandle handle, const Assigned&
   set(row);
   try {
     each_key_assigned(dictionary(), type, *entry, what,
-                      [&](const IndexDef& index) { require_free(index, *entry); });
+                      [&](const IndexDef& index) { require_free(index, handle.row().entry()); });
   } catch (const Error&) {
     row.set(*field, before);
     entry->key_parts = parts_before;

@@ -8,16 +8,53 @@
 //   I1  Only rows that the transaction inserts are looked at. A row that was there may take a key
 //       that another is about to give up: keys are swapped, and all of a class moved by one, in one
 //       transaction.
-//   I2  A key is looked at when each of its parts was assigned since it was last looked at: one
+//   I2  Own keys are noted by their hash, and not put in order for this: a row of a bulk load costs
+//       its indexes once, when it is installed. A note may be of a key that was given up since.
+//   I3  A key is looked at when each of its parts was assigned since it was last looked at: one
 //       that is half set is never refused.
 // Threads: pure but for the entry.
 #pragma once
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "transaction/workspace.hpp"
 
 namespace exdb {
+
+/// Keys that entries were given: entries by hash of the key. Linear probing in a table of twice the
+/// notes at least.
+class OwnKeys {
+ public:
+  /// Calls `same_key` with entries under this hash until it gives true, and gives the entry; else
+  /// notes `entry`, once, and gives nothing.
+  template <class SameKey>
+  std::optional<std::size_t> find_or_note(std::uint64_t hash, std::size_t entry,
+                                          SameKey&& same_key) {
+    if (2 * (notes_ + 1) > table_.size()) grow();
+    auto at = hash & (table_.size() - 1);
+    for (; table_[at].entry != nobody; at = (at + 1) & (table_.size() - 1)) {
+      if (table_[at].hash != hash) continue;
+      if (table_[at].entry == entry) return std::nullopt;
+      if (same_key(table_[at].entry)) return table_[at].entry;
+    }
+    table_[at] = {hash, entry};
+    ++notes_;
+    return std::nullopt;
+  }
+  void clear();
+
+ private:
+  static constexpr std::size_t nobody = ~std::size_t{0};
+  struct Note {
+    std::uint64_t hash = 0;
+    std::size_t entry = nobody;
+  };
+  void grow();
+  std::vector<Note> table_;
+  std::size_t notes_ = 0;
+};
 
 /// What a write assigns: a field by path, or by its stretch of the fixed part of the row.
 struct Assigned {
@@ -33,7 +70,7 @@ struct Assigned {
 bool assigns_key(const Dictionary& dictionary, const ClassDef& type, const Assigned& what);
 
 /// Notes in the entry what is assigned, and calls `look` with each unique index whose key is to be
-/// looked at now (I2).
+/// looked at now (I3).
 template <class Look>
 void each_key_assigned(const Dictionary& dictionary, const ClassDef& type, WorkEntry& entry,
                        const Assigned& what, Look&& look) {

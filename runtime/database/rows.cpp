@@ -189,6 +189,15 @@ void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std:
   change(assigned(field), elements.size(), elements.size(),
          [&](RowBuilder& row) { row.set_raw(field, type, elements); });
 }
+void Object::set_bytes(const FieldDef& field, std::span<const std::byte> value) {
+  const auto fields = type().fields();
+  const bool own = !std::less<>()(&field, fields.data()) &&
+                   std::less<>()(&field, fields.data() + fields.size());
+  if (!own || !field.is_single() || is_scalar(field.type) || field.type == FieldType::structure)
+    throw Error(ErrorCode::conversion, "field " + field.name + " of class " + type().name +
+                                           " is no text and no bytes, or of another class");
+  store_bytes(FieldPlace{&field, field.offset, field.presence_bit}, value);
+}
 void Object::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
   change(assigned(place), size, size,
          [&](RowBuilder& row) { row.store_scalar(place, value, size); });

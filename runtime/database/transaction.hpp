@@ -110,7 +110,7 @@ class Transaction {
   WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
   WorkEntry& writable(const ClassDef& type, RowHandle handle);
   // assigned_keys.cpp
-  void require_free(const IndexDef& index, const WorkEntry& entry);
+  void require_free(const IndexDef& index, std::size_t entry);
   // writes.cpp
   void begin_write();
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
@@ -148,6 +148,7 @@ class Transaction {
   Workspace work_;
   Fragments fragments_;
   Outgoing out_;  ///< made and used by the commit alone; kept for its room
+  OwnKeys own_keys_;
   std::optional<LaterCommit> later_;
   ConnectionStatistics statistics_;
 };

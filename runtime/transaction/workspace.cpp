@@ -101,22 +101,6 @@ void Workspace::unsettle(WorkEntry& entry, const ClassDef& type) {
   entry.settled = false;
 }
 
-void Workspace::settle(WorkEntry& entry, const ClassDef& type) {
-  if (entry.settled || !entry.live()) return;
-  // All keys before any of them is entered: one that is too long throws, and leaves none behind.
-  entry.keys.resize(type.indexes.size());
-  for (std::size_t i = 0; i < type.indexes.size(); ++i) {
-    entry.keys[i].clear();
-    append_key(dictionary_.index_of(type.indexes[i]), entry.builder.view(), entry.keys[i]);
-  }
-  for (std::size_t i = 0; i < type.indexes.size(); ++i) {
-    const auto& index = dictionary_.index_of(type.indexes[i]);
-    if (!index.parts.empty()) keys_[index.id].insert({entry.keys[i], entry.id});
-  }
-  entry.settled = true;
-  entry.keyed = moment_;
-}
-
 /// Copies for each walk, and not one set with the life of each key: a cursor that is left open would
 /// make every walk after it pass over all keys that were there for that cursor alone.
 void Workspace::keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key) {
@@ -144,22 +128,23 @@ std::shared_ptr<PastKeys> Workspace::watch(IndexId index, Moment moment, const K
 void Workspace::settle(ClassId cls) {
   auto& work = classes_[cls.value];
   const auto& type = dictionary_.class_of(cls);
-  for (const auto at : work.unsettled) settle(entries_[at], type);
-  work.unsettled.clear();
-}
-
-void Workspace::settle_others(ClassId cls, const WorkEntry& being_written) {
-  const auto& type = dictionary_.class_of(cls);
-  std::erase_if(classes_[cls.value].unsettled, [&](std::size_t at) {
+  for (const auto at : work.unsettled) {
     auto& entry = entries_[at];
-    if (&entry == &being_written) return false;
-    try {
-      settle(entry, type);
-    } catch (const Error&) {
-      return false;
+    if (entry.settled || !entry.live()) continue;
+    // All keys before any of them is entered: one that is too long throws, and leaves none behind.
+    entry.keys.resize(type.indexes.size());
+    for (std::size_t i = 0; i < type.indexes.size(); ++i) {
+      entry.keys[i].clear();
+      append_key(dictionary_.index_of(type.indexes[i]), entry.builder.view(), entry.keys[i]);
     }
-    return true;
-  });
+    for (std::size_t i = 0; i < type.indexes.size(); ++i) {
+      const auto& index = dictionary_.index_of(type.indexes[i]);
+      if (!index.parts.empty()) keys_[index.id].insert({entry.keys[i], entry.id});
+    }
+    entry.settled = true;
+    entry.keyed = moment_;
+  }
+  work.unsettled.clear();
 }
 
 const Workspace::Keys& Workspace::keys(IndexId index) const {

@@ -100,9 +100,6 @@ class Workspace {
   /// (key, row) of the live entries of one index. Call settle first.
   using Keys = std::set<std::pair<KeyBytes, RowId>>;
   void settle(ClassId cls);
-  /// As settle, but for `being_written`, and for rows with a key beyond key_bytes_limit, which the
-  /// commit refuses. Throws nothing. Amortised, each row is settled once a change of it.
-  void settle_others(ClassId cls, const WorkEntry& being_written);
   [[nodiscard]] const Keys& keys(IndexId index) const;
 
   /// A cursor begins (W3). To walk an ordered set, settle first.
@@ -151,7 +148,6 @@ class Workspace {
     HiddenRuns hidden;
   };
   void unsettle(WorkEntry& entry, const ClassDef& type);
-  void settle(WorkEntry& entry, const ClassDef& type);
   void keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key);
   void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
   WorkEntry& add(const ClassDef& type, WorkEntry&& entry, std::size_t at);

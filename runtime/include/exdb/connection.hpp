@@ -65,12 +65,15 @@ class Object {
   /// Writes need a transaction that may write. Visible to this transaction's reads and searches at
   /// once. A write that throws changes nothing: too_large for a value that is more than a row or a
   /// commit may have, before it is copied; duplicate for a unique key of a row that this transaction
-  /// made, when the snapshot or another of its rows has that key. A key of several parts is looked
+  /// made, when the snapshot or another row that it made has that key. A key of several parts is looked
   /// at when all of them have been assigned; that of a row that was there before at the commit, for
   /// rows may swap their keys. Cost: the value's size; a look-up for each unique key looked at.
   void set(std::string_view path, const Value& value);
   void set(const FieldDef& field, const Value& value);
   void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
+  /// A string or char<n> from its UTF-8, a binary<n> or blob from its bytes: without the copy that a
+  /// Value is. A top-level field.
+  void set_bytes(const FieldDef& field, std::span<const std::byte> value);
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
   void remove();
