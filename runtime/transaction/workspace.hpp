@@ -39,8 +39,7 @@ struct RowId {
 
 struct WorkEntry {
   enum class State : std::uint8_t { inserted, updated, removed, cancelled };
-  WorkEntry(const ClassDef& type, RowId row_id) : id(row_id), builder(type) {}
-  WorkEntry(const ClassDef& type, RowId row_id, Bytes row) : id(row_id), builder(type, row) {}
+  WorkEntry(RowId row_id, RowBuilder&& with) : id(row_id), builder(std::move(with)) {}
 
   RowId id;
   State state = State::inserted;
@@ -110,6 +109,9 @@ class Workspace {
     std::vector<std::size_t> inserted;
     std::vector<std::size_t> unsettled;
   };
+  RowBuilder spare_builder();
+  WorkEntry new_entry(const ClassDef& type, RowId id);
+  WorkEntry new_entry(const ClassDef& type, RowId id, Bytes row);
   void unsettle(WorkEntry& entry, const ClassDef& type);
   void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
   WorkEntry& add(const ClassDef& type, WorkEntry&& entry, std::size_t at);
@@ -118,6 +120,7 @@ class Workspace {
   std::deque<WorkEntry> entries_;
   std::vector<ClassWork> classes_;
   std::map<IndexId, Keys> keys_;
+  std::vector<RowBuilder> spare_builders_;  ///< of the transaction before, if it was small
 };
 
 }  // namespace exdb
