@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
-#include "base/types.hpp"
+#include "base/bytes.hpp"
 #include "exdb/errors.hpp"
 
 namespace exdb {
@@ -62,12 +62,7 @@ struct PendingItem {
     done.store(true, std::memory_order_release);
   }
   /// They are in a batch, or will be in none.
-  void let_go_of_bytes() {
-    if (bytes.capacity() > bytes_kept)
-      bytes = {};
-    else
-      bytes.clear();
-  }
+  void let_go_of_bytes() { empty_keeping(bytes, bytes_kept); }
 };
 
 /// An item that nobody else refers to: `spare` if it is such a one, else a new one, which becomes the

@@ -182,9 +182,9 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
   });
   answer_mine();
   if (items.capacity() > items_kept) {
-    items = {};
-    mine = {};
-    outcomes = {};
+    empty_keeping(items, 0);
+    std::vector<bool>().swap(mine);
+    empty_keeping(outcomes, 0);
   }
   return {};
 }

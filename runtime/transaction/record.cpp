@@ -32,14 +32,7 @@ struct RowNameHash {
 };
 
 /// A bulk load would keep the room of its millions for ever.
-template <class T>
-void clear_keeping_some(std::vector<T>& of) {
-  constexpr std::size_t bytes_kept = 64 * 1024;
-  if (of.capacity() * sizeof(T) > bytes_kept)
-    of = {};
-  else
-    of.clear();
-}
+constexpr std::size_t bytes_kept = 64 * 1024;
 
 int group_of(WriteOp::Kind kind) {
   return kind == WriteOp::Kind::remove ? 0 : kind == WriteOp::Kind::update ? 1 : 2;
@@ -164,10 +157,10 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
 void TransactionRecord::clear() {
   snapshot = {};
   serializable = exclusive = false;
-  clear_keeping_some(ops);
-  clear_keeping_some(ranges);
-  clear_keeping_some(rows);
-  clear_keeping_some(classes);
+  empty_keeping(ops, bytes_kept);
+  empty_keeping(ranges, bytes_kept);
+  empty_keeping(rows, bytes_kept);
+  empty_keeping(classes, bytes_kept);
 }
 
 namespace {

@@ -3,15 +3,40 @@
 #include "transaction/workspace.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.hpp"
 
 namespace exdb {
 
+namespace {
+
+/// More than this is not kept from one transaction for the next.
+constexpr std::size_t entries_kept = 16, row_bytes_kept = 4096;
+
+template <class T>
+T emptied(T&& of) {
+  of.clear();
+  return std::move(of);
+}
+
+}  // namespace
+
 void Workspace::clear() {
   if (!entries_.empty()) {
+    const bool small = entries_.size() <= entries_kept;
     for (auto& work : classes_) {
-      if (work.written) work = {};
+      if (!work.written) continue;
+      auto before = std::exchange(work, {});
+      if (!small) continue;
+      work.by_slot = emptied(std::move(before.by_slot));
+      work.inserted = emptied(std::move(before.inserted));
+      work.unsettled = emptied(std::move(before.unsettled));
+    }
+    for (auto& entry : entries_) {
+      if (!small || spare_builders_.size() == entries_kept) break;
+      if (entry.builder.view().bytes().size() <= row_bytes_kept)
+        spare_builders_.push_back(std::move(entry.builder));
     }
     keys_.clear();
     walked_.clear();
@@ -46,13 +71,33 @@ WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t a
   return entries_.back();
 }
 
+RowBuilder Workspace::spare_builder() {
+  auto builder = std::move(spare_builders_.back());
+  spare_builders_.pop_back();
+  return builder;
+}
+
+WorkEntry Workspace::new_entry(const ClassDef& type, RowId id) {
+  if (spare_builders_.empty()) return {id, RowBuilder(type)};
+  WorkEntry entry(id, spare_builder());
+  entry.builder.reset(type);
+  return entry;
+}
+
+WorkEntry Workspace::new_entry(const ClassDef& type, RowId id, Bytes row) {
+  if (spare_builders_.empty()) return {id, RowBuilder(type, row)};
+  WorkEntry entry(id, spare_builder());
+  entry.builder.reset(type, row);
+  return entry;
+}
+
 WorkEntry& Workspace::insert(const ClassDef& type) {
   const auto at = entries_.size();
-  return add(type, WorkEntry(type, RowId::of_new(at)), at);
+  return add(type, new_entry(type, RowId::of_new(at)), at);
 }
 
 WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn base) {
-  WorkEntry entry(type, RowId::of(slot), row);
+  auto entry = new_entry(type, RowId::of(slot), row);
   entry.state = WorkEntry::State::updated;
   entry.base = base;
   return add(type, std::move(entry), entries_.size());
@@ -69,7 +114,7 @@ void Workspace::take_back_update(const ClassDef& type) {
 }
 
 void Workspace::remove(const ClassDef& type, SlotId slot, Csn base) {
-  WorkEntry entry(type, RowId::of(slot));
+  auto entry = new_entry(type, RowId::of(slot));
   entry.state = WorkEntry::State::removed;
   entry.base = base;
   add(type, std::move(entry), entries_.size());

@@ -42,8 +42,7 @@ struct RowId {
 
 struct WorkEntry {
   enum class State : std::uint8_t { inserted, updated, removed, cancelled };
-  WorkEntry(const ClassDef& type, RowId row_id) : id(row_id), builder(type) {}
-  WorkEntry(const ClassDef& type, RowId row_id, Bytes row) : id(row_id), builder(type, row) {}
+  WorkEntry(RowId row_id, RowBuilder&& with) : id(row_id), builder(std::move(with)) {}
 
   RowId id;
   State state = State::inserted;
@@ -147,6 +146,9 @@ class Workspace {
     std::size_t clean_at = 16;  ///< so many: those that were let go are taken out
     HiddenRuns hidden;
   };
+  RowBuilder spare_builder();
+  WorkEntry new_entry(const ClassDef& type, RowId id);
+  WorkEntry new_entry(const ClassDef& type, RowId id, Bytes row);
   void unsettle(WorkEntry& entry, const ClassDef& type);
   void keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key);
   void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
@@ -159,6 +161,7 @@ class Workspace {
   std::map<IndexId, IndexWalks> walked_;
   Moment moment_;
   std::uint64_t erasures_ = 0;
+  std::vector<RowBuilder> spare_builders_;  ///< of the transaction before, if it was small
 };
 
 }  // namespace exdb
