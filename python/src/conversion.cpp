@@ -178,11 +178,11 @@ Value to_value(const FieldDef& field, py::handle value) {
   return list;
 }
 
-std::vector<Value> to_key(const IndexHandle& index, py::handle key, bool whole) {
+std::vector<Value> to_key(const IndexHandle& index, py::handle key) {
   const auto& parts = index.definition->parts;
   const bool is_tuple = PyTuple_Check(key.ptr());
   const std::size_t given = is_tuple ? std::size_t(PyTuple_GET_SIZE(key.ptr())) : 1;
-  if (given == 0 || given > parts.size() || (whole && given < parts.size()))
+  if (given == 0 || given > parts.size())
     throw Error(ErrorCode::conversion, "index " + index.definition->class_name + "." +
                                            index.definition->name + " has " +
                                            std::to_string(parts.size()) +

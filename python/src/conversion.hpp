@@ -36,9 +36,9 @@ Value to_element(const FieldDef& field, pybind11::handle value);
 /// be kept.
 void with_bytes(const FieldDef& field, pybind11::handle value,
                 const std::function<void(Bytes)>& use);
-/// The parts of a key: a tuple, or the value itself when it is one part. At least one part; all of
-/// them when `whole`.
-std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key, bool whole);
+/// The parts of a key, or its leading ones: a tuple, or the value itself when it is one part. At
+/// least one; whether the index takes fewer than all is the engine's to say.
+std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key);
 
 /// Whole field and one element. `enumeration` may be null: then enumerators are their names.
 pybind11::object from_value(const FieldDef& field, const EnumTable* enumeration,

@@ -46,8 +46,8 @@ void OwnKeys::clear() {
 bool assigns_key(const Dictionary& dictionary, const ClassDef& type, const Assigned& what) {
   return std::ranges::any_of(type.indexes, [&](IndexId id) {
     const auto& index = dictionary.index_of(id);
-    return index.unique && std::ranges::any_of(
-                               index.parts, [&](const auto& part) { return what.covers(part); });
+    return index.unique &&
+           std::ranges::any_of(index.parts, [&](const auto& part) { return what.covers(part); });
   });
 }
 

@@ -191,8 +191,8 @@ void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std:
 }
 void Object::set_bytes(const FieldDef& field, std::span<const std::byte> value) {
   const auto fields = type().fields();
-  const bool own = !std::less<>()(&field, fields.data()) &&
-                   std::less<>()(&field, fields.data() + fields.size());
+  const bool own =
+      !std::less<>()(&field, fields.data()) && std::less<>()(&field, fields.data() + fields.size());
   if (!own || !field.is_single() || is_scalar(field.type) || field.type == FieldType::structure)
     throw Error(ErrorCode::conversion, "field " + field.name + " of class " + type().name +
                                            " is no text and no bytes, or of another class");

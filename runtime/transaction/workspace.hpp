@@ -49,7 +49,7 @@ struct WorkEntry {
   bool settled = false;          ///< its keys are in the ordered sets
   bool sent = false;             ///< travelled ahead in a fragment, unchanged since
   bool sent_once = false;        ///< travelled ahead, perhaps in an older form
-  std::uint32_t key_parts = 0;   ///< inserted: parts of unique keys assigned, as AssignedKeys counts
+  std::uint32_t key_parts = 0;   ///< inserted: parts of unique keys that were assigned
   std::size_t unsent_bytes = 0;  ///< of it, in the sum that Fragments keeps
   Csn base;                      ///< updated, removed: the snapshot at which the row was read
   Moment written;                ///< first

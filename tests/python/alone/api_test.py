@@ -259,7 +259,7 @@ def test_unique_keys_are_kept(con: exdb.Connection) -> None:
         con.new("Item", key=2)
     con.startTransaction()
     con.find("Item", "by_key", 1).key = 2  # as though they were to swap
-    with pytest.raises(exdb.DuplicateKeyError, match=r"class Item, index by_key, key \(2\)") as caught:
+    with pytest.raises(exdb.DuplicateKeyError, match=r"Item, index by_key, key \(2\)") as caught:
         con.commit()
     assert caught.value.code == 13
 

@@ -97,14 +97,13 @@ def test_ctrl_c_ends_the_wait_for_a_rank_that_lives(
     told = good(
         2,
         f"""
-        import signal
         db = exdb.open("grid", SCHEMA, comm=comm, db_max_connections={connections})
         con = db.connect()
         put(con, rank)
         comm.Barrier()
         seen = None
         if rank == 0:
-            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            interrupt_when_waiting()
             try:
                 {call}
             except KeyboardInterrupt:

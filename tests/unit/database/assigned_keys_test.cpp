@@ -113,7 +113,8 @@ TEST_F(AssignedKeysTest, a_key_of_several_parts_is_looked_at_when_all_of_them_ar
   EXPECT_TRUE(con->commit());
 }
 
-TEST_F(AssignedKeysTest, keys_within_structs_are_looked_at_by_path_and_when_the_struct_is_assigned) {
+TEST_F(AssignedKeysTest,
+       keys_within_structs_are_looked_at_by_path_and_when_the_struct_is_assigned) {
   con->start();
   create();
   auto row = create();
@@ -202,8 +203,9 @@ TEST_F(AssignedKeysTest, a_value_beyond_what_a_row_holds_is_refused_before_it_is
   EXPECT_ERROR(row.set_bytes(pair.record.at("a"), nowhere(4)), conversion);
   EXPECT_ERROR(row.set_bytes(pair.record.at("origin").record->at("airport"), nowhere(1)),
                conversion);
-  EXPECT_EQ(text, "Pair.samples: a value of 5368709120 bytes is more than the 4294967295 that one "
-                  "row may have: store it as several rows");
+  EXPECT_EQ(text,
+            "Pair.samples: a value of 5368709120 bytes is more than the 4294967295 that one "
+            "row may have: store it as several rows");
   EXPECT_NE(refusal([&] { row.require_fits("target.spots", std::size_t{1} << 32); }), "");
   row.require_fits("samples", (std::size_t{1} << 32) - 1);
   EXPECT_TRUE(con->commit());
