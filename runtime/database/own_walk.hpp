@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // The rows that a transaction has written, in the order of the keys that they had when the walk
-// began: what an OrderedWalk merges with the snapshot. Threads: used by one thread at a time.
+// began: what an OrderedWalk merges with the snapshot.
+// Threads: used by one thread at a time.
 #pragma once
 #include "database/snapshot_walk.hpp"
 

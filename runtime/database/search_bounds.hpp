@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// What a search asks for, as bounds [low, high) on the bytes of keys. Threads: pure functions.
+// What a search asks for, as bounds [low, high) on the bytes of keys.
+// Threads: pure functions.
 // Failure: misuse throws Error, which names the index and says what to use instead.
 #pragma once
 #include "exdb/connection.hpp"
