@@ -169,7 +169,7 @@ def test_a_range_includes_both_ends(items: exdb.Connection) -> None:
 
 DAYS = """class Day { int4 year; int4 month; nullable int4 day;
                      tree<year, month, day> by_day; tree<year, month desc> newest;
-                     hash<year> of_year; };"""
+                     nonunique hash<year> of_year; };"""
 
 
 def test_a_range_takes_leading_parts() -> None:
