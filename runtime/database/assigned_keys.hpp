@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/assert.hpp"
 #include "transaction/workspace.hpp"
 
 namespace exdb {
@@ -33,23 +34,25 @@ class OwnKeys {
   std::optional<std::size_t> find_or_note(std::uint64_t hash, std::size_t entry,
                                           SameKey&& same_key) {
     if (2 * (notes_ + 1) > table_.size()) grow();
-    auto at = hash & (table_.size() - 1);
+    const Note mine{std::uint32_t(hash), std::uint32_t(entry)};
+    EXDB_ASSERT(entry < nobody, "the limit of a transaction is reached before");
+    auto at = mine.hash & (table_.size() - 1);
     for (; table_[at].entry != nobody; at = (at + 1) & (table_.size() - 1)) {
-      if (table_[at].hash != hash) continue;
-      if (table_[at].entry == entry) return std::nullopt;
-      if (same_key(table_[at].entry)) return table_[at].entry;
+      if (table_[at].hash != mine.hash) continue;
+      if (table_[at].entry == mine.entry) return std::nullopt;
+      if (same_key(std::size_t{table_[at].entry})) return table_[at].entry;
     }
-    table_[at] = {hash, entry};
+    table_[at] = mine;
     ++notes_;
     return std::nullopt;
   }
   void clear();
 
  private:
-  static constexpr std::size_t nobody = ~std::size_t{0};
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   struct Note {
-    std::uint64_t hash = 0;
-    std::size_t entry = nobody;
+    std::uint32_t hash = 0;
+    std::uint32_t entry = nobody;
   };
   void grow();
   std::vector<Note> table_;

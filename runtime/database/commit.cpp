@@ -40,6 +40,7 @@ HandedOver Transaction::decide() {
 /// Whatever ends it short of the order, the parts that went ahead are taken back.
 HandedOver Transaction::hand_over() {
   HandedOver handed;
+  own_keys_.clear();  // what follows looks at all keys by itself, and needs the room
   try {
     handed = decide();
   } catch (const Error& error) {  // a key beyond the limit: nothing has left
