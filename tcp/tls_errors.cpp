@@ -35,6 +35,11 @@ std::string our_ca(const TlsParams& params) {
   return where;
 }
 
+std::string reason_text(unsigned long error) {
+  const char* text = error != 0 ? ERR_reason_error_string(error) : nullptr;
+  return text != nullptr ? text : "OpenSSL does not say why";
+}
+
 /// What the peer's alert says of this node. Its certificate is what most alerts are about.
 std::string alert_text(int alert, const TlsParams& params) {
   const std::string ours =
@@ -115,19 +120,19 @@ std::string verify_failure(int error, int depth, X509* certificate, const TlsPar
 std::string openssl_reason() {
   const unsigned long error = ERR_get_error();
   ERR_clear_error();
-  const char* text = error != 0 ? ERR_reason_error_string(error) : nullptr;
-  return text != nullptr ? text : "OpenSSL does not say why";
+  return reason_text(error);
 }
 
 std::string connection_failure(const TlsParams& params) {
-  const unsigned long error = ERR_peek_error();
+  // Other libraries complain first of what TLS then gives a name.
+  const unsigned long first = ERR_get_error();
+  unsigned long error = first;
+  while (error != 0 && ERR_GET_LIB(error) != ERR_LIB_SSL) error = ERR_get_error();
+  ERR_clear_error();
+  if (error == 0) return reason_text(first);
   const int reason = ERR_GET_REASON(error);
-  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return openssl_reason();
-  if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-    ERR_clear_error();
+  if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
     return alert_text(reason - SSL_AD_REASON_OFFSET, params);
-  }
-  std::string text = openssl_reason();
   switch (reason) {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
       return "the peer showed no certificate: it needs cert_file_pem";
@@ -154,7 +159,7 @@ std::string connection_failure(const TlsParams& params) {
     case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
       return "what arrived was changed on its way";
     default:
-      return text;
+      return reason_text(error);
   }
 }
 
