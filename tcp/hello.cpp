@@ -29,7 +29,7 @@ Hello::Hello(HelloParams params, bool connecting, std::uint32_t expected,
       connecting_(connecting),
       expected_(expected),
       random_(random),
-      transcript_(params_.binding.begin(), params_.binding.end()) {
+      transcript_(32) {
   // Without a secret: a key that everybody knows, other than any secret's by the salt.
   const bool secret = !params_.secret.empty();
   const std::vector<std::byte> source = secret ? params_.secret : std::vector<std::byte>(32);
@@ -44,7 +44,7 @@ Hello::Hello(HelloParams params, bool connecting, std::uint32_t expected,
   accepting_key_ = *second;
   if (!connecting_) return;
   step_ = Step::hello_sent;
-  if (const Status status = say(Type::hello); !status.ok()) (void)fail(status);
+  owed_ = Type::hello;
 }
 
 Hello::~Hello() {
@@ -52,9 +52,13 @@ Hello::~Hello() {
   for (Key* key : {&connecting_key_, &accepting_key_, &frame_keys_[0], &frame_keys_[1]}) wipe(*key);
 }
 
+void Hello::bind(const std::array<std::byte, 32>& binding) {
+  if (transcript_.size() == binding.size()) transcript_.assign(binding.begin(), binding.end());
+}
+
 std::optional<std::vector<std::byte>> Hello::next() {
-  if (std::exchange(welcome_owed_, false)) {
-    if (const Status status = say(Type::welcome); !status.ok()) (void)fail(status);
+  if (const auto type = std::exchange(owed_, std::nullopt)) {
+    if (const Status status = say(*type); !status.ok()) (void)fail(status);
   }
   return std::exchange(next_, std::nullopt);
 }
@@ -119,7 +123,7 @@ Status Hello::read_refusal(const HelloMessage& message, bool proved) {
   }
   // What it says may be anybody's word.
   if (params_.secret.empty()) return fail(they_refuse(Refusal::proof, facts()));
-  return fail({ErrorCode::cluster,
+  return fail({ErrorCode::cluster_protocol,
                "the peer refused this node (" + std::to_string(params_.self) +
                    ") without a right proof: most likely the cluster secrets differ; give the same "
                    "cluster_secret_file to all nodes"});
@@ -150,7 +154,7 @@ Status Hello::advance(Type got) {
       break;
     case Type::proof:
       step_ = Step::done;
-      welcome_owed_ = true;
+      owed_ = Type::welcome;
       status = derive_frame_keys();
       break;
     default:
@@ -184,7 +188,7 @@ Result<Hello::Key> Hello::mac(std::span<const std::byte> message, bool by_connec
 Status Hello::fail(Status why) {
   failure_ = std::move(why);
   step_ = Step::failed;
-  welcome_owed_ = false;
+  owed_.reset();
   // What was not taken the peer has not seen.
   if (next_) transcript_.resize(transcript_.size() - message_bytes);
   next_.reset();

@@ -28,8 +28,8 @@
 //       peer never gets into our logs. Who sent what is no message of exdb is told nothing.
 // Threads: one at a time.
 // Failure: a Status that says what did not fit: cluster_incompatible (another version, cluster or
-//   schema), cluster_duplicate_node, cluster_invalid_parameter (node numbers, certificate), cluster
-//   (secret), cluster_protocol (no such message, or a damaged one).
+//   schema), cluster_duplicate_node, cluster_invalid_parameter (node numbers, certificate),
+//   cluster_protocol (another secret; damaged, or no such message).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -48,8 +48,7 @@ struct HelloParams {
   std::uint32_t self = 0, nodes = 1;
   std::uint64_t incarnation = 0;
   std::array<std::byte, 32> schema_hash{};
-  std::vector<std::byte> secret;        ///< empty: none
-  std::array<std::byte, 32> binding{};  ///< Channel::binding()
+  std::vector<std::byte> secret;  ///< empty: none
 };
 
 class Hello {
@@ -63,9 +62,13 @@ class Hello {
   Hello(HelloParams params, bool connecting, std::uint32_t expected,
         std::array<std::byte, 32> random);
   ~Hello();
+  Hello(Hello&&) = default;
   Hello(const Hello&) = delete;
   Hello& operator=(const Hello&) = delete;
 
+  /// The channel that it goes through (Channel::binding()): to be said before anything else is said
+  /// or heard; later calls change nothing.
+  void bind(const std::array<std::byte, 32>& binding);
   /// REQUIRES: what next() gave so far was taken. After a failure next() may have a REFUSAL to send.
   Status received(std::span<const std::byte> message);
   /// A message to send, if there is one now. Once done(), the accepting side's WELCOME is still to be
@@ -104,7 +107,7 @@ class Hello {
   const std::uint32_t expected_;
   const std::array<std::byte, 32> random_;
   Step step_ = Step::start;
-  bool welcome_owed_ = false;  ///< made when it is taken: until then refuse() may come
+  std::optional<Type> owed_;  ///< made when it is taken: until then bind() or refuse() may come
   Status failure_;
   Key connecting_key_{}, accepting_key_{};  ///< of proofs, by the sender's role
   std::array<Key, 2> frame_keys_{};         ///< receiving, sending

@@ -100,7 +100,7 @@ ErrorCode code_of(Refusal why) {
     case Refusal::proof:
       break;
   }
-  return ErrorCode::cluster;
+  return ErrorCode::cluster_protocol;
 }
 
 Status we_refuse(Refusal why, const RefusalFacts& facts) {

@@ -161,7 +161,7 @@ Status TlsChannel::judge(int result) {
 
 Status TlsChannel::fail(const std::string& why) {
   ERR_clear_error();
-  failure_ = {ErrorCode::cluster, "TLS: " + why};
+  failure_ = {ErrorCode::cluster_protocol, "TLS: " + why};
   return failure_;
 }
 

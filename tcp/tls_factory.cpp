@@ -34,10 +34,10 @@ class Factory final : public ChannelFactory {
     X509* const certificate = tls->certificate();
     // verify_mode let it in without one.
     if (certificate == nullptr || certificate_fits(certificate, hosts_[node])) return {};
-    return {ErrorCode::cluster, "TLS: the certificate of node " + std::to_string(node) + " (" +
-                                    names_in(certificate) + ") is not for its address, " +
-                                    printable(hosts_[node]) +
-                                    ": issue one with that subjectAltName"};
+    return {ErrorCode::cluster_protocol,
+            "TLS: the certificate of node " + std::to_string(node) + " (" + names_in(certificate) +
+                ") is not for its address, " + printable(hosts_[node]) +
+                ": issue one with that subjectAltName"};
   }
 
  private:

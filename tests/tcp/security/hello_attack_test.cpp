@@ -137,13 +137,12 @@ TEST(HelloAttack, AnswerWithTheRoleChangedIsRefused) {
 }
 
 TEST(HelloAttack, RelayIntoAnotherChannelIsRefused) {
-  auto from = node(1), to = node(0);
-  from.binding = filled(1);
-  to.binding = filled(2);
-  Pair pair(from, to);
+  Pair pair(node(1), node(0));
+  pair.connecting.bind(filled(1));
+  pair.accepting.bind(filled(2));
   pair.run();
   EXPECT_FALSE(pair.any_done());
-  EXPECT_EQ(pair.accepted.code(), ErrorCode::cluster);
+  EXPECT_EQ(pair.accepted.code(), ErrorCode::cluster_protocol);
 }
 
 TEST(HelloAttack, RefusalWithoutAProofIsNotTakenAtItsWord) {
@@ -153,7 +152,7 @@ TEST(HelloAttack, RefusalWithoutAProofIsNotTakenAtItsWord) {
                                          {0, 3, 0x1122334455667788, 1000, filled(0x5c), filled(9)},
                                          Refusal::schema);
   const Status status = connecting.received(forged.encode());
-  EXPECT_EQ(status.code(), ErrorCode::cluster);
+  EXPECT_EQ(status.code(), ErrorCode::cluster_protocol);
   EXPECT_EQ(status.text().find("dictionar"), std::string::npos) << status.text();
 }
 
@@ -197,7 +196,7 @@ TEST(HelloAttack, ReasonOfALaterVersionIsPassedOnByNumber) {
   (void)later.accepting.refuse(static_cast<Refusal>(77));
   later.run();
   EXPECT_NE(later.connected.text().find("77"), std::string::npos) << later.connected.text();
-  EXPECT_EQ(later.connected.code(), ErrorCode::cluster);
+  EXPECT_EQ(later.connected.code(), ErrorCode::cluster_protocol);
 }
 
 }  // namespace

@@ -123,10 +123,10 @@ TEST(Hello, KeysOfFramesPairUpAndDifferByDirectionAndConnection) {
 }
 
 TEST(Hello, ProofsAndKeysAreWhatTheHeaderSays) {
-  auto from = node(1), to = node(0);
-  from.binding = to.binding = filled(0xb1);
-  Pair pair(from, to);
-  pair.run();
+  Pair pair(node(1), node(0));
+  pair.connecting.bind(filled(0xb1));
+  pair.accepting.bind(filled(0xb1));
+  pair.run([&](std::size_t, Bytes&) { pair.connecting.bind(filled(2)); });  // too late
   ASSERT_TRUE(pair.both_done());
   const Bytes salt = bytes_of("exdb cluster secret");
   const Bytes keys[] = {
@@ -221,7 +221,7 @@ TEST(Hello, AnotherSecretIsRefusedWithoutDetails) {
   pair.run();
   EXPECT_FALSE(pair.any_done());
   for (const Status& status : {pair.connected, pair.accepted}) {
-    EXPECT_EQ(status.code(), ErrorCode::cluster);
+    EXPECT_EQ(status.code(), ErrorCode::cluster_protocol);
     EXPECT_NE(status.text().find("cluster_secret_file"), std::string::npos) << status.text();
     EXPECT_EQ(status.text().find("dictionar"), std::string::npos) << status.text();
   }
@@ -241,7 +241,7 @@ TEST(Hello, SecretOnOneSideOnlyIsRefusedAndBothSidesAreToldWhich) {
   EXPECT_NE(with.connected.text().find("the peer none"), std::string::npos);
   EXPECT_NE(with.accepted.text().find("this node none"), std::string::npos);
   EXPECT_FALSE(with.any_done() || without.any_done());
-  EXPECT_EQ(with.connected.code(), ErrorCode::cluster);
+  EXPECT_EQ(with.connected.code(), ErrorCode::cluster_protocol);
 }
 
 TEST(Hello, AnotherVersionIsRefusedOnBothSides) {
@@ -283,7 +283,7 @@ TEST(Hello, FailureIsFinalAndToldOnce) {
   EXPECT_FALSE(pair.accepting.next().has_value());
   Pair good(node(1), node(0));
   const Status again = pair.accepting.received(*good.connecting.next());
-  EXPECT_EQ(again.code(), ErrorCode::cluster);
+  EXPECT_EQ(again.code(), ErrorCode::cluster_protocol);
   EXPECT_FALSE(pair.accepting.next().has_value());
 }
 

@@ -122,7 +122,7 @@ TEST_F(TlsChannelTest, DamageIsNoticedOnBothSidesAndFinal) {
     wire[500] ^= std::byte{1};
     const Status damaged = link.server->received(wire);
     expect_part(damaged, "changed on its way");
-    EXPECT_EQ(damaged.code(), ErrorCode::cluster);
+    EXPECT_EQ(damaged.code(), ErrorCode::cluster_protocol);
     EXPECT_EQ(taken(*link.server), Bytes());
     EXPECT_FALSE(link.server->established());
     EXPECT_EQ(link.server->send(bytes_of("x")).text(), damaged.text());

@@ -21,8 +21,8 @@ class TlsRefuses : public TlsTest {
     expect_part(link.server_status, server_says);
     EXPECT_FALSE(link.both_established());
     EXPECT_FALSE(link.client->established()) << "its certificate was refused";
-    EXPECT_EQ(link.client_status.code(), ErrorCode::cluster);
-    EXPECT_EQ(link.server_status.code(), ErrorCode::cluster);
+    EXPECT_EQ(link.client_status.code(), ErrorCode::cluster_protocol);
+    EXPECT_EQ(link.server_status.code(), ErrorCode::cluster_protocol);
   }
   /// The dialled node shows this certificate; then the dialling one does.
   void expect_refused_both_ways(const Certified& bad_0, const Certified& bad_1,
