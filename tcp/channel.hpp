@@ -9,8 +9,10 @@
 //   I2  Nothing plain is taken in or given out before established().
 //   I3  What a channel holds is bounded by what it was fed: the stream feeds it little at a time.
 // Threads: one at a time.
-// Failure: a Status ends the channel; what is in wire() then may still be written (an alert).
+// Failure: a Status ends the channel; what is in wire() then should still be written (an alert: it
+//   tells the peer why).
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +44,9 @@ class Channel {
   [[nodiscard]] virtual std::string peer() const = 0;
   /// False: plain; the link may write its frames around it.
   [[nodiscard]] virtual bool copies() const { return true; }
+  /// REQUIRES: established(). The same bytes at both ends of this channel and of no other (zeros: it
+  /// has none): for HelloParams::binding, so that nobody can relay a proof into another channel.
+  [[nodiscard]] virtual std::array<std::byte, 32> binding() const { return {}; }
 };
 
 class ChannelFactory {
