@@ -45,7 +45,7 @@ class Channel {
   /// False: plain; the link may write its frames around it.
   [[nodiscard]] virtual bool copies() const { return true; }
   /// REQUIRES: established(). The same bytes at both ends of this channel and of no other (zeros: it
-  /// has none): for Hello::bind(), so that nobody can relay a proof into another channel.
+  /// has none): for HelloParams::binding, so that nobody can relay a proof into another channel.
   [[nodiscard]] virtual std::array<std::byte, 32> binding() const { return {}; }
 };
 

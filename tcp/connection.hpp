@@ -31,17 +31,32 @@ class Connection {
     open,
   };
 
-  Connection(std::uint64_t connection_id, Stream from_stream, Hello with_hello, bool is_dialled,
-             std::string address)
+  enum class Greeting {
+    waiting,
+    met,   ///< the accepting side knows who it is, and may refuse() now
+    done,  ///< the reader and the writer are ready
+  };
+  using Random = std::array<std::byte, 32>;
+
+  /// `expected`: the node that was dialled, or any_node.
+  Connection(std::uint64_t connection_id, Stream from_stream, HelloParams hello_params,
+             const Random& random, bool is_dialled, std::uint32_t expected, std::string address)
       : id(connection_id),
         dialled(is_dialled),
         peer_address(std::move(address)),
         phase(is_dialled ? Phase::connecting : Phase::greeting),
         stream(std::move(from_stream)),
-        hello(std::move(with_hello)) {}
+        node(expected),
+        params_(std::move(hello_params)),
+        random_(random) {}
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
-  /// Moves the greeting on. True when it is done; the reader and the writer are ready then.
-  Result<bool> greet(std::size_t buffer_bytes, bool with_macs);
+  /// Moves the greeting on. A failure may have been told to the peer.
+  Result<Greeting> greet(std::size_t buffer_bytes);
+  /// After `met`: tells the peer why not. The failure, for the log.
+  Status refuse(Refusal reason);
 
   /// Bytes of the greeting or of TLS wait for the socket.
   [[nodiscard]] bool unwritten() const { return !said_.empty() || stream.unwritten(); }
@@ -51,10 +66,10 @@ class Connection {
   const std::string peer_address;
   Phase phase;
   Stream stream;
-  Hello hello;
+  std::optional<Hello> hello;  ///< once the channel is established
   std::optional<FrameReader> reader;
   FrameWriter writer;
-  std::uint32_t node = Hello::any_node;  ///< who it is; of a dialled one, who it should be
+  std::uint32_t node;  ///< who it is, or should be; any_node before that is known
   std::uint64_t attempt = 0;
   bool answered = false;   ///< dialled to us, and told which session we have
   bool wants_out = false;  ///< asked epoll for it
@@ -62,14 +77,19 @@ class Connection {
   bool farewell_out = false;
   Log::Clock::time_point deadline;  ///< until it must be open
   Status broken;
-  Event why = Event::broken;
+  Event why = Event::silent;  ///< of a failed greeting
 
  private:
+  HelloParams params_;
+  const Random random_;
+  bool met_ = false;
   std::vector<std::byte> said_;  ///< to be written of the hello
   std::vector<std::byte> heard_;
 
+  void start_hello();
   Result<bool> write_hello();
   Result<bool> read_hello();
+  Status fail(Status status, Event event);
 };
 
 }  // namespace exdb::tcp

@@ -2,8 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // TcpTransport: connections before they are links, and timers.
-#include <openssl/rand.h>
-
+#include "hello_keys.hpp"
 #include "transport.hpp"
 
 namespace exdb::tcp {
@@ -47,7 +46,7 @@ void TcpTransport::take_stranger(Accepted accepted) {
   }
   Connection* const connection =
       add_connection(Stream(std::move(accepted.socket), std::move(channel)), false,
-                     Hello::any_node, accepted.from.text());
+                     any_node, accepted.from.text());
   if (connection == nullptr) return;
   if (const auto oldest = lobby_.enter(connection->id)) {
     if (const auto found = connections_.find(*oldest); found != connections_.end())
@@ -61,17 +60,17 @@ void TcpTransport::take_stranger(Accepted accepted) {
 
 Connection* TcpTransport::add_connection(Stream stream, bool dialled, std::uint32_t expected,
                                          std::string address) {
-  std::array<std::byte, 32> random{};
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(random.data()), int(random.size())) != 1) {
-    log_.limited(Event::refused, now_, "the system gives no random numbers: no connection is made");
+  auto random = secure_random();
+  if (!random) {
+    log_.limited(Event::refused, now_, random.status().text());
     return nullptr;
   }
   const auto id = next_id_++;
-  HelloParams params{params_.cluster_id, self_,         size(), incarnation_,
-                     params_.schema_hash, params_.secret};
-  auto made = std::make_unique<Connection>(id, std::move(stream),
-                                           Hello(std::move(params), dialled, expected, random),
-                                           dialled, std::move(address));
+  HelloParams params{params_.cluster_id,  self_,          size(), incarnation_,
+                     params_.schema_hash, inside_.secret, {}};
+  auto made = std::make_unique<Connection>(id, std::move(stream), std::move(params),
+                                           *random, dialled, expected,
+                                           std::move(address));
   made->deadline = now_ + connect_timeout_;
   due(made->deadline);
   made->wants_out = dialled;
@@ -84,6 +83,14 @@ Connection* TcpTransport::add_connection(Stream stream, bool dialled, std::uint3
   return connection;
 }
 
+/// Against a peer whose hello is right otherwise.
+Refusal TcpTransport::objection(const Connection& connection) const {
+  const auto node = connection.hello->peer();
+  if (inside_.channels && !inside_.channels->allows(*connection.stream.channel(), node))
+    return Refusal::certificate;
+  return !connection.dialled && node < self_ ? Refusal::wrong_node : Refusal::none;
+}
+
 void TcpTransport::move_greeting(const Delivery& delivery, Connection& connection, bool writable) {
   if (connection.phase == Phase::connecting) {
     if (!writable) return;
@@ -91,22 +98,24 @@ void TcpTransport::move_greeting(const Delivery& delivery, Connection& connectio
       return mark_broken(connection, s, Event::unreachable);
     connection.phase = Phase::greeting;
   }
-  auto done = connection.greet(buffer_bytes_, !params_.secret.empty() && !inside_.channels);
-  if (!done)
-    return mark_broken(connection, done.status(),
-                       done.status().code() != ErrorCode::cluster ? Event::refused
-                       : connection.dialled                       ? Event::unreachable
-                                                                  : Event::silent);
+  auto greeting = connection.greet(buffer_bytes_);
+  if (greeting && *greeting == Connection::Greeting::met) {
+    if (const auto why = objection(connection); why != Refusal::none)
+      return mark_broken(connection, connection.refuse(why), Event::refused);
+    greeting = connection.greet(buffer_bytes_);
+  }
+  if (!greeting)
+    return mark_broken(connection, greeting.status(),
+                       connection.dialled && connection.why == Event::silent ? Event::unreachable
+                                                                              : connection.why);
   want_out(connection, connection.unwritten());
-  if (!*done) return;
-  const auto node = connection.hello.peer();
-  if (inside_.channels)
-    if (Status s = inside_.channels->allows(*connection.stream.channel(), node); !s)
-      return mark_broken(connection, s, Event::refused);
-  if (!connection.dialled && node < self_)
+  if (*greeting != Connection::Greeting::done) return;
+  if (connection.dialled && objection(connection) != Refusal::none)
     return mark_broken(connection,
-                       {ErrorCode::cluster_protocol, "a node with a lower number does not dial"},
+                       {ErrorCode::cluster_invalid_parameter,
+                        "the certificate shown is not for the address of that node"},
                        Event::refused);
+  const auto node = connection.hello->peer();
   connection.node = node;
   begin_linking(delivery, connection);
   // The first message may have come with the end of the hello.
@@ -147,7 +156,7 @@ void TcpTransport::take_answers() {
 }
 
 void TcpTransport::connect_to(Peer& peer, const SocketAddress& address) {
-  Status failure = may_connect(address);
+  Status failure;
   std::unique_ptr<Channel> channel;
   if (failure && inside_.channels) {
     auto made = inside_.channels->connect(peer.node);
@@ -166,7 +175,6 @@ void TcpTransport::connect_to(Peer& peer, const SocketAddress& address) {
     }
   }
   if (peer.dialing != nullptr) {
-    peer.dialing->node = peer.node;
     peer.dialing->attempt = ++peer.attempt;
     return;
   }

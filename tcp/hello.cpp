@@ -29,7 +29,7 @@ Hello::Hello(HelloParams params, bool connecting, std::uint32_t expected,
       connecting_(connecting),
       expected_(expected),
       random_(random),
-      transcript_(32) {
+      transcript_(params_.binding.begin(), params_.binding.end()) {
   // Without a secret: a key that everybody knows, other than any secret's by the salt.
   const bool secret = !params_.secret.empty();
   const std::vector<std::byte> source = secret ? params_.secret : std::vector<std::byte>(32);
@@ -50,10 +50,6 @@ Hello::Hello(HelloParams params, bool connecting, std::uint32_t expected,
 Hello::~Hello() {
   wipe(params_.secret);
   for (Key* key : {&connecting_key_, &accepting_key_, &frame_keys_[0], &frame_keys_[1]}) wipe(*key);
-}
-
-void Hello::bind(const std::array<std::byte, 32>& binding) {
-  if (transcript_.size() == binding.size()) transcript_.assign(binding.begin(), binding.end());
 }
 
 std::optional<std::vector<std::byte>> Hello::next() {

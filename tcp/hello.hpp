@@ -48,7 +48,8 @@ struct HelloParams {
   std::uint32_t self = 0, nodes = 1;
   std::uint64_t incarnation = 0;
   std::array<std::byte, 32> schema_hash{};
-  std::vector<std::byte> secret;  ///< empty: none
+  std::vector<std::byte> secret;        ///< empty: none
+  std::array<std::byte, 32> binding{};  ///< Channel::binding()
 };
 
 class Hello {
@@ -62,13 +63,9 @@ class Hello {
   Hello(HelloParams params, bool connecting, std::uint32_t expected,
         std::array<std::byte, 32> random);
   ~Hello();
-  Hello(Hello&&) = default;
   Hello(const Hello&) = delete;
   Hello& operator=(const Hello&) = delete;
 
-  /// The channel that it goes through (Channel::binding()): to be said before anything else is said
-  /// or heard; later calls change nothing.
-  void bind(const std::array<std::byte, 32>& binding);
   /// REQUIRES: what next() gave so far was taken. After a failure next() may have a REFUSAL to send.
   Status received(std::span<const std::byte> message);
   /// A message to send, if there is one now. Once done(), the accepting side's WELCOME is still to be
@@ -107,7 +104,7 @@ class Hello {
   const std::uint32_t expected_;
   const std::array<std::byte, 32> random_;
   Step step_ = Step::start;
-  std::optional<Type> owed_;  ///< made when it is taken: until then bind() or refuse() may come
+  std::optional<Type> owed_;  ///< made when it is taken: until then refuse() may come
   Status failure_;
   Key connecting_key_{}, accepting_key_{};  ///< of proofs, by the sender's role
   std::array<Key, 2> frame_keys_{};         ///< receiving, sending

@@ -189,7 +189,7 @@ void TcpTransport::begin_linking(const Delivery& delivery, Connection& connectio
   connection.phase = Phase::linking;
   if (!connection.dialled) return;
   Peer& peer = peers_[connection.node];
-  meet(delivery, peer, connection.hello.peer_incarnation());
+  meet(delivery, peer, connection.hello->peer_incarnation());
   say_link(connection);
 }
 
@@ -207,7 +207,7 @@ void TcpTransport::meet(const Delivery& delivery, Peer& peer, std::uint64_t inca
 /// A connection to us becomes its node's link, unless it is out of date.
 bool TcpTransport::adopt(const Delivery& delivery, Connection& connection, const Link& theirs) {
   Peer& peer = peers_[connection.node];
-  const auto incarnation = connection.hello.peer_incarnation();
+  const auto incarnation = connection.hello->peer_incarnation();
   const bool same = peer.incarnation == incarnation;
   if (!same && peer.link != nullptr && incarnation < peer.incarnation) {
     const auto farewell = Farewell::superseded;

@@ -41,21 +41,12 @@ Status check_numbers(const TcpParams& params) {
     return invalid("socketDomain=" + std::to_string(params.socket_domain) +
                    " is no domain of TCP: give socket.AF_INET (" + std::to_string(AF_INET) +
                    "), socket.AF_INET6 (" + std::to_string(AF_INET6) + "), or 0 for both");
-  if (!params.secret.empty() && params.secret.size() != 32)
-    return invalid("cluster_secret_file: the secret has " + std::to_string(params.secret.size()) +
-                   " bytes, and must have 32");
   return {};
-}
-
-bool loopback_literal(const Address& address) {
-  if (!address.literal) return false;
-  auto resolved = resolve(address, AF_UNSPEC);
-  return resolved && resolved->front().loopback();
 }
 
 }  // namespace
 
-Result<std::vector<Address>> check(const TcpParams& params, bool encrypted) {
+Result<std::vector<Address>> check(const TcpParams& params) {
   if (params.nodes.empty())
     return invalid("nodes is empty: with nwtype='TCP' give one ClusterNodeParams(addr='host:port') "
                    "for each node, the same list on every node");
@@ -84,23 +75,7 @@ Result<std::vector<Address>> check(const TcpParams& params, bool encrypted) {
                        "': give each node one of its own");
     addresses.push_back(*std::move(address));
   }
-  for (std::size_t node = 0; node < addresses.size(); ++node) {
-    if (encrypted || !params.secret.empty() || params.insecure_network) break;
-    if (addresses[node].literal && !loopback_literal(addresses[node])) {
-      auto resolved = resolve(addresses[node], AF_UNSPEC);
-      if (resolved) return may_be_plain(params, encrypted, resolved->front());
-    }
-  }
   return addresses;
-}
-
-Status may_be_plain(const TcpParams& params, bool encrypted, const SocketAddress& address) {
-  if (encrypted || !params.secret.empty() || params.insecure_network || address.loopback())
-    return {};
-  return invalid("address " + address.text() +
-                 " is not of the loopback: give ssl_params (TLS) or cluster_secret_file, or, when "
-                 "everybody on that network may read and write this database, "
-                 "insecure_network=True");
 }
 
 }  // namespace exdb::tcp

@@ -12,10 +12,7 @@
 
 namespace exdb::tcp {
 
-/// The addresses of all nodes, when everything else fits too. `encrypted`: TLS is on.
-Result<std::vector<Address>> check(const TcpParams& params, bool encrypted);
-
-/// Whether plaintext may be exchanged with who is at `address`.
-Status may_be_plain(const TcpParams& params, bool encrypted, const SocketAddress& address);
+/// The addresses of all nodes, when everything else fits too. Asks nobody, opens nothing.
+Result<std::vector<Address>> check(const TcpParams& params);
 
 }  // namespace exdb::tcp

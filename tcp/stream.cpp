@@ -23,10 +23,10 @@ Status broken(const char* what, int error) {
 Stream::Moved Stream::receive(std::span<std::byte> space) {
   while (true) {
     const auto got = ::recv(socket_.get(), space.data(), space.size(), MSG_DONTWAIT);
-    if (got > 0) return {std::size_t(got), false, {}};
-    if (got == 0) return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}};
-    if (errno != EINTR) return {0, false, broken("reading: ", errno)};
+    if (got > 0) return {std::size_t(got), false, {}, false};
+    if (got == 0) return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}, false};
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}, false};
+    if (errno != EINTR) return {0, false, broken("reading: ", errno), false};
   }
 }
 
@@ -36,21 +36,22 @@ Stream::Moved Stream::send(std::span<const iovec> pieces) {
   message.msg_iovlen = pieces.size();
   while (true) {
     const auto sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) return {std::size_t(sent), false, {}};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}};
-    if (errno != EINTR) return {0, false, broken("writing: ", errno)};
+    if (sent >= 0) return {std::size_t(sent), false, {}, false};
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}, false};
+    if (errno != EINTR) return {0, false, broken("writing: ", errno), false};
   }
 }
 
 Stream::Moved Stream::read(std::span<std::byte> space) {
   if (!channel_) return receive(space);
-  if (const auto bytes = channel_->take(space)) return {bytes, false, {}};
+  if (const auto bytes = channel_->take(space)) return {bytes, false, {}, false};
   scratch_.resize(4 * record_bytes);
   Moved moved = receive(scratch_);
   if (!moved.status || moved.blocked) return moved;
   const std::span<const std::byte> wire(scratch_.data(), moved.bytes);
   moved.bytes = 0;
   moved.status = channel_->received(wire);
+  moved.refused = !moved.status;
   // Also after a failure: an alert says to the peer what it was.
   if (Status s = push_wire(); !s && moved.status) moved.status = s;
   if (moved.status) moved.bytes = channel_->take(space);

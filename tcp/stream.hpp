@@ -27,6 +27,7 @@ class Stream {
     std::size_t bytes = 0;
     bool blocked = false;  ///< the socket has, or takes, no more: epoll tells when
     Status status;
+    bool refused = false;  ///< the failure is the channel's: what came is no TLS, or a stranger's
   };
 
   Stream(Descriptor socket, std::unique_ptr<Channel> channel)

@@ -8,7 +8,10 @@
 #include <thread>
 
 #include "exdb/send_bound.hpp"
+#include "exposure.hpp"
 #include "params.hpp"
+#include "secret.hpp"
+#include "tls_factory.hpp"
 
 namespace exdb::tcp {
 namespace {
@@ -58,7 +61,7 @@ TcpTransport::TcpTransport(const TcpParams& params, Inside inside)
 Result<std::unique_ptr<TcpTransport>> TcpTransport::make(const TcpParams& params, Inside inside) {
   static const int once = pthread_atfork(nullptr, nullptr, [] { forked = true; });
   (void)once;
-  auto addresses = check(params, inside.channels != nullptr);
+  auto addresses = check(params);
   if (!addresses) return addresses.status();
   std::unique_ptr<TcpTransport> made(new TcpTransport(params, std::move(inside)));
   const auto& own = (*addresses)[params.self];
@@ -86,16 +89,10 @@ Status TcpTransport::open(const TcpParams& params) {
     if (Status s = lobby_.open(*own, socket_options_); !s)
       return {s.code(), "node " + std::to_string(self_) + ": " + s.text()};
   }
-  for (const auto& address : lobby_.addresses())
-    if (Status s = may_connect(address); !s) return s;
   return lobby_.watch(poller_);
 }
 
 TcpTransport::~TcpTransport() { TcpTransport::close(false); }
-
-Status TcpTransport::may_connect(const SocketAddress& address) const {
-  return may_be_plain(params_, inside_.channels != nullptr, address);
-}
 
 std::string TcpTransport::describe() const {
   return "TCP (" + peers_[self_].address.text() + ", " + std::to_string(size()) +
@@ -281,7 +278,29 @@ void TcpTransport::wait(std::chrono::nanoseconds cap) {
 }
 
 Result<std::unique_ptr<Transport>> transport(const TcpParams& params) {
-  auto made = TcpTransport::make(params, {});
+  Inside inside;
+  auto addresses = check(params);
+  if (!addresses) return addresses.status();
+  std::vector<std::string> hosts;
+  for (const Address& address : *addresses) hosts.push_back(address.host);
+  Protection protection{.insecure_network = params.insecure_network};
+  if (!params.cluster_secret_file.empty()) {
+    auto secret = read_cluster_secret(params.cluster_secret_file);
+    if (!secret) return secret.status();
+    inside.secret = *std::move(secret);
+    protection.secret = true;
+  }
+  if (params.ssl_params) {
+    auto tls = parse_tls_params(*params.ssl_params);
+    if (!tls) return tls.status();
+    protection.tls = true;
+    protection.certificates = tls->needs_certificates();
+    auto channels = TlsFactory::make(*std::move(tls), hosts);
+    if (!channels) return channels.status();
+    inside.channels = *std::move(channels);
+  }
+  if (Status s = check_exposure(hosts, protection); !s) return s;
+  auto made = TcpTransport::make(params, std::move(inside));
   if (!made) return made.status();
   return std::unique_ptr<Transport>(*std::move(made));
 }

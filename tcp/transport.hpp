@@ -31,6 +31,7 @@ struct Inside {
   ResolveFunction resolve = &tcp::resolve;
   std::shared_ptr<ChannelFactory> channels;  ///< null: plain
   std::uint64_t incarnation = 0;             ///< 0: from the clock
+  std::vector<std::byte> secret;             ///< empty: none
 };
 
 /// What happened to links; counted since the beginning.
@@ -131,7 +132,7 @@ class TcpTransport final : public Transport {
   void move_greeting(const Delivery& delivery, Connection& connection, bool writable);
   Connection* add_connection(Stream stream, bool dialled, std::uint32_t expected,
                              std::string address);
-  Status may_connect(const SocketAddress& address) const;
+  [[nodiscard]] Refusal objection(const Connection& connection) const;
   void run_timers(const Delivery& delivery);
   void time_of_peer(const Delivery& delivery, Peer& peer);
   void due(Time when) { next_timer_ = std::min(next_timer_, when); }

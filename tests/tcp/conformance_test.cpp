@@ -16,7 +16,7 @@ class TcpFabric : public Fabric {
     nodes_.params.send_bound_bytes = std::uint64_t{4} << 20;
     nodes_.params.keep_alive_time_ms = 1000;
     nodes_.params.keep_alive_probes = 8;
-    if (Secret) nodes_.params.secret.assign(32, std::byte{7});
+    if (Secret) nodes_.inside.secret.assign(32, std::byte{7});
   }
   std::uint32_t nodes() const override { return Count; }
   std::vector<std::unique_ptr<Transport>> make() override {

@@ -83,14 +83,18 @@ class Nodes {
     mine.log = lines->writer();
     return mine;
   }
-  [[nodiscard]] std::unique_ptr<TcpTransport> make(std::uint32_t node, Inside inside = {}) const {
-    auto made = TcpTransport::make(of(node), std::move(inside));
+  [[nodiscard]] std::unique_ptr<TcpTransport> make(std::uint32_t node) const {
+    return make(node, inside);
+  }
+  [[nodiscard]] std::unique_ptr<TcpTransport> make(std::uint32_t node, Inside with) const {
+    auto made = TcpTransport::make(of(node), std::move(with));
     EXPECT_TRUE(made.ok()) << made.status().text();
     return *std::move(made);
   }
   [[nodiscard]] std::uint32_t count() const { return std::uint32_t(sockets_.size()); }
 
   TcpParams params;
+  Inside inside;
   std::shared_ptr<Lines> lines = std::make_shared<Lines>();
 
  private:

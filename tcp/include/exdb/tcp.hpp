@@ -18,8 +18,11 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "exdb/transport.hpp"
@@ -39,9 +42,10 @@ struct TcpParams {
   int socket_domain = 0;                    ///< socketDomain: AF_INET, AF_INET6; 0 = both
   std::int64_t keep_alive_time_ms = 1000;   ///< keepAliveTime
   std::int64_t keep_alive_probes = 10;      ///< keepAliveProbes
-  bool insecure_network = false;            ///< insecure_network: plaintext beyond loopback
-  /// cluster_secret_file, read: 32 bytes; empty: none.
-  std::vector<std::byte> secret;
+  /// ssl_params, as the user wrote them; present, even empty: TLS is on.
+  std::optional<std::map<std::string, std::variant<std::int64_t, std::string>>> ssl_params;
+  std::string cluster_secret_file;  ///< empty: none
+  bool insecure_network = false;    ///< plaintext beyond the loopback, and anybody may join
 
   // What nodes must agree on to be let in.
   std::uint64_t cluster_id = 0;
@@ -58,7 +62,8 @@ struct TcpParams {
   std::function<void(const std::string&)> log;
 };
 
-/// The transport of one node. Blocks only to resolve the name in nodes[self], if it is one.
+/// The transport of one node. Blocks only to read the files that params name, and to resolve the
+/// name in nodes[self], if it is one.
 Result<std::unique_ptr<Transport>> transport(const TcpParams& params);
 
 }  // namespace exdb::tcp

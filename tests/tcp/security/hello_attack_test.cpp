@@ -137,9 +137,10 @@ TEST(HelloAttack, AnswerWithTheRoleChangedIsRefused) {
 }
 
 TEST(HelloAttack, RelayIntoAnotherChannelIsRefused) {
-  Pair pair(node(1), node(0));
-  pair.connecting.bind(filled(1));
-  pair.accepting.bind(filled(2));
+  auto from = node(1), to = node(0);
+  from.binding = filled(1);
+  to.binding = filled(2);
+  Pair pair(from, to);
   pair.run();
   EXPECT_FALSE(pair.any_done());
   EXPECT_EQ(pair.accepted.code(), ErrorCode::cluster_protocol);

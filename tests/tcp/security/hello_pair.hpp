@@ -31,7 +31,8 @@ inline HelloParams node(std::uint32_t self, Bytes secret = some_secret()) {
           .nodes = 3,
           .incarnation = 1000 + self,
           .schema_hash = filled(0x5c),
-          .secret = std::move(secret)};
+          .secret = std::move(secret),
+          .binding = {}};
 }
 
 struct Pair {

@@ -123,10 +123,10 @@ TEST(Hello, KeysOfFramesPairUpAndDifferByDirectionAndConnection) {
 }
 
 TEST(Hello, ProofsAndKeysAreWhatTheHeaderSays) {
-  Pair pair(node(1), node(0));
-  pair.connecting.bind(filled(0xb1));
-  pair.accepting.bind(filled(0xb1));
-  pair.run([&](std::size_t, Bytes&) { pair.connecting.bind(filled(2)); });  // too late
+  auto from = node(1), to = node(0);
+  from.binding = to.binding = filled(0xb1);
+  Pair pair(from, to);
+  pair.run();
   ASSERT_TRUE(pair.both_done());
   const Bytes salt = bytes_of("exdb cluster secret");
   const Bytes keys[] = {
