@@ -163,10 +163,14 @@ Status Hello::say(Type type, Refusal reason) {
   const auto flags =
       static_cast<std::uint8_t>((connecting_ ? HelloMessage::by_connecting : 0) |
                                 (params_.secret.empty() ? 0 : HelloMessage::has_secret));
-  auto message = HelloMessage::make(type, flags,
-                                    {params_.self, params_.nodes, params_.cluster_id,
-                                     params_.incarnation, params_.schema_hash, random_},
-                                    reason);
+  // A stranger is not told whom it found.
+  const bool to_stranger = type == Type::refusal && peer_ == any_node;
+  const auto identity =
+      to_stranger
+          ? HelloMessage::Identity{any_node, 0, 0, 0, {}, {}}
+          : HelloMessage::Identity{params_.self,        params_.nodes,       params_.cluster_id,
+                                   params_.incarnation, params_.schema_hash, random_};
+  auto message = HelloMessage::make(type, flags, identity, reason);
   const auto body = message.encode();
   auto proof = mac(std::span(body).first(body.size() - HelloMessage::mac_bytes), connecting_);
   if (!proof.ok()) return proof.status();

@@ -19,8 +19,9 @@
 //   I1  done() only after the peer has shown its place in the same cluster: protocol version,
 //       secret, cluster id, number of nodes, schema, a node number in range that is not our own and
 //       is the one dialled.
-//   I2  With a secret nothing is believed or told before the message's proof was found right: of the
-//       cluster a stranger learns that it has a secret.
+//   I2  With a secret nothing is believed before the message's proof was found right, and who dials
+//       in without one is told no more than that there is a secret. (The connecting side speaks
+//       first: who sits at a node's address sees its HELLO.)
 //   I3  A proof holds in one connection, in one place of it, from one role: both randoms, all
 //       messages before it and the role are in it. An old one, a reflected one, or one relayed into
 //       another channel is refused.

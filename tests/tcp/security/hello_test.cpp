@@ -225,9 +225,12 @@ TEST(Hello, AnotherSecretIsRefusedWithoutDetails) {
     EXPECT_NE(status.text().find("cluster_secret_file"), std::string::npos) << status.text();
     EXPECT_EQ(status.text().find("dictionar"), std::string::npos) << status.text();
   }
-  // The one message in answer names the node and no more than the refusal: the hash is the same one
-  // that every member has, so its text is for members.
-  EXPECT_EQ(pair.messages.size(), 2u);
+  // The one message in answer has nothing of the node in it.
+  ASSERT_EQ(pair.messages.size(), 2u);
+  const auto answer = HelloMessage::decode(pair.messages[1]);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->reason, Refusal::proof);
+  EXPECT_EQ(answer->identity, (HelloMessage::Identity{Hello::any_node, 0, 0, 0, {}, {}}));
   EXPECT_EQ(pair.accepting.peer(), Hello::any_node);
 }
 
