@@ -32,7 +32,7 @@ bool TcpTransport::move_farewell(Connection& connection, bool until_the_end) {
     }
   }
   flush(connection);
-  if (!connection.broken) return true;
+  if (!connection.broken || connection.mute) return true;
   if (!connection.ending || !connection.writer.empty() || connection.stream.unwritten())
     return ended;
   if (!connection.farewell_out) {

@@ -73,6 +73,7 @@ class Connection {
   std::uint64_t attempt = 0;
   bool answered = false;   ///< dialled to us, and told which session we have
   bool wants_out = false;  ///< asked epoll for it
+  bool mute = false;       ///< writing failed; what the peer said before is still to be read
   bool ending = false;     ///< closing: the farewell is in the writer
   bool farewell_out = false;
   Log::Clock::time_point deadline;  ///< until it must be open

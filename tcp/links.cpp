@@ -46,7 +46,7 @@ void TcpTransport::want_out(Connection& connection, bool out) {
 // --- out
 
 void TcpTransport::flush(Connection& connection) {
-  if (!connection.broken || connection.phase < Phase::linking) return;
+  if (!connection.broken || connection.mute || connection.phase < Phase::linking) return;
   Peer& peer = peers_[connection.node];
   const bool data = connection.phase == Phase::open && peer.link == &connection;
   while (true) {
@@ -60,7 +60,12 @@ void TcpTransport::flush(Connection& connection) {
     std::array<iovec, 3 * FrameWriter::messages_max> pieces;
     const auto count = connection.writer.pieces(pieces);
     auto moved = connection.stream.write(std::span(pieces).first(count));
-    if (!moved.status) return mark_broken(connection, std::move(moved.status));
+    if (!moved.status) {
+      // A peer that has left resets what comes after; its last words are here already. Reading
+      // meets the end behind them.
+      connection.mute = true;
+      break;
+    }
     if (moved.bytes != 0) {
       connection.writer.written(moved.bytes);
       peer.last_sent = now_;

@@ -69,6 +69,8 @@ class TcpTransport final : public Transport {
   void close(bool collective) override;
 
   [[nodiscard]] LinkStatistics link_statistics() const { return links_; }
+  /// Of all kinds, strangers among them.
+  [[nodiscard]] std::size_t connection_count() const { return connections_.size(); }
   /// Goes without a word, as a process that is killed. For tests.
   void abandon();
 

@@ -5,6 +5,7 @@
 #include <barrier>
 
 #include "tcp_nodes.hpp"
+#include "transport_suite.hpp"
 
 namespace exdb::conformance {
 namespace {

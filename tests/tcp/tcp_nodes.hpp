@@ -9,11 +9,12 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <cstring>
 #include <mutex>
+#include <set>
+#include <thread>
 
+#include "collector.hpp"
 #include "transport.hpp"
-#include "transport_suite.hpp"
 
 namespace exdb::tcp {
 
