@@ -9,7 +9,8 @@
 
 # The usual names of environment modules, for the message to those who cannot install.
 declare -A module_names=(
-  [g++]="gcc (12 or newer)" [libxxhash-dev]="xxhash" [libgtest-dev]="googletest or gtest"
+  [g++]="gcc (12 or newer)" [libxxhash-dev]="xxhash" [libssl-dev]="openssl (3.0 or newer)"
+  [libgtest-dev]="googletest or gtest"
   [liblmdb-dev]="lmdb" [libbenchmark-dev]="google-benchmark" [python3-venv]="python (3.9 or newer)"
   [python3-dev]="python (3.9 or newer)" [python3]="python (3.9 or newer)"
 )
@@ -43,6 +44,7 @@ has_header() {
 missing_packages() {
   has_compiler || echo g++
   has_header xxhash.h || echo libxxhash-dev
+  has_header openssl/ssl.h || echo libssl-dev
   missing_python_packages
   if [[ $1 == tests ]]; then
     has_header gtest/gtest.h || echo libgtest-dev

@@ -44,6 +44,16 @@ if(TARGET exdb_mpi)
   endif()
 endif()
 
+if(TARGET exdb_tcp)
+  list(APPEND _libraries exdb_tcp)
+  set_target_properties(exdb_tcp PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS exdb_tcp EXPORT exdbTcpTargets COMPONENT sdk
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk NAMELINK_COMPONENT sdk)
+  install(EXPORT exdbTcpTargets NAMESPACE exdb:: DESTINATION ${_config_dir} COMPONENT sdk)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/tcp/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+          COMPONENT sdk)
+endif()
+
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/exdbConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/exdbConfig.cmake
                               INSTALL_DESTINATION ${_config_dir})
