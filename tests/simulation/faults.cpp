@@ -34,8 +34,7 @@ void Faults::end() {
   cluster_.on_send = nullptr;
   cluster_.network().heal_all();
   for (std::uint32_t id = 0; id < cluster_.size(); ++id) {
-    auto& node = cluster_.node(id);
-    node.paused_until = node.applies_at = 0ns;
+    cluster_.node(id).applies_at = 0ns;
     cluster_.start(id);
   }
 }
@@ -157,7 +156,10 @@ void Faults::flap(std::uint32_t one, std::uint32_t other, std::uint64_t times) {
 
 void Faults::leave(std::uint32_t id) {
   auto& node = cluster_.node(id);
-  if (!node.up || node.leaving || !cluster_.can_spare(id)) return;
+  // It goes some time later, with its memory: the others are to have a state by then.
+  if (!node.up || node.leaving || !cluster_.checker().anybody_accepted() ||
+      !cluster_.can_spare(id))
+    return;
   count("leave");
   cluster_.leave(id);
   const auto life = node.life;

@@ -34,8 +34,8 @@ ViewTiming timing() {
   timing.beat = 20ms;
   timing.suspect = 100ms;
   timing.link_grace = 30ms;
-  timing.grace = 8ms;
-  timing.patience = 60ms;
+  timing.grace = 25ms;
+  timing.patience = 100ms;
   timing.stagger = 15ms;
   timing.form_grace = 120ms;
   timing.stall = 200ms;
@@ -77,9 +77,9 @@ SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
   member_options_.qranks = options.qranks;
   member_options_.cluster_id = 77;
   member_options_.timing = timing();
-  member_options_.lag_max = random_.one_in(2) ? 2 : 64;
+  member_options_.lag_max = random_.one_in(2) ? 8 : 64;
   member_options_.window = random_.one_in(2) ? 3 : 64;
-  member_options_.rounds_per_frame = random_.one_in(2) ? 1 : 16;
+  member_options_.rounds_per_frame = random_.one_in(2) ? 4 : 16;
   member_options_.chunk_credit = 1 + random_.below(3);
   member_options_.mutation = options.mutation;
   load_every_ = 10ms + random_.within(40ms);
@@ -102,6 +102,7 @@ void SimulatedCluster::start(std::uint32_t id) {
   one.paused_until = one.applies_at = 0ns;
   one.state = one.coming = {};
   one.waiting.clear();
+  one.deferred.clear();
   one.submitted = 0;
   one.leaving = false;
   one.history = std::make_unique<MemoryRoundHistory>(history_bytes_);
@@ -137,7 +138,9 @@ bool SimulatedCluster::can_spare(std::uint32_t id) const {
 }
 
 void SimulatedCluster::pause(std::uint32_t id, Time for_so_long) {
-  node(id).paused_until = clock_.now() + for_so_long;
+  // Never shorter: what waits for the end of a pause keeps its order.
+  auto& until = node(id).paused_until;
+  until = std::max(until, clock_.now() + for_so_long);
 }
 
 void SimulatedCluster::leave(std::uint32_t id) {
@@ -169,12 +172,12 @@ bool SimulatedCluster::run_until(Time end, const std::function<bool()>& when) {
 bool SimulatedCluster::whole() const {
   std::optional<Ballot> view;
   for (const auto& one : nodes_) {
-    if (!one->up) continue;
+    if (!one->up || one->leaving) return false;
     if (!one->member->seated() || !one->pending.empty()) return false;
     if (!view) view = one->member->view().ballot;
     if (one->member->view().ballot != *view) return false;
     for (const auto& other : nodes_)
-      if (other->up && !one->member->view().has(MemberId{other->id}, other->life)) return false;
+      if (!one->member->view().has(MemberId{other->id}, other->life)) return false;
   }
   return true;
 }
@@ -200,15 +203,28 @@ void SimulatedCluster::wake(std::uint32_t id,
                             const std::function<void(SimulatedNode&, Time)>& what) {
   auto& one = node(id);
   if (!one.up) return;
-  if (clock_.now() < one.paused_until) {
-    const auto life = one.life;
-    clock_.at(one.paused_until, [this, id, life, what] {
-      if (node(id).life == life) wake(id, what);
-    });
+  // What comes while it is stopped waits in order.
+  if (clock_.now() < one.paused_until || !one.deferred.empty()) {
+    if (one.deferred.empty()) resume_at(id);
+    one.deferred.push_back(what);
     return;
   }
   what(one, local(one));
   work(one);
+}
+
+void SimulatedCluster::resume_at(std::uint32_t id) {
+  const auto life = node(id).life;
+  clock_.at(node(id).paused_until, [this, id, life] {
+    auto& one = node(id);
+    if (one.life != life || !one.up) return;
+    if (clock_.now() < one.paused_until) return resume_at(id);
+    for (const auto& what : std::exchange(one.deferred, {})) {
+      if (!one.up || one.life != life) return;
+      what(one, local(one));
+      work(one);
+    }
+  });
 }
 
 void SimulatedCluster::on_frame(std::uint32_t id, std::uint32_t from, const Frame& frame) {

@@ -6,6 +6,7 @@
 //
 // Threads: none.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -46,6 +47,7 @@ struct SimulatedNode final : StateSource, StateSink {
   double rate = 1;
   Time offset{0};
   Time paused_until{0}, applies_at{0};
+  std::deque<std::function<void(SimulatedNode&, Time)>> deferred;  ///< while it is stopped
 };
 
 class SimulatedCluster final : public NetworkUser {
@@ -77,7 +79,7 @@ class SimulatedCluster final : public NetworkUser {
   bool run_until(Time end, const std::function<bool()>& when);
   [[nodiscard]] std::uint64_t trace_hash() const { return trace_hash_; }
   [[nodiscard]] std::uint64_t events() const { return events_; }
-  /// All nodes that are up are members of one view, and no client waits.
+  /// All nodes are members of one view, and no client waits.
   [[nodiscard]] bool whole() const;
   void submit(std::uint32_t id);
   void trace(const std::string& line);
@@ -96,6 +98,7 @@ class SimulatedCluster final : public NetworkUser {
 
   /// `what` happens to the node when it is next awake; then it works until it has nothing to do.
   void wake(std::uint32_t id, const std::function<void(SimulatedNode&, Time)>& what);
+  void resume_at(std::uint32_t id);
   void work(SimulatedNode& node);
   bool apply(SimulatedNode& node);
   bool post(SimulatedNode& node);

@@ -130,7 +130,7 @@ void VirtualNetwork::connect(std::uint32_t one, std::uint32_t other) {
   const auto epoch = both.epoch;
   for (auto& way : both.ways) {
     way = std::make_shared<Way>();
-    way->pace = 50us + random_.within(random_.one_in(8) ? 8ms : 800us);
+    way->pace = 50us + random_.within(random_.one_in(8) ? 3ms : 600us);
   }
   for (const auto& [node, peer] : {std::pair(one, other), std::pair(other, one)}) {
     auto& told = both.told[node < peer ? 0 : 1];
