@@ -207,8 +207,10 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Promise& pr
 
 /// The coordinator's clock.
 void ViewMember::tick_ballot() {
-  if (!candidacy_) return;
   const auto& timing = options_.timing;
+  // What a proposed view lacks here does not come: this node catches up beside it.
+  if (!candidacy_ && pending_ && now_ - ballot_activity_ >= timing.patience) pending_.reset();
+  if (!candidacy_) return;
   if (proposed_ || pending_) {
     if (now_ - ballot_activity_ >= timing.patience) abandon("it was not accepted in time");
     return;
@@ -376,7 +378,9 @@ void ViewMember::install() {
   rounds_.emplace(options_.self, accepted_view_, accepted_after_.round, weights_,
                   options_.mutation);
   rounds_->on_watermark(options_.self, accepted_after_.round, applied_);
+  const auto unfinished = unfinished_;
   set_final(accepted_after_.round);
+  if (mutated(ViewMutation::repeats_finished)) unfinished_ = unfinished;
   if (mutated(ViewMutation::forgets_unfinished)) unfinished_.clear();
   for (auto& one : unfinished_) one.view = {};
   ++counters_.views;

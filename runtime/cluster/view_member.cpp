@@ -267,7 +267,7 @@ void ViewMember::set_final(Round upto) {
   for (auto round = final_.next(); round <= upto; round = round.next()) {
     const auto& held = history_.held(round);
     for (const auto& batch : held.batches)
-      if (batch.member == options_.self && !mutated(ViewMutation::repeats_finished))
+      if (batch.member == options_.self)
         std::erase_if(unfinished_, [&held](const Unfinished& one) {
           return one.view == held.view && one.round == held.round;
         });

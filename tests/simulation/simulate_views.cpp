@@ -213,6 +213,7 @@ bool read(int count, char** words, Arguments& arguments) {
 }
 
 int main_of(int count, char** words) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Arguments arguments;
   if (!read(count, words, arguments)) {
     std::fprintf(stderr, "usage: simulate_views [--ranks 1,1,1] [--seeds 1-100] "
