@@ -276,6 +276,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
 /// dropped before all of that is here (W6).
 void ViewMember::prepare_pending() {
   auto& pending = *pending_;
+  // Late: a later view has made rounds since, and they have come here.
+  if (pending.after.round < final_ && final_view_ > pending.view.ballot) return pending_.reset();
   if (pending.after.round < final_)
     return fail({ErrorCode::inconsistent,
                  "view " + text_of(pending.view.ballot) + " goes on from round " +

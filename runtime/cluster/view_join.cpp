@@ -69,7 +69,7 @@ void ViewMember::give_state(MemberId to) {
     return send(to, none);
   }
   ++counters_.states_given;
-  send(to, SnapBegin{++transfers_, upto, horizon_applied_});
+  send(to, SnapBegin{++transfers_, upto, applied_view_, horizon_applied_});
   auto& given = given_[to.value];
   given.emplace(Given{Donation(transfers_, std::move(*stream), options_.chunk_credit), now_});
   given->donation.pump([&](const ViewMessage& message) { send(to, message); });
@@ -241,6 +241,7 @@ void ViewMember::take_state(const SnapBegin& begin) {
   ++counters_.states_taken;
   if (auto status = history_.restart(begin.upto); !status) return fail(status);
   final_ = applied_ = begin.upto.round;
+  final_view_ = applied_view_ = begin.view;
   horizon_ = horizon_applied_ = begin.horizon;
   tell(Event::Kind::replaced, options_.self);
   tick_join();

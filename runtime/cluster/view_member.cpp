@@ -272,6 +272,7 @@ void ViewMember::set_final(Round upto) {
           return one.view == held.view && one.round == held.round;
         });
     if (held.last) last_round_ = round;
+    final_view_ = held.view;
   }
   final_ = std::max(final_, upto);
 }
@@ -288,6 +289,7 @@ const CompletedRound* ViewMember::next_final() {
 void ViewMember::applied() {
   EXDB_ASSERT(applied_ < final_, "W1: a round is applied after it was given out");
   applied_ = applied_.next();
+  applied_view_ = history_.held(applied_).view;
   horizon_applied_ = horizon_;
   history_.release(applied_);
   // Who waits for the slowest is told before the window is shut.

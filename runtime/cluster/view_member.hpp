@@ -272,6 +272,7 @@ class ViewMember {
   MemberSet reached_, odd_;
   std::vector<std::optional<Time>> apart_since_;  ///< members that are not seated in this view
   Round final_, applied_;
+  Ballot final_view_, applied_view_;  ///< in which those were made
   Round last_round_;  ///< of the newest round that ends the cluster; 0 = none
   Csn horizon_, horizon_applied_;  ///< of the round given out last, of that applied last
   std::deque<Unfinished> unfinished_;

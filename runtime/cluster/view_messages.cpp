@@ -200,6 +200,7 @@ void put(Out& out, const BatchMessage& batch) {
 void put(Out& out, const SnapBegin& begin) {
   out.put(begin.transfer);
   out.put(begin.upto);
+  out.put(begin.view);
   out.put(begin.horizon.value);
 }
 
@@ -322,6 +323,7 @@ void get(In& in, BatchMessage& batch) {
 void get(In& in, SnapBegin& begin) {
   begin.transfer = in.get<std::uint64_t>();
   begin.upto = in.chain();
+  begin.view = in.ballot();
   begin.horizon = {in.get<std::uint64_t>()};
 }
 

@@ -127,6 +127,7 @@ struct BatchMessage {
 struct SnapBegin {
   std::uint64_t transfer = 0;
   RoundHistory::Chain upto;
+  Ballot view;  ///< in which that round was made
   Csn horizon;
 };
 struct SnapChunk {

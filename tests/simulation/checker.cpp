@@ -14,7 +14,8 @@ void Checker::check(bool good, std::uint32_t id, const std::string& what) const 
 /// What the former life said that it holds may have been counted; what it gave out is forgotten.
 void Checker::node_started(std::uint32_t id) {
   Node fresh;
-  fresh.held_before = std::move(nodes_[id].held);
+  fresh.held_before = std::move(nodes_[id].held_before);
+  fresh.held_before.insert(nodes_[id].held.begin(), nodes_[id].held.end());
   nodes_[id] = std::move(fresh);
 }
 
@@ -47,12 +48,10 @@ void Checker::see_history(std::uint32_t id, const MemoryRoundHistory& history) {
 std::string Checker::holders_of(RoundHistory::Chain chain, std::uint64_t& weight) const {
   MemberSet holders;
   for (std::uint32_t id = 0; id < nodes_.size(); ++id) {
-    const auto has = [&](const auto& held) {
-      const auto found = held.find(chain.round.value);
-      return found != held.end() && found->second == chain.hash;
-    };
     const auto& node = nodes_[id];
-    if (has(node.held) || has(node.held_before) || node.held_upto >= chain.round.value)
+    const auto found = node.held.find(chain.round.value);
+    const bool held = found != node.held.end() && found->second == chain.hash;
+    if (held || node.held_before.contains({chain.round.value, chain.hash}) || node.held_upto >= chain.round.value)
       holders.add(MemberId{id});
   }
   weight = weights_.of(holders);

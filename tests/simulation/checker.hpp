@@ -48,8 +48,9 @@ class Checker {
     bool applied = false;
   };
   struct Node {
-    std::map<std::uint64_t, std::uint64_t> held, held_before;  ///< round, hash: this life, the last
-    std::uint64_t held_upto = 0;                               ///< in a snapshot: all of them
+    std::map<std::uint64_t, std::uint64_t> held;                    ///< round, hash
+    std::set<std::pair<std::uint64_t, std::uint64_t>> held_before;  ///< in former lives
+    std::uint64_t held_upto = 0;  ///< in a snapshot: all of them
     Ballot promised, accepted;
     std::uint64_t final = 0, applied = 0;
     bool was_installed = false;

@@ -162,10 +162,6 @@ void Faults::leave(std::uint32_t id) {
     return;
   count("leave");
   cluster_.leave(id);
-  const auto life = node.life;
-  cluster_.clock().after(700ms + duration(), [this, id, life] {
-    if (cluster_.node(id).life == life) cluster_.start(id);
-  });
 }
 
 /// A strike at the sender or the receiver, just before the message goes out.

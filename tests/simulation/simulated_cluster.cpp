@@ -301,7 +301,9 @@ void SimulatedCluster::work(SimulatedNode& one) {
     checker_.look(one.id, member, *one.history);
     any |= send(one);
   }
-  if (member.phase() == ViewMember::Phase::left && one.up) crash(one.id, false);
+  if (member.phase() != ViewMember::Phase::left || !one.up) return;
+  crash(one.id, false);
+  clock_.after(random_.within(400ms), [this, id = one.id] { start(id); });
 }
 
 bool SimulatedCluster::apply(SimulatedNode& one) {
