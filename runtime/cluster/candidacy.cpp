@@ -83,8 +83,7 @@ Result<Candidacy::Choice> Candidacy::choose(const MemberSet& kept_out,
   made.view.source = source.accepted;
   for (const auto member : members.list())
     made.view.seats.push_back(
-        {member, answers_.at(member).incarnation,
-         choice.counted.has(member) || mutated(ViewMutation::learners_count)});
+        {member, answers_.at(member).incarnation, choice.counted.has(member)});
   return made;
 }
 

@@ -23,7 +23,6 @@ enum class ViewMutation : std::uint8_t {
   installs_after_promise,  ///< installs a view although it has promised a higher ballot
   drops_before_fetch,      ///< forgets what a proposed view lacks before it has what that view has
   keeps_suffix,            ///< keeps complete rounds that the new view does not have
-  learners_count,          ///< who was never installed counts in the accept quorum
   forms_beside_state,      ///< a fresh majority forms although somebody has a state
   gives_unfinal,           ///< complete rounds are given to joiners as final
   takes_old_lives,         ///< frames of former incarnations count

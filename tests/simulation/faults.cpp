@@ -63,7 +63,7 @@ void Faults::next() {
 
 void Faults::strike() {
   const auto id = any_node(), other = other_than(id);
-  switch (random_.below(14)) {
+  switch (random_.below(15)) {
     case 0:
     case 1:
       if (crash(id, random_.one_in(3))) return;
@@ -104,6 +104,9 @@ void Faults::strike() {
       return;
     case 12:
       return leave(id);
+    case 13:
+      count("all links cut, one node hears the rest");
+      return cut_all_but_to(id, duration());
     default:
       if (cluster_.replay_old_frame()) count("frame of a former life");
   }
@@ -128,6 +131,19 @@ void Faults::cut(std::uint32_t one, std::uint32_t other, Time for_so_long) {
   cluster_.clock().after(for_so_long, [this, one, other, round] {
     if (round == round_) cluster_.network().heal(one, other);
   });
+}
+
+/// So one node completes what no other does. The links come back one after the other.
+void Faults::cut_all_but_to(std::uint32_t lucky, Time for_so_long) {
+  cluster_.network().cut_all_but_to(lucky);
+  const auto round = round_;
+  for (std::uint32_t one = 0; one < cluster_.size(); ++one)
+    for (std::uint32_t other = one + 1; other < cluster_.size(); ++other) {
+      const auto more = random_.one_in(2) ? 0ns : random_.within(150ms);
+      cluster_.clock().after(for_so_long + more, [this, one, other, round] {
+        if (round == round_) cluster_.network().heal(one, other);
+      });
+    }
 }
 
 void Faults::isolate(std::uint32_t id, Time for_so_long) {
@@ -171,7 +187,10 @@ void Faults::at_message(std::uint32_t from, std::uint32_t to, const Frame& frame
   const bool steady = name == "BATCH" || name == "ACK" || name == "JOIN" || name == "EVICTED";
   if (!random_.one_in(steady ? 60 * at_message_in_ : at_message_in_)) return;
   const auto victim = random_.one_in(2) ? from : to;
-  switch (random_.below(4)) {
+  switch (random_.below(5)) {
+    case 4:
+      count("all links cut at " + name);
+      return cut_all_but_to(victim, duration());
     case 0:
       if (!cluster_.node(victim).up || !cluster_.can_spare(victim)) return;
       count("crash at " + name);

@@ -31,6 +31,7 @@ class Faults {
   void count(const std::string& what);
   bool crash(std::uint32_t id, bool silent);
   void cut(std::uint32_t one, std::uint32_t other, Time for_so_long);
+  void cut_all_but_to(std::uint32_t lucky, Time for_so_long);
   void isolate(std::uint32_t id, Time for_so_long);
   void partition(bool partial);
   void flap(std::uint32_t one, std::uint32_t other, std::uint64_t times);

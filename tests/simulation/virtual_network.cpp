@@ -63,6 +63,14 @@ void VirtualNetwork::cut(std::uint32_t one, std::uint32_t other) {
   disconnect(one, other, false, false);
 }
 
+void VirtualNetwork::cut_all_but_to(std::uint32_t lucky) {
+  for (std::uint32_t one = 0; one < nodes_; ++one)
+    for (std::uint32_t other = one + 1; other < nodes_; ++other) {
+      ++pair(one, other).cuts;
+      disconnect(one, other, false, false, lucky);
+    }
+}
+
 void VirtualNetwork::heal(std::uint32_t one, std::uint32_t other) {
   auto& both = pair(one, other);
   if (both.cuts > 0 && --both.cuts == 0) connect_if_possible(one, other);
@@ -84,7 +92,7 @@ void VirtualNetwork::stall(std::uint32_t from, std::uint32_t to, Time until) {
 
 /// Of what is on its way a part still arrives: a prefix, in each direction another one.
 void VirtualNetwork::disconnect(std::uint32_t one, std::uint32_t other, bool silent_one,
-                                bool silent_other) {
+                                bool silent_other, std::optional<std::uint32_t> lucky) {
   auto& both = pair(one, other);
   if (both.epoch % 2 == 0) return;
   ++both.epoch;
@@ -95,6 +103,7 @@ void VirtualNetwork::disconnect(std::uint32_t one, std::uint32_t other, bool sil
     const auto left = std::max(in.last_arrival - now, Time(0));
     in.cut_off = now + (random_.one_in(2) ? random_.within(left) : 0ns);
     in.cut_off = std::min(in.cut_off, now + 30ms);
+    if (lucky) in.cut_off = node == *lucky ? now + left : now - 1ns;
     if (node == one && silent_one) in.cut_off = now - 1ns;  // nobody is there to hear it
     const auto heard_at = in.cut_off + random_.within(10ms);
     both.free_at = std::max(both.free_at, heard_at);

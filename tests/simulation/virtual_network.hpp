@@ -16,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <random>
 #include <vector>
@@ -89,6 +90,9 @@ class VirtualNetwork {
   void node_down(std::uint32_t node, bool silent);
   /// No connection between these two until there were as many heal() as cut().
   void cut(std::uint32_t one, std::uint32_t other);
+  /// The same for all pairs, at a bad moment: what is on its way to `lucky` still arrives there, and
+  /// nothing anywhere else.
+  void cut_all_but_to(std::uint32_t lucky);
   void heal(std::uint32_t one, std::uint32_t other);
   void heal_all();
   /// Nothing arrives from `from` at `to` before this time; then it does, unless the link broke.
@@ -117,7 +121,8 @@ class VirtualNetwork {
   }
   Way& way(std::uint32_t from, std::uint32_t to) { return *pair(from, to).ways[from < to ? 0 : 1]; }
   void deliver(std::uint32_t from, std::uint32_t to, const std::shared_ptr<Way>& way);
-  void disconnect(std::uint32_t one, std::uint32_t other, bool silent_one, bool silent_other);
+  void disconnect(std::uint32_t one, std::uint32_t other, bool silent_one, bool silent_other,
+                  std::optional<std::uint32_t> lucky = {});
   void tell_down(std::uint32_t node, std::uint32_t other, Time at);
   void connect_if_possible(std::uint32_t one, std::uint32_t other);
   void connect(std::uint32_t one, std::uint32_t other);
