@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cluster/frame.hpp"
+#include "cluster/view.hpp"
 
 namespace exdb {
 
@@ -25,6 +26,7 @@ struct CompletedRound {
   Round round;
   std::vector<Batch> batches;  ///< in the agreed order: members rotated by the round number
   bool last = false;           ///< the protocol has ended with this round
+  Ballot view;                 ///< in which it was made; none where membership is fixed
 };
 
 }  // namespace exdb

@@ -11,6 +11,8 @@
 //       batches in the agreed order). Two members with equal chains hold equal histories.
 //   I3  A round is kept until release() says that nobody here needs it; afterwards for as long as
 //       the history can.
+//   I4  What was released is never dropped: only rounds that are not final yet, in a change of view
+//       that puts others in their place.
 // Threads: under the caller's lock (the drive lock of the node).
 // Failure: a Status from append or sync stops the node: a history with a hole is none.
 #pragma once
@@ -49,18 +51,26 @@ class RoundHistory {
   /// Rounds from `from` to the newest, in order; not_found, naming the oldest that is kept, when it
   /// is not `from` any more. Cost: what is read.
   virtual Status read_from(Round from, const Reader& each) const = 0;
+  /// The chain as it was after `round`: the newest, or one from that before the oldest kept on;
+  /// else not_found. O(1).
+  [[nodiscard]] virtual Result<Chain> chain_at(Round round) const;
+  /// Takes back the rounds after `round`. REQUIRES: they are not released.
+  virtual Status drop_after(Round round);
+  /// Begins anew after `at`: what this node has from here on was not made of rounds.
+  virtual Status restart(Chain at);
 };
 
 /// The step of I2.
 [[nodiscard]] std::uint64_t chained(std::uint64_t hash, const CompletedRound& round);
 
 /// Keeps rounds in memory: all that are not released, and the newest of the others as long as their
-/// payloads fit `bytes_max` together. With 0 it is nothing but the chain: a node of a plain MPI job
-/// has nobody to give old rounds to, and payloads kept for nothing would go through the caches for
-/// nothing.
+/// payloads fit `bytes_max` together and they are `released_max` at most. With 0 it is nothing but
+/// the chain: a node of a plain MPI job has nobody to give old rounds to, and payloads kept for
+/// nothing would go through the caches for nothing.
 class MemoryRoundHistory final : public RoundHistory {
  public:
-  explicit MemoryRoundHistory(std::size_t bytes_max = 0) : bytes_max_(bytes_max) {}
+  explicit MemoryRoundHistory(std::size_t bytes_max = 0, std::size_t released_max = 1 << 16)
+      : bytes_max_(bytes_max), released_max_(bytes_max == 0 ? 0 : released_max) {}
 
   Status append(CompletedRound&& round) override;
   Status sync() override { return {}; }
@@ -69,12 +79,19 @@ class MemoryRoundHistory final : public RoundHistory {
   void release(Round upto) override;
   CompletedRound spare() override { return std::exchange(spare_, {}); }
   Status read_from(Round from, const Reader& each) const override;
+  [[nodiscard]] Result<Chain> chain_at(Round round) const override;
+  Status drop_after(Round round) override;
+  Status restart(Chain at) override;
 
  private:
+  struct Kept {
+    CompletedRound round;
+    std::uint64_t hash_before;  ///< of the chain
+  };
   [[nodiscard]] Round oldest() const { return {chain_.round.value + 1 - rounds_.size()}; }
 
-  const std::size_t bytes_max_;
-  std::deque<CompletedRound> rounds_;  ///< the newest, without gaps
+  const std::size_t bytes_max_, released_max_;
+  std::deque<Kept> rounds_;            ///< the newest, without gaps
   std::size_t bytes_ = 0;              ///< of their payloads
   CompletedRound spare_;
   Round released_;

@@ -20,11 +20,14 @@ std::string batch_of(Round round) { return "a batch of round " + std::to_string(
 
 RoundProtocol::RoundProtocol(const Options& options)
     : options_(options),
-      members_(options.nodes, true),
+      members_(options.members.empty() ? std::vector<bool>(options.nodes, true) : options.members),
+      posted_(options.completed),
+      completed_(options.completed),
       current_(options.nodes),
       next_(options.nodes) {
   EXDB_ASSERT(options.nodes > 0 && options.self.value < options.nodes,
               "a node is one of the nodes");
+  EXDB_ASSERT(members_.size() == options.nodes, "who takes part is said of all");
 }
 
 Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
@@ -40,8 +43,11 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
                   "a frame that says it is of node " + std::to_string(frame->header.sender.value));
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
-    case FrameType::batch:
-      return take_batch(from, *frame);
+    case FrameType::batch: {
+      Batch batch{from, frame->header.batch, room(), frame->checksum};
+      batch.payload.assign(frame->payload.begin(), frame->payload.end());
+      return on_batch(from, frame->header.round, std::move(batch));
+    }
     case FrameType::doorbell:
       return take_doorbell(*frame);
     case FrameType::note:
@@ -53,8 +59,7 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   return {};
 }
 
-Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
-  auto round = frame.header.round;
+Status RoundProtocol::on_batch(MemberId from, Round round, Batch batch) {
   if (round <= completed_) {
     if (!mutated(Mutation::takes_old_rounds)) return {};
     round = completed_.next();
@@ -76,8 +81,7 @@ Status RoundProtocol::take_batch(MemberId from, const DecodedFrame& frame) {
   }
   auto& place = early ? next_[from.value] : current_[from.value];
   if (place) return broken(from, "a second batch of round " + std::to_string(round.value));
-  place = Batch{from, frame.header.batch, room(), frame.checksum};
-  place->payload.assign(frame.payload.begin(), frame.payload.end());
+  place = std::move(batch);
   complete_if_all_there();
   return {};
 }
@@ -97,9 +101,8 @@ Status RoundProtocol::take_doorbell(const DecodedFrame& frame) {
 }
 
 void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload) {
-  EXDB_ASSERT(may_post(), "one batch a round, and only after the round before");
-  posted_ = posted_.next();
-  const FrameHeader whole{FrameType::batch, options_.cluster_id, options_.self, posted_, header};
+  const FrameHeader whole{FrameType::batch, options_.cluster_id, options_.self, posted_.next(),
+                          header};
   std::uint64_t checksum = 0;
   if (alone()) {
     checksum = frame_checksum(whole, payload);
@@ -107,8 +110,13 @@ void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> paylo
     outputs_.push_back({std::nullopt, encode_frame(whole, payload)});
     checksum = checksum_in(outputs_.back().frame);
   }
-  auto& place = (posted_ == completed_.next() ? current_ : next_)[options_.self.value];
-  place = Batch{options_.self, header, std::move(payload), checksum};
+  place({options_.self, header, std::move(payload), checksum});
+}
+
+void RoundProtocol::place(Batch own) {
+  EXDB_ASSERT(may_post(), "one batch a round, and only after the round before");
+  posted_ = posted_.next();
+  (posted_ == completed_.next() ? current_ : next_)[options_.self.value] = std::move(own);
   complete_if_all_there();
 }
 

@@ -59,6 +59,8 @@ class RoundProtocol {
     std::uint64_t cluster_id = 0;  ///< agreed at open; frames of another one are dropped
     bool broadcast_is_collective = false;
     Mutation mutation = Mutation::none;
+    std::vector<bool> members = {};  ///< who takes part; none said = all
+    Round completed = {};            ///< what came before: the first round here is the next
   };
   /// A frame to hand to the transport: to one node, or to all.
   struct Output {
@@ -77,6 +79,10 @@ class RoundProtocol {
 
   // --- inputs ---
   Status on_frame(MemberId from, Bytes frame);
+  /// The same for a batch that came in another frame than this protocol's.
+  Status on_batch(MemberId from, Round round, Batch batch);
+  /// Takes this node's batch of the next round; the caller sends it. REQUIRES: may_post().
+  void place(Batch own);
   /// REQUIRES: may_post().
   void post(const BatchHeader& header, std::vector<std::byte> payload);
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
@@ -121,7 +127,6 @@ class RoundProtocol {
  private:
   using Batches = std::vector<std::optional<Batch>>;
 
-  Status take_batch(MemberId from, const DecodedFrame& frame);
   Status take_doorbell(const DecodedFrame& frame);
   void complete_if_all_there();
   void after_completion();

@@ -113,5 +113,66 @@ TEST(RoundHistory, chains_are_equal_on_all_members_of_a_round) {
   EXPECT_EQ(alone.take_round()->batches[0].checksum, here.batches[1].checksum);
 }
 
+TEST(RoundHistory, takes_back_what_is_not_released_and_goes_on_with_others) {
+  MemoryRoundHistory history(1000);
+  for (std::uint64_t number = 1; number <= 5; ++number)
+    ASSERT_TRUE(history.append(round_of(number)).ok());
+  history.release(Round{2});
+  auto third = history.chain_at(Round{3});
+  ASSERT_TRUE(third.ok());
+  ASSERT_TRUE(history.drop_after(Round{3}).ok());
+  EXPECT_EQ(history.chain(), *third);
+  ASSERT_TRUE(history.append(round_of(4, 10, 99)).ok());
+  EXPECT_EQ(history.held(Round{4}).batches[0].checksum, 99U);
+  MemoryRoundHistory straight;
+  for (std::uint64_t number = 1; number <= 3; ++number)
+    ASSERT_TRUE(straight.append(round_of(number)).ok());
+  ASSERT_TRUE(straight.append(round_of(4, 10, 99)).ok());
+  EXPECT_EQ(history.chain(), straight.chain());
+  EXPECT_EQ(read(history, 1), (std::vector<std::uint64_t>{1, 2, 3, 4}));
+}
+
+TEST(RoundHistory, knows_the_chain_after_every_round_it_keeps) {
+  MemoryRoundHistory history(25);
+  std::vector<RoundHistory::Chain> chains{history.chain()};
+  for (std::uint64_t number = 1; number <= 6; ++number) {
+    ASSERT_TRUE(history.append(round_of(number)).ok());
+    history.release(Round{number});
+    chains.push_back(history.chain());
+  }
+  for (const std::uint64_t number : {4, 5, 6}) {
+    auto chain = history.chain_at(Round{number});
+    ASSERT_TRUE(chain.ok()) << number;
+    EXPECT_EQ(*chain, chains[number]);
+  }
+  EXPECT_EQ(history.chain_at(Round{3}).status().code(), ErrorCode::not_found);
+  EXPECT_EQ(history.chain_at(Round{7}).status().code(), ErrorCode::not_found);
+}
+
+TEST(RoundHistory, begins_anew_after_a_state_that_was_not_made_of_rounds) {
+  MemoryRoundHistory history(1000);
+  ASSERT_TRUE(history.append(round_of(1)).ok());
+  ASSERT_TRUE(history.restart({Round{40}, 4242}).ok());
+  EXPECT_EQ(history.chain(), (RoundHistory::Chain{Round{40}, 4242}));
+  EXPECT_EQ(*history.chain_at(Round{40}), history.chain());
+  EXPECT_EQ(history.read_from(Round{40}, [](const auto&) { return Status(); }).code(),
+            ErrorCode::not_found);
+  ASSERT_TRUE(history.append(round_of(41)).ok());
+  EXPECT_EQ(read(history, 41), (std::vector<std::uint64_t>{41}));
+}
+
+TEST(RoundHistory, empty_rounds_that_are_released_do_not_pile_up) {
+  for (const std::size_t bytes_max : {0U, 1000U}) {
+    MemoryRoundHistory history(bytes_max, 10);
+    for (std::uint64_t number = 1; number <= 100; ++number) {
+      ASSERT_TRUE(history.append(round_of(number, 0)).ok());
+      history.release(Round{number});
+    }
+    const auto oldest = bytes_max == 0 ? 101 : 91;
+    EXPECT_TRUE(history.chain_at(Round{std::uint64_t(oldest) - 1}).ok());
+    EXPECT_FALSE(history.chain_at(Round{std::uint64_t(oldest) - 2}).ok()) << bytes_max;
+  }
+}
+
 }  // namespace
 }  // namespace exdb

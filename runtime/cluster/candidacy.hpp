@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// One ballot as its coordinator sees it: who has promised, what follows from that for the next view,
+// and who has accepted it. Decisions only; nothing is sent from here.
+//
+// Invariants (letters as in cluster/README.md; I, H: protocol.md)
+//   B1  A view is proposed only when voters with more than half of the qrank have promised; or, when
+//       nobody who answered has any state, when fresh nodes with more than half have (H8, H9).
+//   B2  Who was a learner counts as a voter when somebody who answered knows a view to be installed
+//       that it accepted: it has what that view has, and was only not told.
+//   B3  The donor is the voter with the highest (accepted ballot, last round), never the one with
+//       the longest history (H10).
+//   B4  The members hear each other, and voters among them are a majority (H23, I14).
+//   B5  The view is installed only when such voters with more than half of the qrank have accepted
+//       it, each in the life that it promised in (H8, H24).
+// Threads: a plain value.
+#pragma once
+#include <map>
+#include <string>
+
+#include "cluster/clique.hpp"
+#include "cluster/mutation.hpp"
+#include "cluster/view_messages.hpp"
+
+namespace exdb {
+
+class Candidacy {
+ public:
+  struct Choice {
+    MemberId donor;
+    NewView view;
+  };
+
+  Candidacy(Ballot ballot, const Weights& weights, ViewMutation mutation)
+      : ballot_(ballot), weights_(weights), mutation_(mutation) {}
+
+  [[nodiscard]] Ballot ballot() const { return ballot_; }
+  /// REQUIRES: a promise to this ballot.
+  void add(MemberId from, Incarnation incarnation, Promise promise);
+  /// A node that was asked and said no.
+  void add_refusal(MemberId from) { refused_.add(from); }
+  [[nodiscard]] bool answered(MemberId member) const {
+    return answers_.contains(member) || refused_.has(member);
+  }
+  /// B1.
+  [[nodiscard]] bool has_promises() const;
+  /// The next view: without `kept_out`, and without who is more than `lag_max` rounds behind.
+  /// Fails with no_quorum when there is none. REQUIRES: has_promises().
+  [[nodiscard]] Result<Choice> choose(const MemberSet& kept_out, std::uint64_t lag_max) const;
+
+  /// The accept phase of `view`.
+  void propose(NewView view) { proposed_ = std::move(view); }
+  void accepted(MemberId from, Incarnation incarnation);
+  /// B5.
+  [[nodiscard]] bool has_acceptances() const;
+  [[nodiscard]] bool accepted_by(MemberId member) const { return accepted_.has(member); }
+
+ private:
+  struct Answer {
+    Incarnation incarnation;
+    Promise promise;
+  };
+
+  [[nodiscard]] bool mutated(ViewMutation mutation) const { return mutation_ == mutation; }
+  [[nodiscard]] MemberSet counted() const;
+  [[nodiscard]] bool nobody_has_state() const;
+  [[nodiscard]] MemberId donor_of(const MemberSet& counted) const;
+
+  Ballot ballot_;
+  const Weights& weights_;
+  ViewMutation mutation_;
+  std::map<MemberId, Answer> answers_;
+  MemberSet refused_;
+  NewView proposed_;
+  MemberSet accepted_;
+};
+
+}  // namespace exdb

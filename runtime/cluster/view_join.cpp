@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// ViewMember's catching up: rounds and states that others give, for a view change (complete rounds,
+// which count only when the view is accepted) and beside it (final ones, which are true whatever
+// view they come to).
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "cluster/view_member.hpp"
+
+namespace exdb {
+
+// --- giving ---
+
+Rounds ViewMember::rounds_after(Chain after, Round upto) const {
+  Rounds answer;
+  answer.final = make_ack(false).final;
+  answer.upto = after;
+  if (after.round >= upto) return answer;
+  auto same = history_.chain_at(after.round);
+  if (!same.ok()) {
+    answer.state = Rounds::State::not_kept;
+    return answer;
+  }
+  if (same->hash != after.hash) {
+    answer.state = Rounds::State::differs;
+    return answer;
+  }
+  std::size_t bytes = 0;
+  const auto status =
+      history_.read_from(after.round.next(), [&](const CompletedRound& round) -> Status {
+        for (const auto& batch : round.batches) bytes += batch.payload.size();
+        const bool full = answer.rounds.size() == options_.rounds_per_frame ||
+                          (!answer.rounds.empty() && bytes > options_.bytes_per_frame);
+        if (round.round > upto || full) return {ErrorCode::interrupted, "enough"};
+        answer.upto = {round.round, chained(answer.upto.hash, round)};
+        answer.rounds.push_back(round);
+        return {};
+      });
+  if (answer.rounds.empty() && !status) answer.state = Rounds::State::not_kept;
+  return answer;
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& header, const Fetch& fetch) {
+  if (!header.ballot.none()) {
+    // This node's rounds stand still: it is in that ballot, or has accepted its view.
+    if (promised_ != header.ballot && accepted_ != header.ballot) return;
+    ballot_activity_ = now_;
+    return send(from, rounds_after(fetch.after, history_.chain().round), header.ballot);
+  }
+  auto& peer = peers_.of(from);
+  if (fetch.after.round > peer.final.round) peer.final = fetch.after;
+  const auto upto = make_ack(false).final.round;
+  auto answer = rounds_after(fetch.after, upto);
+  if (answer.state == Rounds::State::not_kept) return give_state(from);
+  send(from, answer);
+}
+
+void ViewMember::give_state(MemberId to) {
+  const auto upto = chain_known(applied_);
+  auto stream = source_.open(upto);
+  if (!stream) {
+    tell(Event::Kind::warning, to,
+         "this node's state could not be given: " + stream.status().text());
+    Rounds none;
+    none.state = Rounds::State::not_kept;
+    none.final = upto;
+    return send(to, none);
+  }
+  ++counters_.states_given;
+  send(to, SnapBegin{++transfers_, upto, applied_view_, horizon_applied_});
+  auto& given = given_[to.value];
+  given.emplace(Given{Donation(transfers_, std::move(*stream), options_.chunk_credit), now_});
+  given->donation.pump([&](const ViewMessage& message) { send(to, message); });
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapAck& ack) {
+  auto& given = given_[from.value];
+  if (!given) return;
+  given->since = now_;
+  given->donation.on_ack(ack, [&](const ViewMessage& message) { send(from, message); });
+  if (given->donation.over()) given.reset();
+}
+
+// --- taking ---
+
+void ViewMember::stop_catching_up() {
+  if (intake_.under_way()) ++counters_.transfers_broken;
+  intake_.abandon();
+  catch_up_.reset();
+}
+
+/// Who has more final rounds than this node: a member of a view rather than another, then who has
+/// most.
+std::optional<MemberId> ViewMember::best_donor() const {
+  std::optional<MemberId> best;
+  for (const auto member : peers_.others()) {
+    const auto& peer = peers_.of(member);
+    if (!reached_.has(member) || peer.final.round <= final_) continue;
+    if (!best || std::pair(peer.seated, peer.final.round) >
+                     std::pair(peers_.of(*best).seated, peers_.of(*best).final.round))
+      best = member;
+  }
+  return best;
+}
+
+void ViewMember::tick_join() {
+  for (auto& given : given_)
+    if (given && now_ - given->since >= options_.timing.suspect) given.reset();
+  if (catch_up_ && now_ - catch_up_->since >= options_.timing.patience) stop_catching_up();
+  const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
+  if (busy || phase_ != Phase::running || final_.value > applied_.value + options_.window) return;
+  const auto donor = best_donor();
+  if (!donor) return;
+  catch_up_ = CatchUp{*donor, now_};
+  send(*donor, Fetch{chain_known(final_)});
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rounds) {
+  if (header.ballot.none()) {
+    peers_.of(from).final = rounds.final;
+    if (!seated_ && !pending_ && catch_up_ && catch_up_->from == from && !intake_.under_way())
+      take_final(from, rounds);
+  } else if (pending_ && pending_->view.ballot == header.ballot && pending_->from == from) {
+    take_staged(rounds);
+  }
+}
+
+void ViewMember::take_staged(const Rounds& rounds) {
+  auto& pending = *pending_;
+  const auto ballot = pending.view.ballot;
+  ballot_activity_ = now_;
+  counters_.rounds_fetched += rounds.rounds.size();
+  auto base = pending.staged_upto;
+  for (const auto& round : rounds.rounds) {
+    if (round.round != base.round.next() || base.round >= pending.after.round) break;
+    base = {round.round, chained(base.hash, round)};
+    pending.staged.push_back(round);
+  }
+  const bool good = rounds.state == Rounds::State::some && base.round > pending.staged_upto.round;
+  pending.staged_upto = base;
+  if (good && base == pending.after) return accept_pending();
+  if (good && base.round < pending.after.round)
+    return send(pending.from, Fetch{base}, ballot);
+  // From the newest final round on, if that was not tried yet; else this node cannot be in that
+  // view, and catches up beside it.
+  const auto known = chain_known(final_);
+  if (pending.base == known) {
+    pending_.reset();
+    if (candidacy_) abandon("the donor's rounds could not be had");
+    return;
+  }
+  pending.base = pending.staged_upto = known;
+  pending.staged.clear();
+  send(pending.from, Fetch{known}, ballot);
+}
+
+void ViewMember::take_final(MemberId from, const Rounds& rounds) {
+  catch_up_.reset();
+  if (rounds.state == Rounds::State::differs) {
+    // What is final is so for ever: one of the two has a history of its own.
+    const std::string text = "the rounds that are final here, up to " +
+                             std::to_string(final_.value) + ", are not those of node " +
+                             std::to_string(from.value);
+    return fail({ErrorCode::inconsistent, text + ": the histories have parted"});
+  }
+  if (rounds.state == Rounds::State::not_kept) {
+    next_catch_up_ = now_ + options_.timing.patience;
+    return;
+  }
+  for (const auto& round : rounds.rounds)
+    if (!append_final(round)) break;
+  tick_join();
+}
+
+/// Takes a round that is final elsewhere. What is complete here at its place and differs can never
+/// become final, nor what follows it.
+bool ViewMember::append_final(const CompletedRound& round) {
+  const auto before = chain_known(final_);
+  if (round.round != before.round.next()) return false;
+  ++counters_.rounds_fetched;
+  const Chain now{round.round, chained(before.hash, round)};
+  auto same = history_.chain_at(round.round);
+  if (!same.ok() || *same != now) {
+    auto status = history_.drop_after(before.round);
+    if (status) status = history_.append(CompletedRound(round));
+    if (!status) {
+      fail(status);
+      return false;
+    }
+  }
+  set_final(round.round);
+  return true;
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBegin& begin) {
+  if (seated_ || pending_ || !catch_up_ || catch_up_->from != from) return;
+  catch_up_->since = now_;
+  auto same = history_.chain_at(begin.upto.round);
+  if (begin.upto.round <= final_) {
+    // Applying is behind there.
+    next_catch_up_ = now_ + options_.timing.beat;
+    return stop_catching_up();
+  }
+  if (same.ok() && *same == begin.upto) {
+    // Its rounds are here, and only were not known to be final. What follows them may be held by a
+    // majority, so it must not go (W6).
+    stop_catching_up();
+    return set_final(begin.upto.round);
+  }
+  intake_.begin(begin);
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapChunk& chunk) {
+  if (!catch_up_ || catch_up_->from != from) return;
+  catch_up_->since = now_;
+  auto ack = intake_.on_chunk(chunk);
+  if (!ack) {
+    tell(Event::Kind::warning, from, ack.status().text());
+    return stop_catching_up();
+  }
+  if (*ack) send(from, **ack);
+}
+
+void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapEnd& end) {
+  if (!catch_up_ || catch_up_->from != from) return;
+  auto begun = intake_.on_end(end);
+  if (!begun) {
+    tell(Event::Kind::warning, from, begun.status().text());
+    return stop_catching_up();
+  }
+  if (!*begun) return;
+  catch_up_.reset();
+  take_state(**begun);
+}
+
+/// The consumer has the new state already.
+void ViewMember::take_state(const SnapBegin& begin) {
+  EXDB_ASSERT(begin.upto.round > final_, "W1: what was given out is never taken back");
+  ++counters_.states_taken;
+  if (auto status = history_.restart(begin.upto); !status) return fail(status);
+  final_ = applied_ = begin.upto.round;
+  final_view_ = applied_view_ = begin.view;
+  horizon_ = horizon_applied_ = begin.horizon;
+  tell(Event::Kind::replaced, options_.self);
+  tick_join();
+}
+
+}  // namespace exdb

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// One member of a cluster whose nodes come and go, whole but for threads, transport, window and
+// consumer: what Member is where membership is fixed. Frames, links and what time it is go in;
+// frames, final rounds and events come out. It is `protocol.md` §2 in code: rounds of an installed
+// view, changes of view by ballots with a promise quorum and an accept quorum, and catching up.
+//
+// Invariants (letters as in cluster/README.md; I: protocol.md §3)
+//   W1  A round is given out when members with more than half of the configured qrank hold it, in
+//       order, each once, and is never taken back (I1, I5).
+//   W2  promised() and accepted() never decrease in one life, and promised() is never behind (I4).
+//   W3  From a promise on until a view is installed nothing is posted, completed or made final by a
+//       watermark here (wedge).
+//   W4  A view is installed only where it was accepted, its rounds are here, and nothing higher was
+//       promised. What the view goes on from contains every round that was given out (I3); a view
+//       change that would take back one fails this member with `inconsistent`.
+//   W5  A node that starts is no voter: its state counts in no quorum until a view is installed that
+//       such a quorum has accepted without it (H8). Fresh nodes form a cluster only when nobody they
+//       reach has a state.
+//   W6  Rounds that were cut off are dropped only in the same step that puts those of the new view,
+//       or final ones, in their place: so no majority forgets what it has said that it holds.
+//   W7  What this member posted and a view change cut off is posted again, first and in its order
+//       (I2, I18); what was kept is not. After a state came as a snapshot it cannot know, and posts
+//       again: whoever certifies has the highest sequence of each origin in the agreed state.
+//   W8  Frames of other clusters, former lives and other views are counted and change nothing (I13).
+//   W9  No more than two batches of this member are unfinished at any time (I12): round r+1 is
+//       complete only when all members hold r.
+// Threads: none; the caller has one lock around it. No clock: `now` is passed in, and only its
+//   differences on this node count (H16, I19).
+// Failure: the event `finished` with a Status.
+#pragma once
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/candidacy.hpp"
+#include "cluster/peers.hpp"
+#include "cluster/state_transfer.hpp"
+#include "cluster/view_rounds.hpp"
+
+namespace exdb {
+
+class ViewMember {
+ public:
+  using Time = ViewTime;
+  enum class Phase { running, ended, left, failed };
+
+  struct Options {
+    MemberId self;
+    Incarnation incarnation;            ///< higher than that of any former life of this node
+    std::vector<std::uint32_t> qranks;  ///< one a node, the same everywhere
+    std::uint64_t cluster_id = 0;
+    ViewTiming timing;
+    std::uint64_t lag_max = 1024;        ///< rounds that who is taken in may be behind
+    std::uint64_t window = 1024;         ///< rounds that may be complete and not applied somewhere
+    std::size_t rounds_per_frame = 256;  ///< in an answer to FETCH
+    std::size_t bytes_per_frame = std::size_t{1} << 20;
+    std::uint64_t chunk_credit = 4;
+    ViewMutation mutation = ViewMutation::none;
+  };
+
+  struct Event {
+    enum class Kind {
+      connected,        ///< a node is reached that was not
+      disconnected,     ///< is reached no more
+      installed,        ///< this node is a member of view()
+      wedged,           ///< and is none any more, until the next `installed`
+      evicted,          ///< there is a view without this node; it joins again by itself
+      quorum_lost,      ///< too few are reached to write
+      quorum_regained,  ///< the first time: gained
+      replaced,         ///< the state was replaced by a snapshot; applied_round() says of which round
+      warning,          ///< for people
+      trace,            ///< for people who look for a fault
+      finished,         ///< phase() has changed, for the reason `why`
+    };
+    Kind kind;
+    MemberId member;
+    Status why;
+  };
+
+  /// What this member puts into the next round.
+  struct Offer {
+    std::vector<std::byte> payload;
+    std::size_t items = 0;  ///< in the payload
+    bool more = false;      ///< there is more than fits one batch
+    Csn oldest_snapshot;
+    std::uint64_t digest = 0;  ///< of the state after the rounds applied so far
+  };
+
+  struct Output {
+    MemberId to;
+    Frame frame;
+  };
+
+  struct Counters {
+    std::uint64_t undecodable = 0, foreign = 0, old_lives = 0, other_views = 0;  ///< frames dropped
+    std::uint64_t ballots = 0, views = 0, evictions = 0;
+    std::uint64_t repeated = 0;  ///< batches posted again
+    std::uint64_t rounds_fetched = 0, states_given = 0, states_taken = 0, transfers_broken = 0;
+  };
+
+  ViewMember(Options options, RoundHistory& history, StateSource& source, StateSink& sink, Time now);
+
+  // --- inputs ---
+  void on_frame(MemberId from, Bytes frame, Time now);
+  void on_link_up(MemberId member, Time now);
+  /// What was on its way to or from it is lost.
+  void on_link_down(MemberId member, Time now);
+  /// Time passes. To be called a few times a beat, whether anybody waits or not. O(nodes^2).
+  void tick(Time now);
+  void want_stop() { stop_wanted_ = true; }
+  /// Asks the others to go on without this node; it goes on posting until they do.
+  void want_leave(Time now);
+  /// REQUIRES: may_post(); no items when owes().
+  void post(Offer offer, Time now);
+  /// The consumer has the round that next_final() gave.
+  void applied();
+  /// The consumer could not take it.
+  void cannot_apply(const Status& why);
+  void fail(const Status& why) { finish(Phase::failed, why); }
+
+  // --- outputs ---
+  /// Takes the next complete round into the history. True when there was one.
+  bool advance(Time now);
+  /// The next round for the consumer, or null. Valid until applied() or the next input.
+  const CompletedRound* next_final();
+  /// Of the round that next_final() gave: no transaction with an older snapshot may commit from
+  /// here on.
+  [[nodiscard]] Csn horizon() const { return horizon_; }
+  std::vector<Output> take_outputs();
+  std::vector<Event> take_events() { return std::exchange(events_, {}); }
+
+  // --- state ---
+  [[nodiscard]] Phase phase() const { return phase_; }
+  [[nodiscard]] bool may_post() const;
+  /// Besides items: somebody waits for this member's batch, or it has something to say.
+  [[nodiscard]] bool wants_post() const;
+  /// The next batch is one that this member has posted before: no items are taken with it.
+  [[nodiscard]] bool owes() const;
+  /// Member of an installed view, with more than half of the qrank reached.
+  [[nodiscard]] bool may_write() const { return seated_ && quorum_; }
+  [[nodiscard]] bool seated() const { return seated_; }
+  /// This node's state counts in quorums.
+  [[nodiscard]] bool voter() const { return voter_; }
+  /// The newest installed view here. REQUIRES: one was installed in this life.
+  [[nodiscard]] const View& view() const { return rounds_->view(); }
+  [[nodiscard]] Ballot promised() const { return promised_; }
+  [[nodiscard]] Ballot accepted() const { return accepted_; }
+  [[nodiscard]] Round applied_round() const { return applied_; }
+  [[nodiscard]] Round final_round() const { return final_; }
+  [[nodiscard]] RoundHistory::Chain newest() const { return history_.chain(); }
+  [[nodiscard]] std::size_t unfinished() const { return unfinished_.size(); }
+  [[nodiscard]] bool reaches(MemberId member) const { return reached_.has(member); }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  using Chain = RoundHistory::Chain;
+
+  /// A batch of this member that is not final yet.
+  struct Unfinished {
+    std::vector<std::byte> payload;
+    Ballot view;  ///< in which it was posted; none when it is owed
+    Round round;
+  };
+  /// A proposed view that this member is about to accept.
+  struct Pending {
+    View view;
+    Chain after;
+    Ballot source;
+    MemberId from;  ///< who has the rounds
+    Chain base;     ///< staged rounds come after this one
+    std::vector<CompletedRound> staged;
+    Chain staged_upto;
+  };
+  struct CatchUp {
+    MemberId from;
+    Time since;
+  };
+  struct Given {
+    Donation donation;
+    Time since;
+  };
+
+  // view_member.cpp: rounds, and who gets which frame
+  [[nodiscard]] bool mutated(ViewMutation mutation) const { return options_.mutation == mutation; }
+  void send(MemberId to, const ViewMessage& message, Ballot ballot = {});
+  void take(MemberId from, const ViewHeader& header, const Ack& ack);
+  void take(MemberId from, const ViewHeader& header, const BatchMessage& batch);
+  bool of_this_view(MemberId from, const ViewHeader& header);
+  void settle(CompletedRound&& round);
+  void update_final();
+  void set_final(Round upto);
+  void end_if_over();
+  void finish(Phase phase, const Status& why);
+  void tell(Event::Kind kind, MemberId member = {}, std::string text = {});
+  [[nodiscard]] Ack make_ack(bool want) const;
+  /// REQUIRES: not older than what is applied.
+  [[nodiscard]] Chain chain_known(Round round) const;
+  void send_status(MemberId to, bool want = false);
+  void look_at_links();
+  void tick_rounds();
+
+  // view_change.cpp: ballots
+  void take(MemberId from, const ViewHeader& header, const Prepare&);
+  void take(MemberId from, const ViewHeader& header, const Promise& promise);
+  void take(MemberId from, const ViewHeader& header, const NewView& view);
+  void take(MemberId from, const ViewHeader& header, const ViewAck&);
+  void take(MemberId from, const ViewHeader& header, const Install&);
+  void take(MemberId from, const ViewHeader& header, const Leave&);
+  void take(MemberId from, const ViewHeader& header, const Evicted& evicted);
+  void take(MemberId from, const ViewHeader& header, const Join& join);
+  [[nodiscard]] std::string reason_to_change() const;
+  [[nodiscard]] std::string reason_while_seated() const;
+  [[nodiscard]] std::string reason_while_apart() const;
+  [[nodiscard]] MemberSet reachable_clique(const MemberSet& candidates) const;
+  [[nodiscard]] bool out_of_view(MemberId member) const;
+  [[nodiscard]] bool admissible(MemberId member) const;
+  [[nodiscard]] std::uint32_t position() const;
+  [[nodiscard]] Promise make_promise() const;
+  void consider_change();
+  void begin_ballot(const std::string& reason);
+  void tick_ballot();
+  void choose_view();
+  void abandon(const std::string& why);
+  void wedge();
+  void prepare_pending();
+  void accept_pending();
+  void install_if_accepted();
+  void install();
+  void leave_view(const char* why);
+
+  // view_join.cpp: catching up
+  void take(MemberId from, const ViewHeader& header, const Fetch& fetch);
+  void take(MemberId from, const ViewHeader& header, const Rounds& rounds);
+  void take(MemberId from, const ViewHeader& header, const SnapBegin& begin);
+  void take(MemberId from, const ViewHeader& header, const SnapChunk& chunk);
+  void take(MemberId from, const ViewHeader& header, const SnapAck& ack);
+  void take(MemberId from, const ViewHeader& header, const SnapEnd& end);
+  void tick_join();
+  void stop_catching_up();
+  [[nodiscard]] std::optional<MemberId> best_donor() const;
+  [[nodiscard]] Rounds rounds_after(Chain after, Round upto) const;
+  void take_staged(const Rounds& rounds);
+  void take_final(MemberId from, const Rounds& rounds);
+  bool append_final(const CompletedRound& round);
+  void give_state(MemberId to);
+  void take_state(const SnapBegin& begin);
+
+  const Options options_;
+  const Weights weights_;
+  RoundHistory& history_;
+  StateSource& source_;
+  Peers peers_;
+  Time now_, started_;
+  Phase phase_ = Phase::running;
+
+  // What must never go back.
+  Ballot promised_, accepted_;
+  bool voter_ = false;
+  std::vector<Ballot> unconfirmed_;  ///< accepted before this node was a voter
+  View accepted_view_;
+  Chain accepted_after_;
+  Ballot installed_;        ///< newest view known to be installed that has, or had, this node in it
+  Ballot told_installed_;   ///< newest of which an INSTALL or a member of it spoke
+  std::uint64_t counter_seen_ = 0;
+
+  // The view.
+  std::optional<ViewRounds> rounds_;  ///< of the newest view installed here
+  bool seated_ = false, quorum_ = false;
+  MemberSet reached_, odd_;
+  std::vector<std::optional<Time>> apart_since_;  ///< members that are not seated in this view
+  Round final_, applied_;
+  Ballot final_view_, applied_view_;  ///< in which those were made
+  Round last_round_;  ///< of the newest round that ends the cluster; 0 = none
+  Csn horizon_, horizon_applied_;  ///< of the round given out last, of that applied last
+  std::deque<Unfinished> unfinished_;
+  bool ack_due_ = false, stop_wanted_ = false, stop_said_ = false;
+  std::optional<Time> leave_since_;
+  Time progress_at_{0}, asked_again_at_{0};
+
+  // The change of view.
+  std::optional<Candidacy> candidacy_;
+  bool proposed_ = false;
+  MemberSet asked_;
+  std::optional<Pending> pending_;
+  std::optional<Time> change_since_;
+  Time ballot_began_{0}, ballot_activity_{0}, next_try_{0};
+  std::uint32_t attempts_ = 0;
+
+  // Catching up.
+  Intake intake_;
+  std::optional<CatchUp> catch_up_;
+  Time next_catch_up_{0};
+  std::vector<std::optional<Given>> given_;  ///< by receiver
+  std::uint64_t transfers_ = 0;
+
+  std::vector<Output> outputs_;
+  std::vector<Event> events_;
+  Counters counters_;
+};
+
+}  // namespace exdb

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "checker.hpp"
+
+namespace exdb::simulation {
+
+Checker::Checker(Weights weights, std::function<void(const std::string&)> fail)
+    : weights_(std::move(weights)), fail_(std::move(fail)), nodes_(weights_.members()) {}
+
+void Checker::check(bool good, std::uint32_t id, const std::string& what) const {
+  if (!good) fail_("node " + std::to_string(id) + ": " + what);
+}
+
+/// What the former life said that it holds may have been counted; what it gave out is forgotten.
+void Checker::node_started(std::uint32_t id) {
+  Node fresh;
+  fresh.held_before = std::move(nodes_[id].held_before);
+  fresh.held_before.insert(nodes_[id].held.begin(), nodes_[id].held.end());
+  nodes_[id] = std::move(fresh);
+}
+
+void Checker::look(std::uint32_t id, const ViewMember& member, const MemoryRoundHistory& history) {
+  auto& node = nodes_[id];
+  check(member.promised() >= node.promised, id, "I4: promises a lower ballot than before");
+  check(member.accepted() >= node.accepted, id, "I4: accepts a lower view than before");
+  node.promised = member.promised();
+  node.accepted = member.accepted();
+  anybody_accepted_ |= !node.accepted.none();
+  check(member.unfinished() <= 2, id, "I12: more than two batches are unfinished");
+  see_history(id, history);
+  see_final(id, member, history);
+}
+
+void Checker::see_history(std::uint32_t id, const MemoryRoundHistory& history) {
+  auto& held = nodes_[id].held;
+  const auto newest = history.chain();
+  while (!held.empty() && held.rbegin()->first > newest.round.value)
+    held.erase(std::prev(held.end()));
+  for (auto round = newest.round; round > Round{}; round = {round.value - 1}) {
+    auto chain = history.chain_at(round);
+    if (!chain) break;
+    auto [place, fresh] = held.emplace(round.value, chain->hash);
+    if (!fresh && place->second == chain->hash) break;
+    place->second = chain->hash;
+  }
+}
+
+std::string Checker::holders_of(RoundHistory::Chain chain, std::uint64_t& weight) const {
+  MemberSet holders;
+  for (std::uint32_t id = 0; id < nodes_.size(); ++id) {
+    const auto& node = nodes_[id];
+    const auto found = node.held.find(chain.round.value);
+    const bool held = found != node.held.end() && found->second == chain.hash;
+    if (held || node.held_before.contains({chain.round.value, chain.hash}) || node.held_upto >= chain.round.value)
+      holders.add(MemberId{id});
+  }
+  weight = weights_.of(holders);
+  return text_of(holders);
+}
+
+void Checker::see_final(std::uint32_t id, const ViewMember& member,
+                        const MemoryRoundHistory& history) {
+  auto& node = nodes_[id];
+  const auto upto = member.final_round().value;
+  check(upto >= node.final, id, "I1: what was final is no more");
+  for (auto number = node.final + 1; number <= upto; ++number) {
+    auto chain = history.chain_at(Round{number});
+    // Inside a snapshot: what it leads to is compared by digest.
+    if (!chain) continue;
+    if (number > canonical_.size())
+      publish(id, *chain, history);
+    else
+      check(canonical_[number - 1].hash == chain->hash, id,
+            "I1: round " + std::to_string(number) + " is another one than was given out before");
+  }
+  node.final = upto;
+}
+
+/// The first time that a round is final anywhere.
+void Checker::publish(std::uint32_t id, RoundHistory::Chain chain,
+                      const MemoryRoundHistory& history) {
+  check(chain.round.value == canonical_.size() + 1, id, "I1: a round is missing");
+  std::uint64_t weight = 0;
+  const auto holders = holders_of(chain, weight);
+  check(2 * weight > weights_.total(), id,
+        "I5: round " + std::to_string(chain.round.value) + " is held by " + holders + " only");
+  const auto& round = history.held(chain.round);
+  Published published;
+  published.hash = chain.hash;
+  published.view = round.view;
+  const auto view = views_.find(round.view);
+  check(view != views_.end(), id, "I6: a round of a view that nobody installed");
+  if (view != views_.end()) {
+    MemberSet batches;
+    for (const auto& batch : round.batches) batches.add(batch.member);
+    check(batches == view->second.members() && round.batches.size() == view->second.seats.size(),
+          id, "I6: not one batch of each member in round " + std::to_string(chain.round.value));
+  }
+  check(canonical_.empty() || canonical_.back().view <= round.view, id,
+        "I4: a view gives out rounds after a later one did");
+  canonical_.push_back(published);
+  see_transactions(id, round);
+}
+
+void Checker::see_transactions(std::uint32_t id, const CompletedRound& round) {
+  for (const auto& batch : round.batches)
+    for (const auto& one : decode_transactions(batch.payload)) {
+      check(submitted_.contains(one.id), id, "I2: a transaction that nobody submitted");
+      // A node that took a state as a snapshot cannot know what is in it, and posts again.
+      const auto [place, fresh] = in_round_.emplace(one.id, round.round.value);
+      check(fresh || lives_replaced_.contains({one.id.node, one.id.incarnation}), id,
+            "I2: a transaction of round " + std::to_string(place->second) + " comes again");
+    }
+}
+
+void Checker::installed(std::uint32_t id, const ViewMember& member,
+                        const MemoryRoundHistory& history) {
+  const auto& view = member.view();
+  const auto [known, first] = views_.emplace(view.ballot, view);
+  check(known->second == view, id, "I6: two views of one ballot");
+  check(2 * weights_.of(view.members()) > weights_.total(), id, "I14: a view of a minority");
+  nodes_[id].was_installed = true;
+  // A view that a later one has overtaken makes no round any more.
+  if (views_.rbegin()->first != view.ballot || canonical_.empty()) return;
+  see_history(id, history);
+  const auto& held = nodes_[id].held;
+  const auto found = held.find(canonical_.size());
+  const bool there = found != held.end() ? found->second == canonical_.back().hash
+                                         : nodes_[id].held_upto >= canonical_.size();
+  check(there, id, "I3: view " + text_of(view.ballot) + " lacks round " +
+                       std::to_string(canonical_.size()) + ", which was given out");
+}
+
+void Checker::applied(std::uint32_t id, const CompletedRound& round, Csn horizon,
+                      const ToyState& state) {
+  auto& node = nodes_[id];
+  const auto number = round.round.value;
+  check(number == node.applied + 1, id, "I10: rounds are applied in order");
+  node.applied = number;
+  check(number <= canonical_.size(), id, "I5: applied before it is final");
+  if (number > canonical_.size()) return;
+  auto& published = canonical_[number - 1];
+  if (!published.applied) published.horizon = horizon.value;
+  check(published.horizon == horizon.value, id, "I11: the horizon is another one here");
+  check(number == 1 || !canonical_[number - 2].applied ||
+            canonical_[number - 2].horizon <= horizon.value,
+        id, "I11: the horizon goes back");
+  check_state(id, number, state);
+}
+
+void Checker::check_state(std::uint32_t id, std::uint64_t round, const ToyState& state) {
+  auto& published = canonical_[round - 1];
+  if (!published.applied) published.digest = state.digest();
+  published.applied = true;
+  check(published.digest == state.digest(), id,
+        "I7: after round " + std::to_string(round) + " the state is another one here");
+}
+
+void Checker::replaced(std::uint32_t id, Incarnation life, Round round, const ToyState& state) {
+  auto& node = nodes_[id];
+  lives_replaced_.emplace(id, life.value);
+  check(round.value > node.applied, id, "I10: a state that is older");
+  node.applied = node.held_upto = round.value;
+  check(round.value <= canonical_.size(), id, "I16: a state of a round that is not final");
+  if (round.value <= canonical_.size()) check_state(id, round.value, state);
+}
+
+void Checker::submitted(const ToyId& id) { submitted_.insert(id); }
+
+void Checker::answered(const ToyId& id) {
+  check(answered_.insert(id).second, id.node, "I18: a second outcome");
+  check(in_round_.contains(id), id.node, "I3: an outcome of what is in no round that was given out");
+}
+
+void Checker::unknown(const ToyId& id) {
+  check(answered_.insert(id).second, id.node, "I18: a second outcome");
+}
+
+}  // namespace exdb::simulation

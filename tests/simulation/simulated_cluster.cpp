@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "simulated_cluster.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/hash.hpp"
+
+namespace exdb::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t old_frames_max = 64;
+constexpr std::size_t waiting_max = 40, pending_max = 60;
+
+class Chunks final : public StateStream {
+ public:
+  explicit Chunks(std::vector<std::vector<std::byte>> chunks) : chunks_(std::move(chunks)) {}
+  bool next(std::vector<std::byte>& chunk) override {
+    if (at_ == chunks_.size()) return false;
+    chunk = chunks_[at_++];
+    return true;
+  }
+
+ private:
+  std::vector<std::vector<std::byte>> chunks_;
+  std::size_t at_ = 0;
+};
+
+ViewTiming timing() {
+  ViewTiming timing;
+  timing.beat = 20ms;
+  timing.suspect = 100ms;
+  timing.link_grace = 30ms;
+  timing.grace = 25ms;
+  timing.patience = 100ms;
+  timing.stagger = 15ms;
+  timing.form_grace = 120ms;
+  timing.stall = 200ms;
+  timing.backoff = 50ms;
+  timing.backoff_max = 800ms;
+  return timing;
+}
+
+/// Of a frame of ours, as view_messages.hpp lays it out.
+std::uint8_t type_in(const Frame& frame) { return std::to_integer<std::uint8_t>((*frame)[6]); }
+
+}  // namespace
+
+// --- a node ---
+
+Result<std::unique_ptr<StateStream>> SimulatedNode::open(RoundHistory::Chain /*upto*/) {
+  return std::unique_ptr<StateStream>(std::make_unique<Chunks>(state.chunks()));
+}
+
+Status SimulatedNode::add(Bytes chunk) {
+  return coming.add(chunk) ? Status() : Status(ErrorCode::cluster_sync, "a broken chunk");
+}
+
+Status SimulatedNode::finish(RoundHistory::Chain /*upto*/) {
+  state = coming;
+  return {};
+}
+
+// --- the cluster ---
+
+SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
+    : options_(options),
+      random_(options.seed),
+      network_(std::uint32_t(options.qranks.size()), clock_, random_, *this),
+      weights_(options.qranks),
+      checker_(weights_, [this](const std::string& what) { fail(what); }) {
+  constexpr std::size_t sizes[] = {0, 1500, 20000};
+  history_bytes_ = sizes[random_.below(3)];
+  member_options_.qranks = options.qranks;
+  member_options_.cluster_id = 77;
+  member_options_.timing = timing();
+  member_options_.lag_max = random_.one_in(2) ? 8 : 64;
+  member_options_.window = random_.one_in(2) ? 3 : 64;
+  member_options_.rounds_per_frame = random_.one_in(2) ? 4 : 16;
+  member_options_.chunk_credit = 1 + random_.below(3);
+  member_options_.mutation = options.mutation;
+  // Seldom enough in some seeds that few rounds lie between two faults.
+  load_every_ = 10ms + random_.within(random_.one_in(3) ? 200ms : 40ms);
+  for (std::uint32_t id = 0; id < options.qranks.size(); ++id) {
+    auto node = std::make_unique<SimulatedNode>();
+    node->id = id;
+    nodes_.push_back(std::move(node));
+    clock_.at(random_.within(random_.one_in(3) ? 300ms : 5ms), [this, id] { start(id); });
+  }
+  load();
+}
+
+void SimulatedCluster::start(std::uint32_t id) {
+  auto& one = node(id);
+  if (one.up) return;
+  one.up = true;
+  one.life = {++lives_};
+  one.offset = random_.within(1000s);
+  one.rate = 0.8 + 0.4 * double(random_.below(1000)) / 1000;
+  one.paused_until = one.applies_at = 0ns;
+  one.state = one.coming = {};
+  one.waiting.clear();
+  one.deferred.clear();
+  one.submitted = 0;
+  one.leaving = false;
+  one.history = std::make_unique<MemoryRoundHistory>(history_bytes_);
+  auto made = member_options_;
+  made.self = MemberId{id};
+  made.incarnation = one.life;
+  one.member = std::make_unique<ViewMember>(made, *one.history, one, one, local(one));
+  checker_.node_started(id);
+  trace("node " + std::to_string(id) + " starts, life " + std::to_string(one.life.value));
+  network_.node_up(id);
+  tick(id, one.life);
+}
+
+void SimulatedCluster::crash(std::uint32_t id, bool silent) {
+  auto& one = node(id);
+  if (!one.up) return;
+  trace("node " + std::to_string(id) + " crashes" + (silent ? " silently" : ""));
+  one.up = false;
+  network_.node_down(id, silent);
+  // Nobody is there to be told.
+  for (const auto sequence : one.pending) checker_.unknown({id, one.life.value, sequence});
+  one.pending.clear();
+}
+
+bool SimulatedCluster::can_spare(std::uint32_t id) const {
+  if (!checker_.anybody_accepted()) return true;
+  MemberSet voters;
+  for (const auto& one : nodes_)
+    if (one->id != id && one->up && one->member->phase() == ViewMember::Phase::running &&
+        checker_.was_installed(one->id) && !one->leaving)
+      voters.add(MemberId{one->id});
+  return weights_.majority(voters);
+}
+
+void SimulatedCluster::pause(std::uint32_t id, Time for_so_long) {
+  // Never shorter: what waits for the end of a pause keeps its order.
+  auto& until = node(id).paused_until;
+  until = std::max(until, clock_.now() + for_so_long);
+}
+
+void SimulatedCluster::leave(std::uint32_t id) {
+  node(id).leaving = true;
+  wake(id, [](SimulatedNode& one, Time now) { one.member->want_leave(now); });
+}
+
+bool SimulatedCluster::replay_old_frame() {
+  if (old_frames_.empty()) return false;
+  const auto old = old_frames_[random_.below(old_frames_.size())];
+  if (old.life >= node(old.from).life || !node(old.to).up) return false;
+  on_frame(old.to, old.from, old.frame);
+  return true;
+}
+
+Time SimulatedCluster::local(const SimulatedNode& one) const {
+  return one.offset + Time(std::int64_t(double(clock_.now().count()) * one.rate));
+}
+
+bool SimulatedCluster::run_until(Time end, const std::function<bool()>& when) {
+  while (broken_.empty() && clock_.now() < end) {
+    if (when()) return true;
+    if (!clock_.step()) break;
+    ++events_;
+  }
+  return false;
+}
+
+bool SimulatedCluster::whole() const {
+  std::optional<Ballot> view;
+  for (const auto& one : nodes_) {
+    if (!one->up || one->leaving) return false;
+    if (!one->member->seated() || !one->pending.empty()) return false;
+    if (!view) view = one->member->view().ballot;
+    if (one->member->view().ballot != *view) return false;
+    for (const auto& other : nodes_)
+      if (!one->member->view().has(MemberId{other->id}, other->life)) return false;
+  }
+  return true;
+}
+
+void SimulatedCluster::fail(const std::string& what) {
+  trace("BROKEN " + what);
+  if (broken_.empty()) broken_ = what;
+}
+
+void SimulatedCluster::trace(const std::string& line) {
+  mix(hash_bytes(std::as_bytes(std::span(line.data(), line.size()))));
+  if (options_.traced)
+    std::fprintf(stderr, "%10.3f ms  %s\n", double(clock_.now().count()) / 1e6, line.c_str());
+}
+
+void SimulatedCluster::mix(std::uint64_t word) {
+  trace_hash_ = hash_word(trace_hash_ ^ word) + std::uint64_t(clock_.now().count());
+}
+
+// --- what happens to nodes ---
+
+void SimulatedCluster::wake(std::uint32_t id,
+                            const std::function<void(SimulatedNode&, Time)>& what) {
+  auto& one = node(id);
+  if (!one.up) return;
+  // What comes while it is stopped waits in order.
+  if (clock_.now() < one.paused_until || !one.deferred.empty()) {
+    if (one.deferred.empty()) resume_at(id);
+    one.deferred.push_back(what);
+    return;
+  }
+  what(one, local(one));
+  work(one);
+}
+
+void SimulatedCluster::resume_at(std::uint32_t id) {
+  const auto life = node(id).life;
+  clock_.at(node(id).paused_until, [this, id, life] {
+    auto& one = node(id);
+    if (one.life != life || !one.up) return;
+    if (clock_.now() < one.paused_until) return resume_at(id);
+    for (const auto& what : std::exchange(one.deferred, {})) {
+      if (!one.up || one.life != life) return;
+      what(one, local(one));
+      work(one);
+    }
+  });
+}
+
+void SimulatedCluster::on_frame(std::uint32_t id, std::uint32_t from, const Frame& frame) {
+  wake(id, [this, from, frame](SimulatedNode& one, Time now) {
+    mix(hash_bytes(*frame, one.id));
+    const auto& member = *one.member;
+    const auto print = [&member] {
+      return std::tuple(member.promised(), member.accepted(), member.final_round(),
+                        member.newest().hash, member.seated(), member.unfinished());
+    };
+    const auto before = print();
+    const auto dropped = member.counters().old_lives;
+    one.member->on_frame(MemberId{from}, *frame, now);
+    if (options_.traced) {
+      auto decoded = decode_view_frame(*frame);
+      trace(std::to_string(from) + " -> " + std::to_string(one.id) + " " +
+            name_of(decoded->message) + " " + text_of(decoded->header.ballot));
+    }
+    if (member.counters().old_lives > dropped && print() != before)
+      fail("node " + std::to_string(one.id) + ": I13: a frame of a former life changed something");
+  });
+}
+
+void SimulatedCluster::on_link(std::uint32_t id, std::uint32_t other, bool up) {
+  wake(id, [this, other, up](SimulatedNode& one, Time now) {
+    mix(2 * one.id + up);
+    if (options_.traced)
+      trace("link " + std::to_string(one.id) + " - " + std::to_string(other) +
+            (up ? " up" : " down"));
+    if (up)
+      one.member->on_link_up(MemberId{other}, now);
+    else
+      one.member->on_link_down(MemberId{other}, now);
+  });
+}
+
+void SimulatedCluster::tick(std::uint32_t id, Incarnation life) {
+  if (node(id).life != life || !node(id).up) return;
+  wake(id, [](SimulatedNode& one, Time now) { one.member->tick(now); });
+  clock_.after(4ms + random_.within(3ms), [this, id, life] { tick(id, life); });
+}
+
+void SimulatedCluster::load() {
+  for (std::uint32_t id = 0; id < size(); ++id)
+    if (random_.one_in(2)) submit(id);
+  clock_.after(random_.within(load_every_), [this] { load(); });
+}
+
+void SimulatedCluster::submit(std::uint32_t id) {
+  auto& one = node(id);
+  if (!one.up || one.leaving || one.waiting.size() > waiting_max ||
+      one.pending.size() > pending_max)
+    return;
+  for (auto count = 1 + random_.below(3); count > 0; --count) {
+    ToyTransaction made;
+    made.id = {id, one.life.value, ++one.submitted};
+    made.key = std::uint32_t(random_.below(ToyState::keys));
+    made.read_version = one.state.version(made.key);
+    checker_.submitted(made.id);
+    one.pending.insert(made.id.sequence);
+    one.waiting.push_back(made);
+  }
+  wake(id, [](SimulatedNode&, Time) {});
+}
+
+void SimulatedCluster::work(SimulatedNode& one) {
+  auto& member = *one.member;
+  bool any = true;
+  while (any && one.up && broken_.empty()) {
+    any = member.advance(local(one));
+    see_events(one);
+    any |= apply(one);
+    any |= post(one);
+    checker_.look(one.id, member, *one.history);
+    any |= send(one);
+  }
+  if (member.phase() != ViewMember::Phase::left || !one.up) return;
+  crash(one.id, false);
+  clock_.after(random_.within(400ms), [this, id = one.id] { start(id); });
+}
+
+bool SimulatedCluster::apply(SimulatedNode& one) {
+  if (clock_.now() < one.applies_at) return false;
+  bool any = false;
+  while (const auto* round = one.member->next_final()) {
+    any = true;
+    const auto whole = *round;
+    for (const auto& batch : whole.batches)
+      for (const auto& transaction : decode_transactions(batch.payload)) {
+        one.state.apply(transaction);
+        if (transaction.id.node == one.id && transaction.id.incarnation == one.life.value)
+          answer(one, transaction.id.sequence);
+      }
+    checker_.look(one.id, *one.member, *one.history);
+    checker_.applied(one.id, whole, one.member->horizon(), one.state);
+    one.member->applied();
+  }
+  return any;
+}
+
+/// An outcome is told when the transaction's round is applied; the second time it is no news.
+void SimulatedCluster::answer(SimulatedNode& one, std::uint64_t sequence) {
+  if (one.pending.erase(sequence) == 0) return;
+  checker_.look(one.id, *one.member, *one.history);
+  checker_.answered({one.id, one.life.value, sequence});
+}
+
+bool SimulatedCluster::post(SimulatedNode& one) {
+  auto& member = *one.member;
+  if (!member.wants_post() && (!member.may_post() || one.waiting.empty())) return false;
+  ViewMember::Offer offer;
+  offer.oldest_snapshot = Csn{one.state.csn()};
+  offer.digest = one.state.digest();
+  if (!member.owes()) {
+    const auto count = std::min<std::size_t>(one.waiting.size(), 1 + random_.below(4));
+    for (std::size_t i = 0; i < count; ++i) encode(one.waiting[i], offer.payload);
+    one.waiting.erase(one.waiting.begin(), one.waiting.begin() + std::ptrdiff_t(count));
+    offer.items = count;
+    offer.more = !one.waiting.empty();
+  }
+  member.post(std::move(offer), local(one));
+  return true;
+}
+
+bool SimulatedCluster::send(SimulatedNode& one) {
+  auto outputs = one.member->take_outputs();
+  for (auto& output : outputs) {
+    if (!one.up) break;
+    if (type_in(output.frame) != 0 && random_.one_in(16)) {
+      const OldFrame old{one.id, output.to.value, one.life, output.frame};
+      if (old_frames_.size() < old_frames_max)
+        old_frames_.push_back(old);
+      else
+        old_frames_[random_.below(old_frames_max)] = old;
+    }
+    if (on_send) on_send(one.id, output.to.value, output.frame);
+    if (one.up) network_.send(one.id, output.to.value, std::move(output.frame));
+  }
+  return !outputs.empty();
+}
+
+void SimulatedCluster::see_events(SimulatedNode& one) {
+  for (const auto& event : one.member->take_events()) {
+    if (options_.traced && event.kind != ViewMember::Event::Kind::finished)
+      trace("node " + std::to_string(one.id) + " event " + std::to_string(int(event.kind)) + " " +
+            std::to_string(event.member.value) + " " + event.why.text());
+    switch (event.kind) {
+      case ViewMember::Event::Kind::installed:
+        checker_.installed(one.id, *one.member, *one.history);
+        break;
+      case ViewMember::Event::Kind::replaced: {
+        checker_.replaced(one.id, one.life, one.member->applied_round(), one.state);
+        const auto finished = one.state.finished(one.id, one.life.value);
+        const auto pending = one.pending;
+        for (const auto sequence : pending)
+          if (sequence <= finished) answer(one, sequence);
+        break;
+      }
+      case ViewMember::Event::Kind::finished:
+        if (one.member->phase() == ViewMember::Phase::failed)
+          fail("node " + std::to_string(one.id) + " fails: " + event.why.text());
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+}  // namespace exdb::simulation

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Whole ViewMembers over a virtual network, with clients that commit, and a checker that looks at
+// them after every event. Who breaks what and when is faults.hpp's.
+//
+// Threads: none.
+#pragma once
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "checker.hpp"
+#include "cluster/view_member.hpp"
+#include "toy_state.hpp"
+#include "virtual_network.hpp"
+
+namespace exdb::simulation {
+
+struct ClusterOptions {
+  std::vector<std::uint32_t> qranks{1, 1, 1};
+  std::uint64_t seed = 1;
+  ViewMutation mutation = ViewMutation::none;
+  bool traced = false;  ///< each event as a line on stderr
+};
+
+/// One node: its life, its state, its clients.
+struct SimulatedNode final : StateSource, StateSink {
+  Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
+  void begin() override { coming = ToyState(); }
+  Status add(Bytes chunk) override;
+  Status finish(RoundHistory::Chain upto) override;
+
+  std::uint32_t id = 0;
+  bool up = false, leaving = false;
+  Incarnation life;
+  std::unique_ptr<MemoryRoundHistory> history;
+  std::unique_ptr<ViewMember> member;
+  ToyState state, coming;
+  // Clients.
+  std::vector<ToyTransaction> waiting;  ///< not posted yet
+  std::set<std::uint64_t> pending;      ///< sequences without an outcome
+  std::uint64_t submitted = 0;
+  // Its clock, and what slows it down.
+  double rate = 1;
+  Time offset{0};
+  Time paused_until{0}, applies_at{0};
+  std::deque<std::function<void(SimulatedNode&, Time)>> deferred;  ///< while it is stopped
+};
+
+class SimulatedCluster final : public NetworkUser {
+ public:
+  explicit SimulatedCluster(const ClusterOptions& options);
+
+  // What the faults use.
+  [[nodiscard]] std::uint32_t size() const { return std::uint32_t(nodes_.size()); }
+  SimulatedNode& node(std::uint32_t id) { return *nodes_[id]; }
+  Clock& clock() { return clock_; }
+  Random& random() { return random_; }
+  VirtualNetwork& network() { return network_; }
+  Checker& checker() { return checker_; }
+  [[nodiscard]] const ClusterOptions& options() const { return options_; }
+  void start(std::uint32_t id);
+  void crash(std::uint32_t id, bool silent);
+  /// Whether this node may lose its memory, or leave, and the state stays with a majority.
+  [[nodiscard]] bool can_spare(std::uint32_t id) const;
+  void pause(std::uint32_t id, Time for_so_long);
+  void leave(std::uint32_t id);
+  /// A frame of a former life of its sender comes once more. False when there is none.
+  bool replay_old_frame();
+  /// Clients of all nodes that are up submit, on the average, so often.
+  void set_load(Time every) { load_every_ = every; }
+  /// Called for each frame that a node sends.
+  std::function<void(std::uint32_t from, std::uint32_t to, const Frame& frame)> on_send;
+
+  /// Runs until `when` says so, the time has come, or a rule is broken. Whether `when` did.
+  bool run_until(Time end, const std::function<bool()>& when);
+  [[nodiscard]] std::uint64_t trace_hash() const { return trace_hash_; }
+  [[nodiscard]] std::uint64_t events() const { return events_; }
+  /// All nodes are members of one view, and no client waits.
+  [[nodiscard]] bool whole() const;
+  void submit(std::uint32_t id);
+  void trace(const std::string& line);
+  void fail(const std::string& what);
+  [[nodiscard]] const std::string& broken() const { return broken_; }
+
+  void on_frame(std::uint32_t node, std::uint32_t from, const Frame& frame) override;
+  void on_link(std::uint32_t node, std::uint32_t other, bool up) override;
+
+ private:
+  struct OldFrame {
+    std::uint32_t from, to;
+    Incarnation life;
+    Frame frame;
+  };
+
+  /// `what` happens to the node when it is next awake; then it works until it has nothing to do.
+  void wake(std::uint32_t id, const std::function<void(SimulatedNode&, Time)>& what);
+  void resume_at(std::uint32_t id);
+  void work(SimulatedNode& node);
+  bool apply(SimulatedNode& node);
+  bool post(SimulatedNode& node);
+  bool send(SimulatedNode& node);
+  void see_events(SimulatedNode& node);
+  void answer(SimulatedNode& node, std::uint64_t sequence);
+  void tick(std::uint32_t id, Incarnation life);
+  void load();
+  [[nodiscard]] Time local(const SimulatedNode& node) const;
+  void mix(std::uint64_t word);
+
+  ClusterOptions options_;
+  Random random_;
+  Clock clock_;
+  VirtualNetwork network_;
+  std::vector<std::unique_ptr<SimulatedNode>> nodes_;
+  Weights weights_;
+  Checker checker_;
+  std::size_t history_bytes_;
+  ViewMember::Options member_options_;
+  Time load_every_;
+  std::vector<OldFrame> old_frames_;
+  std::uint64_t lives_ = 0, trace_hash_ = 0, events_ = 0;
+  std::string broken_;
+};
+
+}  // namespace exdb::simulation

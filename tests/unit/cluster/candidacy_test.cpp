@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "cluster/candidacy.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace exdb {
+namespace {
+
+MemberSet set_of(std::initializer_list<std::uint32_t> ids) {
+  MemberSet set;
+  for (const auto id : ids) set.add(MemberId{id});
+  return set;
+}
+
+const Ballot ballot{10, MemberId{0}};
+
+/// A promise of a voter, of node `id`, that holds rounds up to `last` in view `accepted`.
+Promise voter(std::uint64_t accepted, std::uint64_t last) {
+  Promise promise;
+  promise.voter = true;
+  promise.promised = ballot;
+  promise.accepted = promise.installed = {accepted, MemberId{0}};
+  promise.last = promise.final = {Round{last}, last * 1000 + accepted};
+  promise.reach = set_of({0, 1, 2, 3, 4});
+  return promise;
+}
+
+Promise fresh() {
+  Promise promise;
+  promise.promised = ballot;
+  promise.reach = set_of({0, 1, 2, 3, 4});
+  return promise;
+}
+
+class CandidacyTest : public testing::Test {
+ protected:
+  Candidacy& with(std::vector<std::uint32_t> qranks) {
+    weights.emplace(std::move(qranks));
+    candidacy.emplace(ballot, *weights, ViewMutation::none);
+    return *candidacy;
+  }
+  void add(std::uint32_t id, Promise promise, std::uint64_t life = 1) {
+    candidacy->add(MemberId{id}, Incarnation{life}, std::move(promise));
+  }
+  std::string members_of(Result<Candidacy::Choice> choice) {
+    if (!choice) return "none: " + choice.status().text();
+    MemberSet set;
+    for (const auto& seat : choice->view.seats) set.add(seat.member);
+    return text_of(set);
+  }
+  std::optional<Weights> weights;
+  std::optional<Candidacy> candidacy;
+};
+
+TEST_F(CandidacyTest, exactly_half_of_the_qrank_is_no_quorum) {
+  with({1, 1, 1, 1});
+  add(0, voter(3, 5));
+  add(1, voter(3, 5));
+  EXPECT_FALSE(candidacy->has_promises());
+  add(2, voter(3, 5));
+  EXPECT_TRUE(candidacy->has_promises());
+  with({2, 1, 1});
+  add(0, voter(3, 5));
+  EXPECT_FALSE(candidacy->has_promises());
+  add(2, voter(3, 5));
+  EXPECT_TRUE(candidacy->has_promises());
+}
+
+TEST_F(CandidacyTest, nodes_without_memory_do_not_count_beside_one_with_a_state) {
+  with({1, 1, 1});
+  add(0, voter(3, 5));
+  add(1, fresh());
+  add(2, fresh());
+  EXPECT_FALSE(candidacy->has_promises());
+}
+
+TEST_F(CandidacyTest, fresh_nodes_form_a_cluster_when_they_are_a_majority) {
+  with({1, 1, 1});
+  add(0, fresh());
+  EXPECT_FALSE(candidacy->has_promises());
+  add(2, fresh());
+  ASSERT_TRUE(candidacy->has_promises());
+  auto choice = candidacy->choose({}, 10);
+  ASSERT_TRUE(choice.ok());
+  EXPECT_EQ(choice->view.after, RoundHistory::Chain{});
+  EXPECT_EQ(members_of(choice), "0,2");
+}
+
+TEST_F(CandidacyTest, who_was_catching_up_is_not_fresh) {
+  with({1, 1, 1});
+  auto behind = fresh();
+  behind.final = behind.last = {Round{4}, 44};
+  add(0, fresh());
+  add(1, behind);
+  EXPECT_FALSE(candidacy->has_promises());
+}
+
+TEST_F(CandidacyTest, who_accepted_an_installed_view_and_was_not_told_counts) {
+  with({1, 1, 1});
+  auto untold = fresh();
+  untold.accepted = {3, MemberId{0}};
+  untold.unconfirmed = {{2, MemberId{0}}, {3, MemberId{0}}};
+  add(0, voter(3, 0));
+  add(1, untold);
+  EXPECT_TRUE(candidacy->has_promises());
+  with({1, 1, 1});
+  untold.unconfirmed = {{4, MemberId{1}}};
+  add(0, voter(3, 0));
+  add(1, untold);
+  EXPECT_FALSE(candidacy->has_promises()) << "nobody knows view 4 to be installed";
+}
+
+TEST_F(CandidacyTest, the_donor_is_who_accepted_last_and_not_who_has_most_rounds) {
+  with({1, 1, 1});
+  add(0, voter(3, 9));
+  add(1, voter(4, 7));
+  add(2, voter(3, 8));
+  auto choice = candidacy->choose({}, 10);
+  ASSERT_TRUE(choice.ok());
+  EXPECT_EQ(choice->donor, MemberId{1});
+  EXPECT_EQ(choice->view.after, (RoundHistory::Chain{Round{7}, 7004}));
+  EXPECT_EQ(choice->view.source, (Ballot{4, MemberId{0}}));
+}
+
+TEST_F(CandidacyTest, members_reach_each_other_and_ties_go_to_the_lowest) {
+  with({1, 1, 1});
+  auto cut_from_2 = voter(3, 5), cut_from_1 = voter(3, 5);
+  cut_from_2.reach = set_of({0, 1});
+  cut_from_1.reach = set_of({0, 2});
+  add(0, voter(3, 5));
+  add(1, cut_from_2);
+  add(2, cut_from_1);
+  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,1");
+  with({1, 1, 3});
+  add(0, voter(3, 5));
+  add(1, cut_from_2);
+  add(2, cut_from_1);
+  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,2") << "the heavier";
+}
+
+TEST_F(CandidacyTest, leavers_the_late_and_the_kept_out_stay_out) {
+  with({1, 1, 1, 1, 1});
+  auto leaver = voter(3, 50), late = voter(3, 50);
+  leaver.leaves = true;
+  late.final = {Round{39}, 0};
+  for (const auto id : {0U, 1U, 2U}) add(id, voter(3, 50));
+  add(3, leaver);
+  add(4, late);
+  EXPECT_EQ(members_of(candidacy->choose({}, 11)), "0,1,2,4");
+  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,1,2");
+  EXPECT_EQ(members_of(candidacy->choose(set_of({2}), 11)), "0,1,4");
+  EXPECT_EQ(members_of(candidacy->choose(set_of({2}), 10)).substr(0, 4), "none");
+}
+
+TEST_F(CandidacyTest, a_view_is_installed_when_voters_have_accepted_it_in_the_life_they_promised_in) {
+  with({1, 1, 1});
+  add(0, voter(3, 5));
+  add(1, voter(3, 5), 7);
+  add(2, fresh());
+  candidacy->propose(candidacy->choose({}, 10)->view);
+  candidacy->accepted(MemberId{0}, Incarnation{1});
+  candidacy->accepted(MemberId{2}, Incarnation{1});
+  EXPECT_FALSE(candidacy->has_acceptances()) << "a learner does not count";
+  candidacy->accepted(MemberId{1}, Incarnation{8});
+  EXPECT_FALSE(candidacy->has_acceptances()) << "another life";
+  candidacy->accepted(MemberId{1}, Incarnation{7});
+  EXPECT_TRUE(candidacy->has_acceptances());
+}
+
+/// Against all subsets.
+TEST(Clique, is_the_best_of_all_subsets) {
+  std::mt19937_64 random(3);
+  for (int trial = 0; trial < 3000; ++trial) {
+    const auto n = std::uint32_t(2 + random() % 7);
+    std::vector<std::uint32_t> qranks;
+    for (std::uint32_t id = 0; id < n; ++id) qranks.push_back(std::uint32_t(random() % 3));
+    const Weights weights(qranks);
+    CliqueChoice choice;
+    choice.reach.resize(n);
+    for (std::uint32_t id = 0; id < n; ++id) {
+      if (random() % 8) choice.candidates.add(MemberId{id});
+      if (random() % 4) choice.counted.add(MemberId{id});
+      for (std::uint32_t other = 0; other < n; ++other)
+        if (random() % 5) choice.reach[id].add(MemberId{other});
+    }
+    std::vector<MemberId> best;
+    std::tuple<std::uint64_t, std::size_t> rank{};
+    for (std::uint32_t subset = 1; subset < 1U << n; ++subset) {
+      MemberSet set, counted;
+      bool fits = true;
+      for (std::uint32_t id = 0; id < n; ++id) {
+        if (!(subset >> id & 1)) continue;
+        set.add(MemberId{id});
+        if (choice.counted.has(MemberId{id})) counted.add(MemberId{id});
+        fits &= choice.candidates.has(MemberId{id});
+        for (std::uint32_t other = 0; other < n; ++other)
+          if (other != id && subset >> other & 1) fits &= choice.reach[id].has(MemberId{other});
+      }
+      if (!fits || !weights.majority(counted)) continue;
+      const std::tuple here{weights.of(set), set.list().size()};
+      if (best.empty() || here > rank || (here == rank && set.list() < best)) {
+        best = set.list();
+        rank = here;
+      }
+    }
+    EXPECT_EQ(best_clique(choice, weights).list(), best) << "trial " << trial;
+  }
+}
+
+}  // namespace
+}  // namespace exdb
