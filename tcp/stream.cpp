@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "stream.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -120,6 +122,11 @@ void Stream::end_writing() {
     (void)push_wire();
   }
   (void)::shutdown(socket_.get(), SHUT_WR);
+}
+
+bool Stream::delivered() const {
+  int waiting = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 bool Stream::discard() {
