@@ -26,7 +26,8 @@ Stream::Moved Stream::receive(std::span<std::byte> space) {
   while (true) {
     const auto got = ::recv(socket_.get(), space.data(), space.size(), MSG_DONTWAIT);
     if (got > 0) return {std::size_t(got), false, {}, false};
-    if (got == 0) return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}, false};
+    if (got == 0)
+      return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}, false};
     if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}, false};
     if (errno != EINTR) return {0, false, broken("reading: ", errno), false};
   }

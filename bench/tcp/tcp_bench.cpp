@@ -50,8 +50,7 @@ double microseconds_since(Clock::time_point start) {
 
 void record(Run& run, const std::string& name, const char* unit, std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  run.measured.push_back(
-      {name, unit, values[values.size() / 2], values[values.size() * 99 / 100]});
+  run.measured.push_back({name, unit, values[values.size() / 2], values[values.size() * 99 / 100]});
 }
 
 template <class Once>

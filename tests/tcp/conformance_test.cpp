@@ -71,10 +71,9 @@ class TcpFabric : public Fabric {
   std::barrier<> barrier_{Count};
 };
 
-using Fabrics =
-    testing::Types<TcpFabric<1, Security::none>, TcpFabric<2, Security::none>,
-                   TcpFabric<3, Security::none>, TcpFabric<4, Security::secret>,
-                   TcpFabric<3, Security::tls>>;
+using Fabrics = testing::Types<TcpFabric<1, Security::none>, TcpFabric<2, Security::none>,
+                               TcpFabric<3, Security::none>, TcpFabric<4, Security::secret>,
+                               TcpFabric<3, Security::tls>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Tcp, TransportSuite, Fabrics);
 
 }  // namespace
