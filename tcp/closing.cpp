@@ -15,8 +15,8 @@ constexpr std::chrono::milliseconds patience{1000}, nap{1};
 
 }  // namespace
 
-/// One step. True when this connection is done: its farewell is out and, `until_the_end`, the peer
-/// has ended too.
+/// One step. True when this connection is done: its farewell is with the peer's system and,
+/// `until_the_end`, the peer has ended too.
 bool TcpTransport::move_farewell(Connection& connection, bool until_the_end) {
   if (!connection.broken) return true;
   Peer& peer = peers_[connection.node];
@@ -39,7 +39,7 @@ bool TcpTransport::move_farewell(Connection& connection, bool until_the_end) {
     connection.stream.end_writing();
     connection.farewell_out = true;
   }
-  return ended || !until_the_end;
+  return ended || (!until_the_end && connection.stream.delivered());
 }
 
 void TcpTransport::close_all() {

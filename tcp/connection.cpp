@@ -64,6 +64,8 @@ Result<bool> Connection::read_hello() {
     return fail({ErrorCode::cluster_protocol, "what arrived is no greeting of an exdb node"},
                 Event::refused);
   if (heard_.size() == Hello::message_bytes) {
+    // The end of TLS's handshake may have come with it.
+    if (!hello) start_hello();
     if (Status s = hello->received(heard_); !s) return fail(std::move(s), Event::refused);
     heard_.clear();
   }

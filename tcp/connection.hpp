@@ -73,6 +73,7 @@ class Connection {
   std::uint64_t attempt = 0;
   bool answered = false;   ///< dialled to us, and told which session we have
   bool wants_out = false;  ///< asked epoll for it
+  bool unread = false;     ///< messages may be in the reader or the channel, unknown to epoll
   bool mute = false;       ///< writing failed; what the peer said before is still to be read
   bool ending = false;     ///< closing: the farewell is in the writer
   bool farewell_out = false;

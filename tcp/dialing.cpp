@@ -9,6 +9,8 @@ namespace exdb::tcp {
 namespace {
 
 constexpr std::chrono::milliseconds listen_again_after{100};
+/// What was taken in could not be told: the socket takes no more at the moment.
+constexpr std::chrono::milliseconds tell_after{20};
 
 }  // namespace
 
@@ -45,8 +47,8 @@ void TcpTransport::take_stranger(Accepted accepted) {
     channel = *std::move(made);
   }
   Connection* const connection =
-      add_connection(Stream(std::move(accepted.socket), std::move(channel)), false,
-                     any_node, accepted.from.text());
+      add_connection(Stream(std::move(accepted.socket), std::move(channel)), false, any_node,
+                     accepted.from.text());
   if (connection == nullptr) return;
   if (const auto oldest = lobby_.enter(connection->id)) {
     if (const auto found = connections_.find(*oldest); found != connections_.end())
@@ -68,9 +70,8 @@ Connection* TcpTransport::add_connection(Stream stream, bool dialled, std::uint3
   const auto id = next_id_++;
   HelloParams params{params_.cluster_id,  self_,          size(), incarnation_,
                      params_.schema_hash, inside_.secret, {}};
-  auto made = std::make_unique<Connection>(id, std::move(stream), std::move(params),
-                                           *random, dialled, expected,
-                                           std::move(address));
+  auto made = std::make_unique<Connection>(id, std::move(stream), std::move(params), *random,
+                                           dialled, expected, std::move(address));
   made->deadline = now_ + connect_timeout_;
   due(made->deadline);
   made->wants_out = dialled;
@@ -107,7 +108,7 @@ void TcpTransport::move_greeting(const Delivery& delivery, Connection& connectio
   if (!greeting)
     return mark_broken(connection, greeting.status(),
                        connection.dialled && connection.why == Event::silent ? Event::unreachable
-                                                                              : connection.why);
+                                                                             : connection.why);
   want_out(connection, connection.unwritten());
   if (*greeting != Connection::Greeting::done) return;
   if (connection.dialled && objection(connection) != Refusal::none)
@@ -230,7 +231,7 @@ void TcpTransport::time_of_peer(const Delivery& delivery, Peer& peer) {
     if (now_ - peer.last_sent >= alive_every_ || now_ >= peer.tell_by) {
       say_alive(peer);
       // Blocked: what waits there says it.
-      if (now_ >= peer.tell_by) peer.tell_by = now_ + alive_every_;
+      if (now_ >= peer.tell_by) peer.tell_by = now_ + tell_after;
       if (now_ - peer.last_sent >= alive_every_) peer.last_sent = now_;
     }
     due(std::min(peer.last_sent + alive_every_, peer.tell_by));

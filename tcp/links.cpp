@@ -15,9 +15,7 @@ constexpr std::chrono::milliseconds tell_after{20};
 
 Status wrong(const std::string& what) { return {ErrorCode::cluster_protocol, what}; }
 
-std::span<const std::byte> bytes_of(const Link& link) {
-  return std::as_bytes(std::span(&link, 1));
-}
+std::span<const std::byte> bytes_of(const Link& link) { return std::as_bytes(std::span(&link, 1)); }
 
 }  // namespace
 
@@ -30,10 +28,10 @@ void TcpTransport::mark_broken(Connection& connection, Status why, Event event) 
   if (event == Event::refused) ++links_.refused;
   if (event == Event::silent) ++links_.silent;
   if (event == Event::crowd) ++links_.crowded_out;
-  const std::string who = connection.node < size()
-                              ? "link to node " + std::to_string(connection.node) + " (" +
-                                    connection.peer_address + ")"
-                              : "connection from " + connection.peer_address;
+  const std::string who =
+      connection.node < size()
+          ? "link to node " + std::to_string(connection.node) + " (" + connection.peer_address + ")"
+          : "connection from " + connection.peer_address;
   if (event != Event::count) log_.limited(event, now_, who + ": " + connection.broken.text());
 }
 
@@ -103,6 +101,8 @@ void TcpTransport::read_messages(const Delivery& delivery, Connection& connectio
   Peer& peer = peers_[connection.node];
   std::size_t read = 0;
   bool drained = false;
+  // Until all was given out: also when a sink throws.
+  connection.unread = true;
   while (connection.broken) {
     // First what is there: a sink that threw has left some.
     Message message;
@@ -115,7 +115,10 @@ void TcpTransport::read_messages(const Delivery& delivery, Connection& connectio
     }
     const UnderWay& untold = peer.session.untold();
     if (untold.frames >= tell_frames || untold.bytes >= tell_bytes_) say_alive(peer);
-    if (drained) break;
+    if (drained) {
+      connection.unread = false;
+      break;
+    }
     if (read >= read_at_once_bytes) {
       busy_ = true;
       break;
@@ -128,8 +131,8 @@ void TcpTransport::read_messages(const Delivery& delivery, Connection& connectio
     read += moved.bytes;
     // What came did not fill the space: there is no more, and asking costs a call. A channel may
     // hold some even so.
-    drained = moved.blocked || (connection.stream.channel() == nullptr &&
-                                moved.bytes != space.size());
+    drained =
+        moved.blocked || (connection.stream.channel() == nullptr && moved.bytes != space.size());
   }
   if (!connection.broken) return;
   if (connection.stream.unwritten()) want_out(connection, true);

@@ -34,8 +34,9 @@ Status check_numbers(const TcpParams& params) {
   for (const auto& one : checks)
     if (!one) return one;
   if (params.keep_alive_time_ms * params.keep_alive_probes > 365 * day_ms)
-    return invalid("keepAliveTime × keepAliveProbes is more than a year: a node that is gone would "
-                   "never be noticed; give smaller ones");
+    return invalid(
+        "keepAliveTime × keepAliveProbes is more than a year: a node that is gone would "
+        "never be noticed; give smaller ones");
   if (params.socket_domain != AF_UNSPEC && params.socket_domain != AF_INET &&
       params.socket_domain != AF_INET6)
     return invalid("socketDomain=" + std::to_string(params.socket_domain) +
@@ -48,8 +49,9 @@ Status check_numbers(const TcpParams& params) {
 
 Result<std::vector<Address>> check(const TcpParams& params) {
   if (params.nodes.empty())
-    return invalid("nodes is empty: with nwtype='TCP' give one ClusterNodeParams(addr='host:port') "
-                   "for each node, the same list on every node");
+    return invalid(
+        "nodes is empty: with nwtype='TCP' give one ClusterNodeParams(addr='host:port') "
+        "for each node, the same list on every node");
   if (params.nodes.size() > 4096)
     return invalid("nodes has " + std::to_string(params.nodes.size()) +
                    " entries: a full mesh of links is made for at most 4096");
@@ -61,8 +63,7 @@ Result<std::vector<Address>> check(const TcpParams& params) {
   std::vector<Address> addresses;
   for (std::size_t node = 0; node < params.nodes.size(); ++node) {
     auto address = parse_address(params.nodes[node]);
-    if (!address)
-      return invalid("nodes[" + std::to_string(node) + "]: " + address.status().text());
+    if (!address) return invalid("nodes[" + std::to_string(node) + "]: " + address.status().text());
     const bool v6 = address->literal && address->host.find(':') != std::string::npos;
     if (address->literal && params.socket_domain != AF_UNSPEC &&
         v6 != (params.socket_domain == AF_INET6))

@@ -28,7 +28,7 @@ struct Peer {
   Connection* dialing = nullptr;  ///< a dialled one whose link message is not answered yet
   std::uint64_t attempt = 0;      ///< dials made; of a node that dials us, the newest it made
   Time last_heard, last_sent;
-  Time tell_by = Time::max();     ///< until then it must be told what was taken in
+  Time tell_by = Time::max();  ///< until then it must be told what was taken in
 
   // Of a node that this one dials.
   bool dialled = false;

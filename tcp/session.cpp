@@ -5,8 +5,7 @@
 namespace exdb::tcp {
 
 Status Session::resume(const Link& theirs, std::uint64_t taken) {
-  if (theirs.mine == 0)
-    return {ErrorCode::cluster_protocol, "a session without a name"};
+  if (theirs.mine == 0) return {ErrorCode::cluster_protocol, "a session without a name"};
   yours_ = theirs.mine;
   next_ = 0;
   return peer_has_taken(taken);

@@ -61,9 +61,9 @@ class Session {
 
  private:
   std::uint64_t mine_ = 1, yours_ = 0;
-  std::deque<Frame> kept_;        ///< the first has number released_ + 1
-  std::uint64_t released_ = 0;    ///< frames that the peer has taken in
-  std::size_t next_ = 0;          ///< of kept_: the next to be sent on this connection
+  std::deque<Frame> kept_;      ///< the first has number released_ + 1
+  std::uint64_t released_ = 0;  ///< frames that the peer has taken in
+  std::size_t next_ = 0;        ///< of kept_: the next to be sent on this connection
   UnderWay under_way_;
   std::uint64_t taken_ = 0;
   UnderWay untold_;

@@ -100,9 +100,9 @@ Accepted accept_one(const Descriptor& listener, const SocketOptions& options) {
   Accepted accepted;
   do {
     accepted.from.bytes = sizeof(accepted.from.storage);
-    accepted.socket = Descriptor(
-        accept4(listener.get(), reinterpret_cast<sockaddr*>(&accepted.from.storage),
-                &accepted.from.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    accepted.socket =
+        Descriptor(accept4(listener.get(), reinterpret_cast<sockaddr*>(&accepted.from.storage),
+                           &accepted.from.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
   } while (!accepted.socket && (errno == EINTR || errno == ECONNABORTED));
   if (accepted.socket)
     set_options(accepted.socket, options);

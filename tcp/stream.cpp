@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "stream.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -24,7 +26,8 @@ Stream::Moved Stream::receive(std::span<std::byte> space) {
   while (true) {
     const auto got = ::recv(socket_.get(), space.data(), space.size(), MSG_DONTWAIT);
     if (got > 0) return {std::size_t(got), false, {}, false};
-    if (got == 0) return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}, false};
+    if (got == 0)
+      return {0, false, {ErrorCode::cluster, "the peer has ended the connection"}, false};
     if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, true, {}, false};
     if (errno != EINTR) return {0, false, broken("reading: ", errno), false};
   }
@@ -120,6 +123,11 @@ void Stream::end_writing() {
     (void)push_wire();
   }
   (void)::shutdown(socket_.get(), SHUT_WR);
+}
+
+bool Stream::delivered() const {
+  int waiting = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 bool Stream::discard() {

@@ -49,7 +49,9 @@ class Stream {
   /// Throws away what the socket holds, else closing it would reset the connection, and with it
   /// what is on its way to the peer. True at the peer's end.
   bool discard();
-  void close() { socket_.reset(); }
+  /// The peer's system has all that was written, the end of it included: closing the socket cannot
+  /// take it back any more.
+  [[nodiscard]] bool delivered() const;
 
  private:
   Descriptor socket_;

@@ -198,7 +198,8 @@ Status TcpTransport::poll(FrameSink& sink, bool& any) {
       if (!done) busy = true;
     }
   } guard{busy_};
-  busy_.store(false, std::memory_order_relaxed);
+  const bool was_busy = busy_.load(std::memory_order_relaxed);
+  if (was_busy) busy_ = false;
   if (!told_first_) {
     told_first_ = any = true;
     for (const Peer& peer : peers_)
@@ -209,6 +210,7 @@ Status TcpTransport::poll(FrameSink& sink, bool& any) {
       if (peer.node != self_ && peer.open()) read_messages(delivery, *peer.link);
   } else {
     take_events(delivery);
+    if (was_busy) read_what_is_left(delivery);
   }
   if (now_ >= next_timer_) run_timers(delivery);
   if (!broken_.empty()) reap();
@@ -223,6 +225,12 @@ void TcpTransport::take_events(const Delivery& delivery) {
   std::array<epoll_event, 128> events;
   for (const auto& event : poller_.ready(events)) take_event(delivery, event);
   take_answers();
+}
+
+/// Of connections whose turn ended before all was given out. Their sockets may be empty.
+void TcpTransport::read_what_is_left(const Delivery& delivery) {
+  for (const auto& [id, connection] : connections_)
+    if (connection->unread && connection->broken) read_messages(delivery, *connection);
 }
 
 void TcpTransport::take_event(const Delivery& delivery, const epoll_event& event) {

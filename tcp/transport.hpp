@@ -96,6 +96,7 @@ class TcpTransport final : public Transport {
   void look_at_clock();
   [[nodiscard]] bool only_links_matter() const;
   void take_events(const Delivery& delivery);
+  void read_what_is_left(const Delivery& delivery);
   void take_event(const Delivery& delivery, const epoll_event& event);
   void reap();
   void let_go(Connection& connection);
@@ -158,7 +159,7 @@ class TcpTransport final : public Transport {
   std::vector<std::uint64_t> broken_;  ///< connections to be reaped
 
   Time now_, next_timer_, last_look_, listen_again_ = Time::max();
-  bool told_first_ = false;    ///< the first poll has told who is not there
+  bool told_first_ = false;  ///< the first poll has told who is not there
   Status failure_;
 
   std::atomic<bool> closed_{false}, look_{true}, busy_{false};

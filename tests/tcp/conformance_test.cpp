@@ -5,19 +5,38 @@
 #include <barrier>
 
 #include "tcp_nodes.hpp"
+#include "test_ca.hpp"
+#include "tls_factory.hpp"
 #include "transport_suite.hpp"
 
 namespace exdb::conformance {
 namespace {
 
-template <std::uint32_t Count, bool Secret>
+enum class Security { none, secret, tls };
+
+/// One certificate for all nodes, which have one address.
+std::shared_ptr<tcp::ChannelFactory> tls_channels(std::uint32_t nodes) {
+  const tcp::TemporaryFolder folder;
+  const tcp::Certified ca({.common_name = "ca", .is_ca = true});
+  const auto node = ca.issue({.common_name = "node", .alternative_names = "IP:127.0.0.1"});
+  tcp::TlsParams params;
+  params.ca_file = folder.write("ca.pem", ca.certificate_pem());
+  params.cert_file_pem = folder.write("node.pem", node.certificate_pem());
+  params.pkey_file_pem = folder.write("node.key", node.key_pem());
+  auto made = tcp::TlsFactory::make(params, std::vector<std::string>(nodes, "127.0.0.1"));
+  EXPECT_TRUE(made.ok()) << made.status().text();
+  return *std::move(made);
+}
+
+template <std::uint32_t Count, Security Kind>
 class TcpFabric : public Fabric {
  public:
   TcpFabric() : nodes_(Count) {
     nodes_.params.send_bound_bytes = std::uint64_t{4} << 20;
     nodes_.params.keep_alive_time_ms = 1000;
-    nodes_.params.keep_alive_probes = 8;
-    if (Secret) nodes_.inside.secret.assign(32, std::byte{7});
+    nodes_.params.keep_alive_probes = 5;
+    if (Kind == Security::tls) nodes_.inside.channels = tls_channels(Count);
+    if (Kind == Security::secret) nodes_.inside.secret.assign(32, std::byte{7});
   }
   std::uint32_t nodes() const override { return Count; }
   std::vector<std::unique_ptr<Transport>> make() override {
@@ -52,8 +71,9 @@ class TcpFabric : public Fabric {
   std::barrier<> barrier_{Count};
 };
 
-using Fabrics = testing::Types<TcpFabric<1, false>, TcpFabric<2, false>, TcpFabric<3, false>,
-                               TcpFabric<4, true>>;
+using Fabrics = testing::Types<TcpFabric<1, Security::none>, TcpFabric<2, Security::none>,
+                               TcpFabric<3, Security::none>, TcpFabric<4, Security::secret>,
+                               TcpFabric<3, Security::tls>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Tcp, TransportSuite, Fabrics);
 
 }  // namespace

@@ -35,15 +35,14 @@ Bytes write_all(FrameWriter& writer, std::mt19937& random) {
     const auto count = writer.pieces(pieces);
     std::size_t there = 0;
     for (std::size_t i = 0; i < count; ++i) there += pieces[i].iov_len;
-    auto taken = random() % there + 1;
-    writer.written(taken);
-    for (std::size_t i = 0; taken != 0; ++i) {
-      const auto part = std::min(taken, pieces[i].iov_len);
+    const auto taken = random() % there + 1;
+    for (std::size_t i = 0, left = taken; left != 0; ++i) {
+      const auto part = std::min(left, pieces[i].iov_len);
       const auto* begin = static_cast<const std::byte*>(pieces[i].iov_base);
-      // Written means that it may go: the message is let go of with its last byte.
       wire.insert(wire.end(), begin, begin + part);
-      taken -= part;
+      left -= part;
     }
+    writer.written(taken);  // lets go of what is out
   }
   return wire;
 }

@@ -46,8 +46,8 @@ class Links : public testing::Test {
         const auto other = 1 - node->transport->self();
         for (int burst = 0; burst < 5 && next < count && node->transport->has_room(other);
              ++burst) {
-          EXPECT_TRUE(node->transport->send(other, frame_of(next, next % 50 == 7 ? 90'000 : 300))
-                          .ok());
+          EXPECT_TRUE(
+              node->transport->send(other, frame_of(next, next % 50 == 7 ? 90'000 : 300)).ok());
           at_frame(++next);
         }
       }

@@ -264,8 +264,8 @@ TEST(Nodes, close_their_descriptors_on_exec) {
   for (const int number : open_descriptors()) {
     const int flags = fcntl(number, F_GETFD);
     if (before.contains(number)) continue;
-    EXPECT_NE(flags & FD_CLOEXEC, 0) << std::filesystem::read_symlink(
-        "/proc/self/fd/" + std::to_string(number));
+    EXPECT_NE(flags & FD_CLOEXEC, 0)
+        << std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number));
     ++ours;
   }
   EXPECT_GE(ours, 8) << "epoll, eventfd, listener and a link, twice";
@@ -288,6 +288,37 @@ TEST(Nodes, in_a_forked_child_refuse_and_do_no_harm) {
   EXPECT_EQ(status, 0);
   expect_all_reach_all(two.both);
   EXPECT_TRUE(two.zero.got.gone.empty() && two.one.got.gone.empty());
+}
+
+TEST(Nodes, give_out_what_a_sink_left_though_no_socket_has_more) {
+  // Four, so that epoll is asked which links have something.
+  Nodes nodes(4);
+  nodes.params.keep_alive_time_ms = 3'600'000;
+  std::array<Polled, 4> polled;
+  std::vector<Polled*> all;
+  for (std::uint32_t node = 0; node < 4; ++node) {
+    polled[node].transport = nodes.make(node);
+    all.push_back(&polled[node]);
+  }
+  poll_all(all, all_up(all));
+  struct Throws : FrameSink {
+    std::uint64_t frames = 0;
+    void on_frame(std::uint32_t, std::span<const std::byte>) override {
+      ++frames;
+      throw std::runtime_error("on purpose");
+    }
+    void on_gone(std::uint32_t) override {}
+  } sink;
+  for (std::size_t i = 0; i < 20; ++i) ASSERT_TRUE(polled[0].transport->send(1, frame_of(i)).ok());
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (sink.frames < 20 && std::chrono::steady_clock::now() < until) {
+    bool any = false;
+    try {
+      ASSERT_TRUE(polled[1].transport->poll(sink, any).ok());
+    } catch (const std::runtime_error&) {
+    }
+  }
+  EXPECT_EQ(sink.frames, 20U);
 }
 
 TEST(Nodes, wake_a_thread_that_sleeps_by_a_frame) {

@@ -104,8 +104,8 @@ class Proxy {
     if (!target) return;
     pollfd ready{target->get(), POLLOUT, 0};
     if (::poll(&ready, 1, 1000) != 1 || !connect_result(*target)) return;
-    pairs_.push_back({std::move(accepted.socket), *std::move(target), {}, {}, false, false,
-                      next_cut()});
+    pairs_.push_back(
+        {std::move(accepted.socket), *std::move(target), {}, {}, false, false, next_cut()});
   }
 
   void run() {

@@ -17,8 +17,8 @@ using conformance::frame_of;
 
 /// A client's socket, connected to node 0 or on its way.
 Descriptor knock(const Nodes& nodes) {
-  auto socket = start_connecting(
-      resolve(*parse_address(nodes.params.nodes[0]), AF_INET).value().front(), {});
+  auto socket =
+      start_connecting(resolve(*parse_address(nodes.params.nodes[0]), AF_INET).value().front(), {});
   EXPECT_TRUE(socket.ok()) << socket.status().text();
   return *std::move(socket);
 }
@@ -123,8 +123,7 @@ TEST_F(Strangers, ten_thousand_that_stay_keep_no_member_out_and_cost_what_a_few_
     if (member.transport) member.poll();
   }
   poll_all({&zero_, &member}, [&] {
-    return member.all_up() && zero_.all_up() &&
-           links().crowded_out + Lobby::strangers_max >= count;
+    return member.all_up() && zero_.all_up() && links().crowded_out + Lobby::strangers_max >= count;
   });
   EXPECT_LE(zero_.transport->connection_count(), Lobby::strangers_max + 1);
   EXPECT_LE(nodes_.lines->with("for newer ones"), 3U) << "a line in ten seconds";
@@ -171,8 +170,7 @@ class Member {
     std::array<iovec, 48> pieces;
     poll_all({&zero_}, [&] {
       const auto count = connection_.writer.pieces(pieces);
-      connection_.writer.written(
-          connection_.stream.write(std::span(pieces).first(count)).bytes);
+      connection_.writer.written(connection_.stream.write(std::span(pieces).first(count)).bytes);
       return connection_.writer.empty();
     });
   }
@@ -188,8 +186,8 @@ class Member {
   Polled& zero_;
   Connection connection_;
   static HelloParams hello(const Nodes& nodes, std::uint64_t incarnation) {
-    return {nodes.params.cluster_id, 1, nodes.count(), incarnation, nodes.params.schema_hash, {},
-            {}};
+    return {
+        nodes.params.cluster_id, 1, nodes.count(), incarnation, nodes.params.schema_hash, {}, {}};
   }
   static Digest random() { return *secure_random(); }
 };
@@ -201,10 +199,18 @@ TEST_F(Strangers, a_member_that_says_what_no_node_says_is_cut_off_and_nothing_of
   std::uint64_t incarnation = 10;
   const std::pair<const char*, std::function<void(Member&)>> cases[] = {
       {"data before the link", [&](Member& m) { m.say(data, frame); }},
-      {"a link without a name", [&](Member& m) { m.say_link({0, 0, 1}); }},
+      {"a link without a name",
+       [&](Member& m) {
+         m.say_link({0, 0, 1});
+       }},
       {"a link that knows our next session",
-       [&](Member& m) { m.say_link({1, 77, 1}); }},
-      {"a link that has frames we never sent", [&](Member& m) { m.say_link({1, 0, 1}, 5); }},
+       [&](Member& m) {
+         m.say_link({1, 77, 1});
+       }},
+      {"a link that has frames we never sent",
+       [&](Member& m) {
+         m.say_link({1, 0, 1}, 5);
+       }},
       {"two links",
        [&](Member& m) {
          m.say_link({1, 0, 1});

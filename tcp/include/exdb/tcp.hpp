@@ -35,13 +35,13 @@ struct TcpParams {
   std::uint32_t self = 0;  ///< listens on nodes[self]
 
   // nwparams
-  std::int64_t connect_timeout_ms = 5000;   ///< connectTimeout: of one attempt, hello included
-  std::int64_t connect_interval_ms = 200;   ///< connectInterval: between two attempts
-  std::int64_t socket_send_buf_bytes = 0;   ///< socketSendBuf; 0 = the system's
-  std::int64_t socket_recv_buf_bytes = 0;   ///< socketRecvBuf; 0 = the system's
-  int socket_domain = 0;                    ///< socketDomain: AF_INET, AF_INET6; 0 = both
-  std::int64_t keep_alive_time_ms = 1000;   ///< keepAliveTime
-  std::int64_t keep_alive_probes = 10;      ///< keepAliveProbes
+  std::int64_t connect_timeout_ms = 5000;  ///< connectTimeout: of one attempt, hello included
+  std::int64_t connect_interval_ms = 200;  ///< connectInterval: between two attempts
+  std::int64_t socket_send_buf_bytes = 0;  ///< socketSendBuf; 0 = the system's
+  std::int64_t socket_recv_buf_bytes = 0;  ///< socketRecvBuf; 0 = the system's
+  int socket_domain = 0;                   ///< socketDomain: AF_INET, AF_INET6; 0 = both
+  std::int64_t keep_alive_time_ms = 1000;  ///< keepAliveTime
+  std::int64_t keep_alive_probes = 10;     ///< keepAliveProbes
   /// ssl_params, as the user wrote them; present, even empty: TLS is on.
   std::optional<std::map<std::string, std::variant<std::int64_t, std::string>>> ssl_params;
   std::string cluster_secret_file;  ///< empty: none
