@@ -72,6 +72,7 @@ class SimulatedCluster final : public NetworkUser {
   bool replay_old_frame();
   /// Clients of all nodes that are up submit, on the average, so often.
   void set_load(Time every) { load_every_ = every; }
+  [[nodiscard]] Time load_every() const { return load_every_; }
   /// Called for each frame that a node sends.
   std::function<void(std::uint32_t from, std::uint32_t to, const Frame& frame)> on_send;
 
