@@ -338,7 +338,7 @@ bool SimulatedCluster::post(SimulatedNode& one) {
   if (!member.wants_post() && (!member.may_post() || one.waiting.empty())) return false;
   ViewMember::Offer offer;
   offer.oldest_snapshot = Csn{one.state.csn()};
-  offer.digest = one.state.digest();
+  offer.digest = one.state.digest() ^ one.digest_mask;
   if (!member.owes()) {
     const auto count = std::min<std::size_t>(one.waiting.size(), 1 + random_.below(4));
     for (std::size_t i = 0; i < count; ++i) encode(one.waiting[i], offer.payload);
