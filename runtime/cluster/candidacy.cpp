@@ -41,9 +41,10 @@ bool Candidacy::has_promises() const { return weights_.majority(counted()); }
 MemberId Candidacy::donor_of(const MemberSet& counted) const {
   const auto rank = [this](MemberId member) {
     const auto& promise = answers_.at(member).promise;
-    const auto accepted = mutated(ViewMutation::longest_log_wins) ? Ballot{} : promise.accepted;
+    if (mutated(ViewMutation::longest_log_wins))
+      return std::tuple(Ballot{}, promise.last.round, false);
     // Among equals the coordinator: then it need not fetch first.
-    return std::tuple(accepted, promise.last.round, member == ballot_.member);
+    return std::tuple(promise.accepted, promise.last.round, member == ballot_.member);
   };
   const auto members = counted.list();
   return *std::max_element(

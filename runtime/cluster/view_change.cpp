@@ -277,8 +277,10 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
 void ViewMember::prepare_pending() {
   auto& pending = *pending_;
   // Late: a later view has made rounds since, and they have come here.
-  if (pending.after.round < final_ && final_view_ > pending.view.ballot) return pending_.reset();
-  if (pending.after.round < final_)
+  const bool behind = pending.after.round < final_ ||
+                      (pending.after.round == final_ && pending.after != chain_known(final_));
+  if (behind && final_view_ > pending.view.ballot) return pending_.reset();
+  if (behind)
     return fail({ErrorCode::inconsistent,
                  "view " + text_of(pending.view.ballot) + " goes on from round " +
                      std::to_string(pending.after.round.value) + ", round " +

@@ -49,6 +49,7 @@ void live_through_partial_cut(SimulatedCluster& cluster, Faults::Counts& counts)
   const auto one = std::uint32_t(random.below(cluster.size()));
   const auto other = std::uint32_t((one + 1 + random.below(cluster.size() - 1)) % cluster.size());
   ++counts["lasting partial cut"];
+  cluster.set_load(30ms);
   cluster.trace("lasting cut " + std::to_string(one) + " - " + std::to_string(other));
   cluster.network().cut(one, other);
   const auto never = [] { return false; };
@@ -87,7 +88,7 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   SimulatedCluster cluster(options);
   Faults faults(cluster, counts);
   faults.begin();
-  cluster.run_until(1s + cluster.random().within(1500ms), [] { return false; });
+  cluster.run_until(1s + cluster.random().within(3s), [] { return false; });
   faults.end();
   become_whole(cluster);
   if (options.seed % 6 == 0) {

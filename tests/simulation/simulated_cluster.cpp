@@ -83,7 +83,7 @@ SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
   member_options_.chunk_credit = 1 + random_.below(3);
   member_options_.mutation = options.mutation;
   // Seldom enough in some seeds that few rounds lie between two faults.
-  load_every_ = 10ms + random_.within(random_.one_in(3) ? 200ms : 40ms);
+  load_every_ = random_.one_in(3) ? 100ms + random_.within(900ms) : 10ms + random_.within(40ms);
   for (std::uint32_t id = 0; id < options.qranks.size(); ++id) {
     auto node = std::make_unique<SimulatedNode>();
     node->id = id;
@@ -338,7 +338,7 @@ bool SimulatedCluster::post(SimulatedNode& one) {
   if (!member.wants_post() && (!member.may_post() || one.waiting.empty())) return false;
   ViewMember::Offer offer;
   offer.oldest_snapshot = Csn{one.state.csn()};
-  offer.digest = one.state.digest();
+  offer.digest = one.state.digest() ^ one.digest_mask;
   if (!member.owes()) {
     const auto count = std::min<std::size_t>(one.waiting.size(), 1 + random_.below(4));
     for (std::size_t i = 0; i < count; ++i) encode(one.waiting[i], offer.payload);

@@ -43,6 +43,7 @@ struct SimulatedNode final : StateSource, StateSink {
   std::vector<ToyTransaction> waiting;  ///< not posted yet
   std::set<std::uint64_t> pending;      ///< sequences without an outcome
   std::uint64_t submitted = 0;
+  std::uint64_t digest_mask = 0;        ///< what makes its state look another one
   // Its clock, and what slows it down.
   double rate = 1;
   Time offset{0};
@@ -72,6 +73,7 @@ class SimulatedCluster final : public NetworkUser {
   bool replay_old_frame();
   /// Clients of all nodes that are up submit, on the average, so often.
   void set_load(Time every) { load_every_ = every; }
+  [[nodiscard]] Time load_every() const { return load_every_; }
   /// Called for each frame that a node sends.
   std::function<void(std::uint32_t from, std::uint32_t to, const Frame& frame)> on_send;
 
@@ -84,6 +86,8 @@ class SimulatedCluster final : public NetworkUser {
   void submit(std::uint32_t id);
   void trace(const std::string& line);
   void fail(const std::string& what);
+  /// What is broken was meant to be.
+  void forgive() { broken_.clear(); }
   [[nodiscard]] const std::string& broken() const { return broken_; }
 
   void on_frame(std::uint32_t node, std::uint32_t from, const Frame& frame) override;

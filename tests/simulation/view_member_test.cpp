@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// What ViewMember does in cases that are easily said, each played on purpose; the checker of the
+// simulation looks on.
+#include "cluster/view_member.hpp"
+
+#include <gtest/gtest.h>
+
+#include "simulated_cluster.hpp"
+
+namespace exdb::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using Phase = ViewMember::Phase;
+
+class ViewMemberTest : public testing::Test {
+ protected:
+  void SetUp() override { make({1, 1, 1}); }
+  void TearDown() override {
+    if (expected_failure.empty()) {
+      EXPECT_EQ(cluster->broken(), "");
+    }
+  }
+  void make(std::vector<std::uint32_t> qranks) {
+    ClusterOptions options;
+    options.qranks = std::move(qranks);
+    cluster = std::make_unique<SimulatedCluster>(options);
+    ASSERT_TRUE(soon([&] { return cluster->whole(); })) << cluster->broken();
+  }
+  bool soon(const std::function<bool()>& when) {
+    return cluster->run_until(cluster->clock().now() + 5s, when);
+  }
+  void pass(Time time) {
+    cluster->run_until(cluster->clock().now() + time, [] { return false; });
+  }
+  ViewMember& member(std::uint32_t id) { return *cluster->node(id).member; }
+  std::string members_at(std::uint32_t id) {
+    return member(id).seated() ? text_of(member(id).view().members()) : "none";
+  }
+  void isolate(std::uint32_t id) {
+    for (std::uint32_t other = 0; other < cluster->size(); ++other)
+      if (other != id) cluster->network().cut(id, other);
+  }
+
+  std::unique_ptr<SimulatedCluster> cluster;
+  std::string expected_failure;
+};
+
+TEST_F(ViewMemberTest, two_of_three_go_on_without_the_third_and_take_it_in_again) {
+  isolate(2);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,1" && members_at(1) == "0,1"; }));
+  const auto rounds = cluster->checker().rounds();
+  pass(500ms);
+  EXPECT_GT(cluster->checker().rounds(), rounds);
+  EXPECT_FALSE(member(2).may_write());
+  cluster->network().heal_all();
+  EXPECT_TRUE(soon([&] { return cluster->whole(); }));
+}
+
+TEST_F(ViewMemberTest, exactly_half_stops_and_goes_on_in_the_same_view_when_the_rest_is_back) {
+  make({1, 1});
+  const auto view = member(0).view().ballot;
+  isolate(1);
+  pass(300ms);
+  const auto rounds = cluster->checker().rounds();
+  pass(2s);
+  EXPECT_EQ(cluster->checker().rounds(), rounds);
+  EXPECT_FALSE(member(0).may_write());
+  EXPECT_FALSE(member(1).may_write());
+  cluster->network().heal_all();
+  ASSERT_TRUE(soon([&] { return cluster->whole(); }));
+  EXPECT_EQ(member(0).view().ballot, view) << "nobody could begin a ballot";
+}
+
+TEST_F(ViewMemberTest, the_heavier_of_two_goes_on_alone) {
+  make({2, 1});
+  isolate(1);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0"; }));
+  const auto rounds = cluster->checker().rounds();
+  pass(500ms);
+  EXPECT_GT(cluster->checker().rounds(), rounds);
+  EXPECT_FALSE(member(1).may_write());
+}
+
+TEST_F(ViewMemberTest, a_break_shorter_than_the_suspicion_ends_no_view) {
+  const auto view = member(0).view().ballot;
+  cluster->network().cut(0, 1);
+  pass(1ms);
+  cluster->network().heal(0, 1);
+  pass(500ms);
+  EXPECT_TRUE(soon([&] { return cluster->whole(); }));
+  EXPECT_EQ(member(0).view().ballot, view);
+}
+
+TEST_F(ViewMemberTest, a_node_that_lost_its_memory_is_a_learner_until_it_is_installed) {
+  pass(300ms);
+  cluster->crash(1, false);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,2"; }));
+  pass(300ms);
+  cluster->start(1);
+  EXPECT_FALSE(member(1).voter());
+  ASSERT_TRUE(soon([&] { return cluster->whole(); }));
+  EXPECT_TRUE(member(1).voter());
+  EXPECT_GT(member(1).applied_round(), Round{});
+}
+
+TEST_F(ViewMemberTest, two_fresh_nodes_do_not_form_a_cluster_beside_one_with_a_state) {
+  pass(300ms);
+  cluster->crash(1, false);
+  cluster->crash(2, false);
+  pass(50ms);
+  cluster->start(1);
+  cluster->start(2);
+  pass(3s);
+  EXPECT_EQ(members_at(1), "none");
+  EXPECT_EQ(members_at(2), "none");
+  EXPECT_FALSE(member(0).may_write());
+}
+
+TEST_F(ViewMemberTest, who_leaves_is_let_go_and_the_others_go_on) {
+  cluster->leave(1);
+  ASSERT_TRUE(soon([&] { return member(1).phase() == Phase::left; }));
+  EXPECT_EQ(members_at(0), "0,2");
+}
+
+TEST_F(ViewMemberTest, a_stop_of_all_ends_it) {
+  cluster->set_load(3600s);
+  ASSERT_TRUE(soon([&] { return cluster->whole(); }));
+  for (std::uint32_t id = 0; id < 2; ++id) member(id).want_stop();
+  pass(500ms);
+  EXPECT_EQ(member(0).phase(), Phase::running) << "node 2 has not said it";
+  member(2).want_stop();
+  EXPECT_TRUE(soon([&] {
+    return member(0).phase() == Phase::ended && member(1).phase() == Phase::ended &&
+           member(2).phase() == Phase::ended;
+  }));
+}
+
+TEST_F(ViewMemberTest, a_state_that_differs_fails_its_node_and_the_others_go_on_without_it) {
+  cluster->node(2).digest_mask = 1;
+  soon([&] { return member(2).phase() == Phase::failed; });
+  expected_failure = cluster->broken();
+  EXPECT_NE(expected_failure.find("node 2 fails: round"), std::string::npos) << expected_failure;
+  EXPECT_NE(expected_failure.find("differs from the others'"), std::string::npos);
+  cluster->forgive();
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,1" && members_at(1) == "0,1"; }));
+  const auto rounds = cluster->checker().rounds();
+  pass(500ms);
+  EXPECT_GT(cluster->checker().rounds(), rounds);
+}
+
+TEST_F(ViewMemberTest, frames_that_are_not_of_this_cluster_are_counted_and_change_nothing) {
+  const auto promised = member(0).promised();
+  ViewHeader header{78, MemberId{1}, cluster->node(1).life, {99, MemberId{1}}};
+  cluster->on_frame(0, 1, encode_view_frame(header, Prepare{}));
+  EXPECT_EQ(member(0).counters().foreign, 1U);
+  header.cluster_id = 77;
+  header.sender = MemberId{2};
+  cluster->on_frame(0, 1, encode_view_frame(header, Prepare{}));
+  EXPECT_EQ(member(0).counters().foreign, 2U);
+  header.sender = MemberId{1};
+  header.incarnation = {};
+  cluster->on_frame(0, 1, encode_view_frame(header, Prepare{}));
+  EXPECT_EQ(member(0).counters().old_lives, 1U);
+  auto broken = std::make_shared<std::vector<std::byte>>(
+      *encode_view_frame(header, Prepare{}));
+  broken->back() ^= std::byte(1);
+  cluster->on_frame(0, 1, broken);
+  EXPECT_EQ(member(0).counters().undecodable, 1U);
+  EXPECT_EQ(member(0).promised(), promised);
+}
+
+TEST_F(ViewMemberTest, a_second_process_with_the_number_of_a_node_is_told) {
+  const ViewHeader header{77, MemberId{1}, cluster->node(1).life, {1, MemberId{1}}};
+  cluster->on_frame(0, 1, encode_view_frame(header, Evicted{{cluster->node(0).life.value + 9}}));
+  expected_failure = cluster->broken();
+  EXPECT_EQ(member(0).phase(), Phase::failed);
+  EXPECT_NE(expected_failure.find("another process has its number"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace exdb::simulation
