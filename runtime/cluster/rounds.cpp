@@ -140,7 +140,6 @@ void Node::Inside::take(const CompletedRound& round) {
   }
   member.applied();
   applied_.store(number.value);
-  ++rounds;
   if (member.has_events()) handle_events();
   if (!finished()) turn.wake_done();
 }
@@ -175,6 +174,8 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
   EXDB_ASSERT(outcomes.size() == items.size(), "the consumer keeps one outcome an item");
   now_ = Clock::now();
   apply_ns += std::uint64_t(Nanoseconds(now_ - began).count());
+  // Before the answers: who has one finds its round counted.
+  ++rounds;
   if (!transactions) ++rounds_empty;
   trace.event(round.round, [&] {
     return "apply " + std::to_string(items.size()) + " items, published csn " +
