@@ -133,7 +133,7 @@ Status TlsChannel::shake_hands() {
 }
 
 Status TlsChannel::decrypt() {
-  while (!ended_) {
+  while (true) {
     ERR_clear_error();
     const auto room = plain_.room(record_bytes);
     std::size_t some = 0;
@@ -141,15 +141,12 @@ Status TlsChannel::decrypt() {
     if (result != 1) return judge(result);
     plain_.filled(some);
   }
-  return {};
 }
 
 Status TlsChannel::judge(int result) {
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
-      return {};
-    case SSL_ERROR_ZERO_RETURN:
-      ended_ = true;
+    case SSL_ERROR_ZERO_RETURN:  // the peer's goodbye: OpenSSL reads nothing more
       return {};
     default:
       // With verify_mode 0 there may be an answer that nobody minded.

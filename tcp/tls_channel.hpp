@@ -75,7 +75,7 @@ class TlsChannel final : public Channel {
   std::unique_ptr<SSL, FreeSsl> ssl_;
   std::string verify_failure_;
   Status failure_;
-  bool established_ = false, ended_ = false;
+  bool established_ = false;
 };
 
 }  // namespace exdb::tcp

@@ -184,6 +184,17 @@ TEST(HelloAttack, PeerThatChangesItsIdentityIsRefused) {
   }
 }
 
+TEST(HelloAttack, AnswerOfTheWrongRoleIsRefused) {
+  // All right but for the role: as if it had been got from a node that dials.
+  Hello connecting(node(1), true, 0, filled(0xc1));
+  const auto hello = *connecting.next();
+  const auto answer = HelloMessage::make(
+      HelloMessage::Type::answer, HelloMessage::has_secret | HelloMessage::by_connecting,
+      {0, 3, 0x1122334455667788, 1000, filled(0x5c), filled(9)}, Refusal::none);
+  EXPECT_FALSE(connecting.received(proved(answer, hello)).ok());
+  EXPECT_FALSE(connecting.next().has_value());
+}
+
 TEST(HelloAttack, ReasonOfALaterVersionIsPassedOnByNumber) {
   Pair pair(node(1), node(0));
   (void)pair.connecting.next();

@@ -51,7 +51,7 @@ TEST_F(TlsSettings, SessionsAreNeverResumed) {
   }
 }
 
-TEST_F(TlsSettings, RenegotiationIsRefused) {
+TEST_F(TlsSettings, RenegotiationThatTheDiallingSideWantsIsRefused) {
   auto server = factory(params(0));
   auto link = raw_link(*server, TLS1_2_VERSION);
   ASSERT_TRUE(link.both_established());
@@ -61,6 +61,23 @@ TEST_F(TlsSettings, RenegotiationIsRefused) {
   link.run();
   EXPECT_FALSE(link.client_status.ok() && link.server_status.ok());
   EXPECT_FALSE(link.raw->established());
+}
+
+TEST_F(TlsSettings, RenegotiationThatTheAcceptingSideWantsIsRefused) {
+  const auto server_files = params(0);
+  auto peer = std::make_unique<RawPeer>(false);
+  peer->identify(server_files.cert_file_pem, server_files.pkey_file_pem);
+  SSL_CTX_set_max_proto_version(peer->context(), TLS1_2_VERSION);
+  peer->start();
+  RawPeer& raw = *peer;
+  Connection link{std::move(*factory(client_files)->connect(0)), std::move(peer), {}, {}};
+  link.run();
+  ASSERT_TRUE(link.both_established()) << link.client_status.text();
+  ASSERT_EQ(SSL_renegotiate(raw.ssl()), 1);
+  (void)raw.received({});
+  ASSERT_FALSE(raw.wire().empty());
+  link.run();
+  EXPECT_EQ(SSL_num_renegotiations(const_cast<SSL*>(link.ssl(true))), 0);
 }
 
 TEST_F(TlsSettings, CompressionIsOff) {
