@@ -48,7 +48,8 @@ void MemoryRoundHistory::release(Round upto) {
   EXDB_ASSERT(upto >= released_ && upto <= chain_.round, "what is released was appended");
   released_ = upto;
   const auto too_many = [this] {
-    return bytes_ > bytes_max_ || rounds_.size() > released_max_ + (chain_.round.value - released_.value);
+    return bytes_ > bytes_max_ ||
+           rounds_.size() > released_max_ + (chain_.round.value - released_.value);
   };
   while (!rounds_.empty() && rounds_.front().round.round <= released_ && too_many()) {
     bytes_ -= payload_bytes(rounds_.front().round);

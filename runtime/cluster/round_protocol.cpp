@@ -44,10 +44,11 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
     case FrameType::batch:
-      return on_batch(
-          from, frame->header.round,
-          Batch{from, frame->header.batch, {frame->payload.begin(), frame->payload.end()},
-                frame->checksum});
+      return on_batch(from, frame->header.round,
+                      Batch{from,
+                            frame->header.batch,
+                            {frame->payload.begin(), frame->payload.end()},
+                            frame->checksum});
     case FrameType::doorbell:
       return take_doorbell(*frame);
     case FrameType::note:
