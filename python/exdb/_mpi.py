@@ -164,6 +164,11 @@ def communicator(comm: Any | None) -> Communicator:
     ours = describe()
     if not mpi.Is_initialized():
         raise LauncherError("MPI is not initialised: call mpi4py.MPI.Init_thread() first")
+    if mpi.Is_finalized():
+        raise LauncherError(
+            "MPI is finalized: MPI.Finalize() was called, and nothing can be opened after it; open "
+            "first, and let mpi4py finalize MPI when the program ends"
+        )
     _require_one_mpi(mpi, ours)
     world = comm is None
     comm = mpi.COMM_WORLD if comm is None else comm

@@ -59,8 +59,13 @@ class Cursor:
 
     ``con.cursor(cls, index)`` goes in the order of the index, ``con.cursor(cls)`` in storage order,
     and ``con.cursor()`` takes class and index from the first ``find`` or ``search``. Ends with its
-    transaction. Own inserts, changes and removals are seen as the cursor passes. As a context
-    manager it closes at the end of the block.
+    transaction. As a context manager it closes at the end of the block.
+
+    It gives the rows that the transaction saw when it was opened, or at its latest ``first``,
+    ``last``, ``find`` or ``search``, each once and where it was then: so that
+    ``for row in con.cursor(cls, by_value): row.value += 1`` ends. Of these, a row that is changed
+    meanwhile comes as it is now, and one that is removed does not come; a row that is made
+    meanwhile is for a new cursor, or a ``find``. A step costs O(1), own writes or not.
 
     No method blocks, is collective or sends anything. All raise CursorClosedError after ``close()``
     and after the end of the transaction.
@@ -96,9 +101,9 @@ class Cursor:
     def find(self, *args: Any, **kwargs: Any) -> Object | None:
         """``find(cls, index, key)``: the row with this key (the first of several), or None.
 
-        A key of several parts is a tuple. ``find(key)`` on a cursor that was opened over an index.
-        Costs one look-up; does not block. Raises DataError for a key that does not fit,
-        NotFoundError for a class or an index that does not exist.
+        A key of several parts is a tuple; a tree takes its leading parts, too. ``find(key)`` on a
+        cursor that was opened over an index. Costs one look-up; does not block. Raises DataError
+        for a key that does not fit, NotFoundError for a class or an index that does not exist.
         """
         values = _arguments("find", ("cls", "index", "key"), 1, args, kwargs)
         core = self._bound() if len(values) == 1 else self._bind(values[0], values[1])
@@ -277,8 +282,13 @@ class Connection:
     def new(self, cls: ClassRef, /, **fields: Any) -> Object:
         """A new row with the given fields; the others have their defaults (0, '', None, …).
 
-        When a value does not fit there is no new row. Does not block. Raises DataError,
-        UnknownFieldError, NotFoundError (no such class), TooLargeError, ReadOnlyError.
+        When a value is refused there is no new row. Does not block. Raises DataError,
+        UnknownFieldError, NotFoundError (no such class), TooLargeError, ReadOnlyError, and
+        DuplicateKeyError for a unique key that the snapshot, or another row that this transaction
+        made, has already; so does an assignment to a row made here. A key of several parts is
+        looked at when all of them have been assigned; remove the row that has it first, to take its
+        place. Rows that were there before may swap their keys: those are looked at by the commit,
+        which looks at all keys again.
         """
         return self._core.new(cls, fields)
 
@@ -292,15 +302,46 @@ class Connection:
         block; without the GIL. Raises ReadOnlyError."""
         return self._core.delete_all(cls)
 
-    def count(self, cls: ClassRef) -> int:
-        """Rows of the class that the transaction sees. Cost: a scan. Does not block; without the
-        GIL."""
-        return self._core.count(cls)
+    def count(
+        self, cls: ClassRef, index: IndexRef | None = None, low: Any = None, high: Any = None
+    ) -> int:
+        """Rows of the class that the transaction sees; with an index, those that :meth:`range`
+        would give.
+
+        index, low, high: as for :meth:`range`; without an index all rows are counted.
+
+        Cost: a scan; with an index O(log n + the count), and no row is read. Does not block;
+        without the GIL. Raises as :meth:`range`.
+        """
+        return self._core.count(cls, index, low, high)
+
+    def range(
+        self,
+        cls: ClassRef,
+        index: IndexRef,
+        low: Any = None,
+        high: Any = None,
+        limit: int | None = None,
+    ) -> Iterator[Object]:
+        """The rows from one key to another, both included, in the order of a tree index: an
+        iterator, which gives what a :class:`Cursor` opened now would.
+
+        low, high: keys; a key of several parts is a tuple, and its leading parts stand for all
+            keys that begin so: ``range("Flight", "by_day", (2013, 1), (2013, 3))`` are three months
+            when the index is on year, month and day. None: no bound on this side. low is the
+            smaller one also where the index is ``desc``; the rows come as the index runs.
+        limit: at most so many rows; None: all.
+
+        Costs one look-up, and O(1) a row; reads nothing before the first. Does not block. Raises
+        NotSupportedError for an index that is no tree, DataError for keys that do not fit,
+        NotFoundError for a class or an index that does not exist.
+        """
+        return self._core.range(cls, index, low, high, limit)
 
     def find(self, cls: ClassRef, index: IndexRef, key: Any) -> Object | None:
-        """The row with this key (the first of several), or None. A key of several parts is a tuple.
-        Costs one look-up; does not block. Raises DataError for a key that does not fit,
-        NotFoundError for a class or an index that does not exist."""
+        """The row with this key (the first of several), or None. A key of several parts is a tuple;
+        a tree takes its leading parts, too. Costs one look-up; does not block. Raises DataError for
+        a key that does not fit, NotFoundError for a class or an index that does not exist."""
         return self._core.find(cls, index, key)
 
     def find_many(self, cls: ClassRef, index: IndexRef, keys: Iterable[Any]) -> list[Object | None]:

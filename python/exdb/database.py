@@ -143,8 +143,9 @@ class Database:
         return self._core.statistics()
 
     def outcome(self, txid: TransactionId) -> Outcome:
-        """What became of a transaction of this node that ended with OutcomeUnknownError; UNKNOWN
-        for one that began at another node.
+        """What became of a transaction of any node: COMMITTED or ABORTED, agreed state, the same
+        wherever it is asked. UNKNOWN when it has not come to this node (yet, or ever: what a node
+        that left had not sent is not known elsewhere), or is not among the last 65,536 of its node.
 
         txid: of an exception, or any pair (origin, sequence). Does not block and asks nobody.
             Raises DataError for what is no txid.

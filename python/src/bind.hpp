@@ -21,6 +21,9 @@ inline std::optional<std::chrono::milliseconds> deadline_of(std::optional<std::i
   return ms ? std::optional(std::chrono::milliseconds(*ms)) : std::nullopt;
 }
 
+/// A cursor as Python has it; `index` is the one that searches of it use, or null.
+pybind11::object wrap_cursor(const std::shared_ptr<ConnectionHandle>& connection,
+                             const IndexHandle* index, Cursor cursor);
 pybind11::object open_cursor(const std::shared_ptr<ConnectionHandle>& connection,
                              pybind11::handle cls, pybind11::handle index);
 

@@ -140,22 +140,47 @@ std::uint64_t delete_all(const Handle& self, py::handle cls) {
   return connection.delete_all(type);
 }
 
-std::uint64_t count(const Handle& self, py::handle cls) {
-  Connection& connection = self->use();
-  const ClassDef& type = *self->dictionary().resolve_class(cls).definition;
-  const Released released;
-  return connection.count(type);
-}
-
 const IndexHandle& index_of(const Handle& self, py::handle cls, py::handle index) {
   const DictionaryHandle& dictionary = self->dictionary();
   return dictionary.resolve_index(dictionary.resolve_class(cls), index);
 }
 
+// One end of a range: no values when there is none.
+std::vector<Value> bound(const IndexHandle& index, py::handle key) {
+  return key.is_none() ? std::vector<Value>() : to_key(index, key);
+}
+
+std::uint64_t count(const Handle& self, py::handle cls, py::handle index, py::handle low,
+                    py::handle high) {
+  Connection& connection = self->use();
+  if (index.is_none()) {
+    const ClassDef& type = *self->dictionary().resolve_class(cls).definition;
+    if (!low.is_none() || !high.is_none())
+      throw Error(ErrorCode::conversion, "low and high are keys of an index: name it with index=");
+    const Released released;
+    return connection.count(type);
+  }
+  const IndexHandle& over = index_of(self, cls, index);
+  const auto from = bound(over, low), to = bound(over, high);
+  const Released released;
+  return connection.count(*over.definition, from, to);
+}
+
+py::object range(const Handle& self, py::handle cls, py::handle index, py::handle low,
+                 py::handle high, py::handle limit) {
+  Connection& connection = self->use();
+  const IndexHandle& over = index_of(self, cls, index);
+  const std::size_t most =
+      limit.is_none() ? Cursor::no_limit
+                      : unsigned_argument(limit, "limit", std::numeric_limits<std::int64_t>::max());
+  return wrap_cursor(self, &over,
+                     connection.range(*over.definition, bound(over, low), bound(over, high), most));
+}
+
 py::object find(const Handle& self, py::handle cls, py::handle index, py::handle key) {
   Connection& connection = self->use();
   const IndexHandle& wanted = index_of(self, cls, index);
-  return wrap(self, connection.find(*wanted.definition, to_key(wanted, key, true)));
+  return wrap(self, connection.find(*wanted.definition, to_key(wanted, key)));
 }
 
 // A str is a sequence of keys for a computer, and a forgotten pair of brackets for people.
@@ -175,7 +200,7 @@ py::list find_many(const Handle& self, py::handle cls, py::handle index, py::han
   std::vector<std::vector<Value>> values;
   const py::object iterator = iterator_of(keys);
   while (const auto key = py::reinterpret_steal<py::object>(PyIter_Next(iterator.ptr())))
-    values.push_back(to_key(wanted, key, true));
+    values.push_back(to_key(wanted, key));
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
   std::vector<std::optional<Object>> found;
   {
@@ -232,7 +257,10 @@ void bind_connection(py::module_& module) {
       .def("new", create, py::arg("cls"), py::arg("fields"))
       .def("remove", remove, py::arg("object"))
       .def("delete_all", delete_all, py::arg("cls"))
-      .def("count", count, py::arg("cls"))
+      .def("count", count, py::arg("cls"), py::arg("index") = py::none(),
+           py::arg("low") = py::none(), py::arg("high") = py::none())
+      .def("range", range, py::arg("cls"), py::arg("index"), py::arg("low") = py::none(),
+           py::arg("high") = py::none(), py::arg("limit") = py::none())
       .def("find", find, py::arg("cls"), py::arg("index"), py::arg("key"))
       .def("find_many", find_many, py::arg("cls"), py::arg("index"), py::arg("keys"))
       .def("cursor", open_cursor, py::arg("cls"), py::arg("index") = py::none())

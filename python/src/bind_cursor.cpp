@@ -43,11 +43,11 @@ Operation operation_of(py::handle value) {
 }
 
 py::object find(const CursorHandle& self, py::handle key) {
-  return wrap(self.connection, self.use().find(to_key(self.searched(), key, true)));
+  return wrap(self.connection, self.use().find(to_key(self.searched(), key)));
 }
 
 bool search(const CursorHandle& self, py::handle operation, py::handle key) {
-  return self.use().search(operation_of(operation), to_key(self.searched(), key, false));
+  return self.use().search(operation_of(operation), to_key(self.searched(), key));
 }
 
 py::object step(const CursorHandle& self) {
@@ -63,17 +63,20 @@ py::object moved(const CursorHandle& self) {
 
 }  // namespace
 
+py::object wrap_cursor(const std::shared_ptr<ConnectionHandle>& connection,
+                       const IndexHandle* index, Cursor cursor) {
+  return py::cast(
+      CursorHandle{connection, index, shared_engine(std::make_unique<Cursor>(std::move(cursor)))});
+}
+
 py::object open_cursor(const std::shared_ptr<ConnectionHandle>& connection, py::handle cls,
                        py::handle index) {
   Connection& engine = connection->use();
   const ClassHandle& type = connection->dictionary().resolve_class(cls);
-  CursorHandle handle;
-  handle.connection = connection;
-  if (!index.is_none()) handle.index = &connection->dictionary().resolve_index(type, index);
-  const IndexDef* definition = handle.index == nullptr ? nullptr : handle.index->definition;
-  handle.cursor =
-      shared_engine(std::make_unique<Cursor>(engine.cursor(*type.definition, definition)));
-  return py::cast(std::move(handle));
+  const IndexHandle* over =
+      index.is_none() ? nullptr : &connection->dictionary().resolve_index(type, index);
+  return wrap_cursor(connection, over,
+                     engine.cursor(*type.definition, over == nullptr ? nullptr : over->definition));
 }
 
 void bind_cursor(py::module_& module) {

@@ -54,26 +54,14 @@ bool is_numpy_bool(py::handle value) {
   return name == "numpy.bool" || name == "numpy.bool_";
 }
 
-Value text(const FieldDef& field, py::handle value) {
+std::string_view text(const FieldDef& field, py::handle value) {
   Py_ssize_t size = 0;
   const char* bytes = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
   if (bytes == nullptr) {
     PyErr_Clear();
     refuse(field, value, "text that is valid Unicode");
   }
-  return std::string_view(bytes, std::size_t(size));
-}
-
-Value byte_string(const FieldDef& field, py::handle value) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(value.ptr(), &view, PyBUF_SIMPLE) != 0) {
-    PyErr_Clear();
-    refuse(field, value, "bytes or a contiguous buffer");
-  }
-  const auto* data = static_cast<const std::byte*>(view.buf);
-  ByteString copy(data, data + view.len);
-  PyBuffer_Release(&view);
-  return copy;
+  return {bytes, std::size_t(size)};
 }
 
 Value record_value(const FieldDef& field, py::handle value) {
@@ -124,6 +112,23 @@ py::object steal(PyObject* made) {
 
 }  // namespace
 
+void with_bytes(const FieldDef& field, py::handle value, const std::function<void(Bytes)>& use) {
+  if (field.type == FieldType::chars || field.type == FieldType::string) {
+    if (!PyUnicode_Check(value.ptr())) refuse(field, value, "a str");
+    return use(std::as_bytes(std::span(text(field, value))));
+  }
+  if (PyUnicode_Check(value.ptr())) refuse(field, value, "bytes");
+  struct Buffer {
+    Py_buffer view;
+    ~Buffer() { PyBuffer_Release(&view); }
+  } buffer{};
+  if (PyObject_GetBuffer(value.ptr(), &buffer.view, PyBUF_SIMPLE) != 0) {
+    PyErr_Clear();
+    refuse(field, value, "bytes or a contiguous buffer");
+  }
+  use({static_cast<const std::byte*>(buffer.view.buf), std::size_t(buffer.view.len)});
+}
+
 Value to_element(const FieldDef& field, py::handle value) {
   if (value.is_none()) return nullptr;
   switch (field.type) {
@@ -136,17 +141,19 @@ Value to_element(const FieldDef& field, py::handle value) {
     case FieldType::datetime:
       return temporal(field, value);
     case FieldType::enumeration:
-      if (PyUnicode_Check(value.ptr())) return text(field, value);
+      if (PyUnicode_Check(value.ptr())) return Value(text(field, value));
       if (PyBool_Check(value.ptr())) refuse(field, value, "an enumerator, its name or its number");
       return number(field, value);
     case FieldType::chars:
     case FieldType::string:
       if (!PyUnicode_Check(value.ptr())) refuse(field, value, "a str");
-      return text(field, value);
+      return Value(text(field, value));
     case FieldType::binary:
-    case FieldType::blob:
-      if (PyUnicode_Check(value.ptr())) refuse(field, value, "bytes");
-      return byte_string(field, value);
+    case FieldType::blob: {
+      ByteString copy;
+      with_bytes(field, value, [&](Bytes bytes) { copy.assign(bytes.begin(), bytes.end()); });
+      return copy;
+    }
     case FieldType::structure:
       return record_value(field, value);
     default:
@@ -171,11 +178,11 @@ Value to_value(const FieldDef& field, py::handle value) {
   return list;
 }
 
-std::vector<Value> to_key(const IndexHandle& index, py::handle key, bool whole) {
+std::vector<Value> to_key(const IndexHandle& index, py::handle key) {
   const auto& parts = index.definition->parts;
   const bool is_tuple = PyTuple_Check(key.ptr());
   const std::size_t given = is_tuple ? std::size_t(PyTuple_GET_SIZE(key.ptr())) : 1;
-  if (given == 0 || given > parts.size() || (whole && given < parts.size()))
+  if (given == 0 || given > parts.size())
     throw Error(ErrorCode::conversion, "index " + index.definition->class_name + "." +
                                            index.definition->name + " has " +
                                            std::to_string(parts.size()) +

@@ -20,6 +20,7 @@
 #pragma once
 #include <pybind11/pybind11.h>
 
+#include <functional>
 #include <vector>
 
 #include "dictionary.hpp"
@@ -31,9 +32,13 @@ namespace exdb::python {
 Value to_value(const FieldDef& field, pybind11::handle value);
 /// For one value or one element of it.
 Value to_element(const FieldDef& field, pybind11::handle value);
-/// The parts of a key: a tuple, or the value itself when it is one part. At least one part; all of
-/// them when `whole`.
-std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key, bool whole);
+/// Calls `use` with the UTF-8 or the bytes of a value for a text or bytes field, in place; it may not
+/// be kept.
+void with_bytes(const FieldDef& field, pybind11::handle value,
+                const std::function<void(Bytes)>& use);
+/// The parts of a key, or its leading ones: a tuple, or the value itself when it is one part. At
+/// least one; whether the index takes fewer than all is the engine's to say.
+std::vector<Value> to_key(const IndexHandle& index, pybind11::handle key);
 
 /// Whole field and one element. `enumeration` may be null: then enumerators are their names.
 pybind11::object from_value(const FieldDef& field, const EnumTable* enumeration,

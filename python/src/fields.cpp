@@ -9,6 +9,7 @@
 #include "object.hpp"
 #include "object_types.hpp"
 #include "temporal.hpp"
+#include "value_bytes.hpp"
 
 namespace py = pybind11;
 
@@ -102,6 +103,10 @@ std::size_t count_of(const RowView& row, const FieldEntry& entry) {
                                  : row.load<Reference>(entry.offset).length;
 }
 
+bool is_bytes(const FieldDef& field) {
+  return field.is_single() && !is_scalar(field.type) && field.type != FieldType::structure;
+}
+
 // A value by its own kind, whatever field it is of.
 py::object plain(const Value& value) {
   switch (value.kind()) {
@@ -175,8 +180,11 @@ py::object read_element_field(PyObject* owner, const Object& object, const Field
 
 void write_field(Object& object, const FieldEntry& entry, py::handle value) {
   const FieldDef& field = *entry.field;
+  if (const auto bytes = least_value_bytes(field, value)) object.require_fits(entry.path, bytes);
   if (!entry.top_level) {
     object.set(entry.path, to_value(field, value));
+  } else if (is_bytes(field) && !value.is_none()) {
+    with_bytes(field, value, [&](Bytes bytes) { object.set_bytes(field, bytes); });
   } else if (entry.shape != Shape::numbers || !write_numbers(object, field, value)) {
     object.set(field, to_value(field, value));
   }
@@ -184,7 +192,9 @@ void write_field(Object& object, const FieldEntry& entry, py::handle value) {
 
 void write_element_field(Object& object, const FieldEntry& entry, const std::string& prefix,
                          py::handle value) {
-  object.set(prefix + entry.path, to_value(*entry.field, value));
+  const std::string path = prefix + entry.path;
+  if (const auto bytes = least_value_bytes(*entry.field, value)) object.require_fits(path, bytes);
+  object.set(path, to_value(*entry.field, value));
 }
 
 py::object raw_field(const Object& object, const RecordTable& table, const std::string& path) {

@@ -64,7 +64,9 @@ constexpr const char* type_doc =
     "A field hides a method of its name: exdb.Object.raw(obj, 'field') then. Raises\n"
     "UnknownFieldError (an AttributeError) for a field that the class does not have, DataError "
     "for\n"
-    "a value that does not fit, ReadOnlyError in a read-only transaction, InvalidHandleError when\n"
+    "a value that does not fit, TooLargeError for one beyond what a row or a commit may have,\n"
+    "before it is copied, DuplicateKeyError as Connection.new says, and changes nothing then;\n"
+    "ReadOnlyError in a read-only transaction, InvalidHandleError when\n"
     "the row was removed or its transaction has ended (TransactionNotActiveError when no other is "
     "open).";
 

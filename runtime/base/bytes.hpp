@@ -27,6 +27,19 @@ inline std::string_view as_text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// Makes it empty, and gives its memory back if that is more than `bytes_kept`. (An assignment of {}
+/// is one of an empty list, and keeps all memory.)
+template <class T>
+void empty_keeping(std::vector<T>& of, std::size_t bytes_kept) {
+  if (of.capacity() * sizeof(T) > bytes_kept) std::vector<T>().swap(of);
+  of.clear();
+}
+
+/// Bytes that put_varint() writes.
+constexpr std::size_t varint_bytes(std::uint64_t value) {
+  return (std::size_t(std::bit_width(value | 1)) + 6) / 7;
+}
+
 /// Appends to a byte vector it does not own.
 class ByteWriter {
  public:

@@ -13,6 +13,8 @@
 namespace exdb {
 
 inline std::uint64_t hash_bytes(Bytes bytes, std::uint64_t seed = 0) {
+  // The size of most keys. Known to the compiler, it leaves a dozen instructions of some hundred.
+  if (bytes.size() == 8) return XXH3_64bits_withSeed(bytes.data(), 8, seed);
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 

@@ -64,8 +64,9 @@ std::chrono::nanoseconds CommitWindow::due_in(Clock::time_point now) const {
   return std::max(nanoseconds(0), nanoseconds(oldest_ + held - now));
 }
 
-CommitWindow::Taken CommitWindow::take(MemberId member, Items& items) {
+CommitWindow::Taken CommitWindow::take(MemberId member, Items& items, std::vector<std::byte> room) {
   Taken taken;
+  taken.payload = std::move(room);
   const std::lock_guard lock(mutex_);
   const auto before = [](const auto& a, const auto& b) { return rank_of(*a) > rank_of(*b); };
   // Sorted when it leaves rather than kept in order, so that add() stays a push. Nearly always it is
@@ -83,9 +84,10 @@ CommitWindow::Taken CommitWindow::take(MemberId member, Items& items) {
   taken.payload.reserve(bytes);
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
-    const auto& item = *items_[i];
+    auto& item = *items_[i];
     item_bytes_ -= item.bytes.size();
     encode_item({item.kind, member, item.origin, item.sequence, item.bytes}, out);
+    item.let_go_of_bytes();
   }
   const auto end = items_.begin() + std::ptrdiff_t(count);
   items.insert(items.end(), std::make_move_iterator(items_.begin()), std::make_move_iterator(end));
@@ -123,11 +125,16 @@ ClusterWindow CommitWindow::bounds() const {
 }
 
 void encode_item(const RoundItem& item, ByteWriter& out) {
+  encode_item_head(item, item.bytes.size(), out);
+  out.put_raw(item.bytes);
+}
+
+void encode_item_head(const RoundItem& item, std::size_t length, ByteWriter& out) {
   const bool own = item.origin.value == item.member.value;
   out.put(std::uint8_t(std::uint8_t(item.kind) | (own ? 0 : flag_origin)));
   if (!own) out.put_varint(item.origin.value);
   out.put_varint(item.sequence);
-  out.put_bytes(item.bytes);
+  out.put_varint(length);
 }
 
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items) {

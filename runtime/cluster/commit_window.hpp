@@ -56,7 +56,8 @@ class CommitWindow {
   /// All that is waiting, up to batch_bytes_max, as the batch of `member`: an item of its own
   /// number carries no origin. The items are appended to `items`, so that both vectors keep their
   /// memory from batch to batch.
-  Taken take(MemberId member, Items& items);
+  /// `room`: an empty payload whose memory may be used.
+  Taken take(MemberId member, Items& items, std::vector<std::byte> room = {});
   /// `count` items of take() or abandon() were answered.
   void answered(std::size_t count) { in_exchange_ -= std::uint32_t(count); }
 
@@ -87,6 +88,8 @@ class CommitWindow {
 
 /// Appends an item to the payload of a batch of item.member.
 void encode_item(const RoundItem& item, ByteWriter& out);
+/// The same but for the bytes, of which there are `length`: to be appended by the caller.
+void encode_item_head(const RoundItem& item, std::size_t length, ByteWriter& out);
 /// The items of the payload of a batch of `member`, in order, with views into it.
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items);
 

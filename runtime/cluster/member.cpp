@@ -234,6 +234,7 @@ void Member::applied() {
   EXDB_ASSERT(applied_ < final_, "a round is applied after it was given out");
   applied_ = applied_.next();
   history_.release(applied_);
+  protocol_.reuse(history_.spare());
   if (!departures_.empty())
     std::erase_if(departures_, [this](const Departure& one) {
       const bool over = one.round <= applied_;

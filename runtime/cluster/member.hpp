@@ -130,6 +130,10 @@ class Member {
   /// here on.
   [[nodiscard]] Csn horizon() const { return horizon_; }
   std::vector<RoundProtocol::Output> take_outputs() { return protocol_.take_outputs(); }
+  /// The same, into a vector that keeps its memory. REQUIRES: it is empty.
+  void take_outputs(std::vector<RoundProtocol::Output>& into) { protocol_.take_outputs(into); }
+  /// An empty payload for post(), with the memory of an old one if there is one.
+  std::vector<std::byte> room() { return protocol_.room(); }
   [[nodiscard]] bool has_events() const { return !events_.empty(); }
   std::vector<Event> take_events();
 

@@ -95,21 +95,28 @@ void Node::start(bool own_listener) {
 Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uint64_t sequence,
                                                   std::vector<std::byte> bytes, int priority,
                                                   std::optional<NodeId> origin) {
-  auto& in = *inside_;
-  in.closing.used();
-  if (auto status = in.refusal(); !status.ok()) return status;
-  if (bytes.size() > item_bytes_max)
-    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(bytes.size()) +
-                                            " bytes: one exchange carries at most 1 GiB of it; "
-                                            "commit it in parts");
-  if (kind != RoundItem::Kind::discard)
-    if (auto status = in.quorum.check(); !status.ok()) return status;
   auto item = std::make_shared<PendingItem>();
   item->kind = kind;
-  item->origin = origin.value_or(NodeId{in.self.value});
+  item->origin = origin.value_or(NodeId{inside_->self.value});
   item->sequence = sequence;
   item->bytes = std::move(bytes);
   item->priority = priority;
+  if (auto status = submit(item); !status.ok()) return status;
+  return item;
+}
+
+Status Node::submit(const std::shared_ptr<PendingItem>& item) {
+  auto& in = *inside_;
+  in.closing.used();
+  if (in.refuses())
+    if (auto status = in.refusal(); !status.ok()) return status;
+  if (item->bytes.size() > item_bytes_max)
+    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(item->bytes.size()) +
+                                            " bytes: one exchange carries at most 1 GiB of it; "
+                                            "commit it in parts");
+  const auto kind = item->kind;
+  if (kind != RoundItem::Kind::discard)
+    if (auto status = in.quorum.check(); !status.ok()) return status;
   // Whoever waits for room drives, as everybody who waits does: the room comes from an answer, and
   // there may be no other thread to fetch it.
   while (true) {
@@ -127,7 +134,7 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
   if (napper == Inside::Napper::driver ||
       (napper == Inside::Napper::listener && kind != RoundItem::Kind::transaction))
     in.transport->wake();
-  return item;
+  return {};
 }
 
 bool Node::try_submit(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,

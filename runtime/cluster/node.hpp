@@ -82,6 +82,9 @@ class Node {
   Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence,
                                               std::vector<std::byte> bytes, int priority,
                                               std::optional<NodeId> origin = {});
+  /// The same for an item that its maker will use again; kind, origin, sequence, bytes and priority are
+  /// given in it. The bytes are gone when it is answered.
+  Status submit(const std::shared_ptr<PendingItem>& item);
   /// The same for what may as well be left, and whose outcome nobody asks for: waits for no room and
   /// does not ask the quorum callback. False when it was not taken. Lock-free but for the window's.
   bool try_submit(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,

@@ -49,6 +49,7 @@ struct Node::Inside final : FrameSink {
   /// Sleeps in the transport, unless another thread does; then for a moment only.
   void sleep_in_transport(Nanoseconds cap, bool has_turn);
   [[nodiscard]] Nanoseconds nap_cap(Nanoseconds idle) const;
+  [[nodiscard]] Nanoseconds polls_after_event(Nanoseconds slept) const;
   void listen();
 
   // --- rounds, under the drive lock: rounds.cpp ---
@@ -84,6 +85,9 @@ struct Node::Inside final : FrameSink {
   /// Somebody has to poll: it runs, or its leave is not heard yet.
   [[nodiscard]] bool active() const { return !finished() || parting.load(); }
   [[nodiscard]] Status failure() const;
+  /// Whether refusal() has anything to say: without its lock, once a commit. A failure that is being
+  /// written down shuts the window before anything can be added to it that would not be refused.
+  [[nodiscard]] bool refuses() const { return finished() || leave_wanted || window.is_shut(); }
   /// Why nothing more is accepted here; ok while it is.
   [[nodiscard]] Status refusal() const;
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
@@ -127,6 +131,7 @@ struct Node::Inside final : FrameSink {
   std::vector<RoundItem> items;
   std::vector<bool> mine;
   std::vector<ItemOutcome> outcomes;
+  std::vector<RoundProtocol::Output> outputs;  ///< being sent; kept likewise
 
   // --- statistics ---
   LogHistogram exchange_ns;

@@ -10,6 +10,9 @@
 namespace exdb {
 namespace {
 
+/// Larger rounds than this are not worth their memory.
+constexpr std::size_t spare_bytes = 16 * 1024;
+
 std::size_t payload_bytes(const CompletedRound& round) {
   std::size_t bytes = 0;
   for (const auto& batch : round.batches) bytes += batch.payload.size();
@@ -52,7 +55,13 @@ void MemoryRoundHistory::release(Round upto) {
            rounds_.size() > released_max_ + (chain_.round.value - released_.value);
   };
   while (!rounds_.empty() && rounds_.front().round.round <= released_ && too_many()) {
-    bytes_ -= payload_bytes(rounds_.front().round);
+    auto& oldest_kept = rounds_.front().round;
+    const auto bytes = payload_bytes(oldest_kept);
+    bytes_ -= bytes;
+    if (bytes <= spare_bytes) {
+      spare_ = std::move(oldest_kept);
+      for (auto& batch : spare_.batches) batch.payload.clear();
+    }
     rounds_.pop_front();
   }
 }

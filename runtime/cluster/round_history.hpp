@@ -18,6 +18,7 @@
 #pragma once
 #include <deque>
 #include <functional>
+#include <utility>
 
 #include "cluster/completed_round.hpp"
 
@@ -44,6 +45,9 @@ class RoundHistory {
   [[nodiscard]] virtual const CompletedRound& held(Round round) const = 0;
   /// Rounds up to this one are applied here.
   virtual void release(Round upto) = 0;
+  /// A round without meaning, for the memory of its batches, whose payloads are empty: of one that is
+  /// not kept any more, if it was small. The next round made in it costs no allocation.
+  virtual CompletedRound spare() { return {}; }
   /// Rounds from `from` to the newest, in order; not_found, naming the oldest that is kept, when it
   /// is not `from` any more. Cost: what is read.
   virtual Status read_from(Round from, const Reader& each) const = 0;
@@ -73,6 +77,7 @@ class MemoryRoundHistory final : public RoundHistory {
   [[nodiscard]] Chain chain() const override { return chain_; }
   [[nodiscard]] const CompletedRound& held(Round round) const override;
   void release(Round upto) override;
+  CompletedRound spare() override { return std::exchange(spare_, {}); }
   Status read_from(Round from, const Reader& each) const override;
   [[nodiscard]] Result<Chain> chain_at(Round round) const override;
   Status drop_after(Round round) override;
@@ -88,6 +93,7 @@ class MemoryRoundHistory final : public RoundHistory {
   const std::size_t bytes_max_, released_max_;
   std::deque<Kept> rounds_;  ///< the newest, without gaps
   std::size_t bytes_ = 0;    ///< of their payloads
+  CompletedRound spare_;
   Round released_;
   Chain chain_;
 };

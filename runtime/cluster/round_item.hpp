@@ -10,10 +10,11 @@
 //   driver.
 #pragma once
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "base/assert.hpp"
-#include "base/types.hpp"
+#include "base/bytes.hpp"
 #include "exdb/errors.hpp"
 
 namespace exdb {
@@ -41,8 +42,12 @@ struct ItemOutcome {
   std::string text;   ///< why not
 };
 
-/// A local item on its way: made by Node::submit(), answered by its round.
+/// A local item on its way: made by who submits it, answered by its round. Its maker may use it again
+/// when he alone refers to it: whoever answered it wrote nothing after `done`.
 struct PendingItem {
+  /// Room of larger bytes is given back when they have left.
+  static constexpr std::size_t bytes_kept = 4096;
+
   RoundItem::Kind kind = RoundItem::Kind::transaction;
   NodeId origin;
   std::uint64_t sequence = 0;
@@ -54,9 +59,23 @@ struct PendingItem {
   void answer(ItemOutcome with) {
     EXDB_ASSERT(!done.load(std::memory_order_relaxed), "an item is answered once");
     outcome = std::move(with);
-    bytes = {};
     done.store(true, std::memory_order_release);
   }
+  /// They are in a batch, or will be in none.
+  void let_go_of_bytes() { empty_keeping(bytes, bytes_kept); }
 };
+
+/// An item that nobody else refers to: `spare` if it is such a one, else a new one, which becomes the
+/// spare.
+inline const std::shared_ptr<PendingItem>& unshared_item(std::shared_ptr<PendingItem>& spare) {
+  if (!spare || spare.use_count() != 1) {
+    spare = std::make_shared<PendingItem>();
+  } else {
+    spare->outcome = {};
+    spare->let_go_of_bytes();
+    spare->done.store(false, std::memory_order_relaxed);
+  }
+  return spare;
+}
 
 }  // namespace exdb

@@ -43,12 +43,11 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
                   "a frame that says it is of node " + std::to_string(frame->header.sender.value));
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
-    case FrameType::batch:
-      return on_batch(from, frame->header.round,
-                      Batch{from,
-                            frame->header.batch,
-                            {frame->payload.begin(), frame->payload.end()},
-                            frame->checksum});
+    case FrameType::batch: {
+      Batch batch{from, frame->header.batch, room(), frame->checksum};
+      batch.payload.assign(frame->payload.begin(), frame->payload.end());
+      return on_batch(from, frame->header.round, std::move(batch));
+    }
     case FrameType::doorbell:
       return take_doorbell(*frame);
     case FrameType::note:
@@ -179,6 +178,30 @@ std::vector<MemberId> RoundProtocol::missing() const {
   return nodes;
 }
 
+std::size_t RoundProtocol::missing_count() const {
+  std::size_t count = 0;
+  for (std::uint32_t node = 0; node < options_.nodes; ++node)
+    count += members_[node] && !current_[node];
+  return count;
+}
+
+void RoundProtocol::reuse(CompletedRound&& round) {
+  for (auto& batch : round.batches) {
+    if (batch.payload.capacity() == 0 || spare_payloads_.size() >= 2 * options_.nodes) continue;
+    batch.payload.clear();
+    spare_payloads_.push_back(std::move(batch.payload));
+  }
+  round.batches.clear();
+  spare_batches_ = std::move(round.batches);
+}
+
+std::vector<std::byte> RoundProtocol::room() {
+  if (spare_payloads_.empty()) return {};
+  auto payload = std::move(spare_payloads_.back());
+  spare_payloads_.pop_back();
+  return payload;
+}
+
 bool RoundProtocol::alone() const {
   return std::count(members_.begin(), members_.end(), true) == 1;
 }
@@ -194,10 +217,11 @@ std::optional<CompletedRound> RoundProtocol::take_round() {
 void RoundProtocol::complete_if_all_there() {
   if (ready_ || ended_ || !current_[options_.self.value]) return;
   const std::size_t allowed = mutated(Mutation::completes_without_one) ? 1 : 0;
-  if (missing().size() > allowed) return;
+  if (missing_count() > allowed) return;
   completed_ = completed_.next();
   ready_.emplace();
   ready_->round = completed_;
+  ready_->batches = std::exchange(spare_batches_, {});
   ready_->batches.reserve(options_.nodes);
   // Rotated: the first in a round wins its conflicts, and nobody shall always be the first.
   const auto start = mutated(Mutation::own_order) ? options_.self.value : completed_.value;

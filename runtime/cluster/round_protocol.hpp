@@ -112,9 +112,17 @@ class RoundProtocol {
 
   // --- outputs ---
   std::vector<Output> take_outputs();
+  /// The same, into a vector that keeps its memory. REQUIRES: it is empty.
+  void take_outputs(std::vector<Output>& into) { outputs_.swap(into); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
   /// The next completed round, once.
   std::optional<CompletedRound> take_round();
+
+  // --- memory ---
+  /// Takes a round that nobody needs any more, for its memory.
+  void reuse(CompletedRound&& round);
+  /// An empty payload, with room if there is some.
+  std::vector<std::byte> room();
 
  private:
   using Batches = std::vector<std::optional<Batch>>;
@@ -123,6 +131,7 @@ class RoundProtocol {
   void complete_if_all_there();
   void after_completion();
   [[nodiscard]] bool alone() const;
+  [[nodiscard]] std::size_t missing_count() const;
   [[nodiscard]] bool mutated(Mutation mutation) const { return options_.mutation == mutation; }
 
   Options options_;
@@ -134,6 +143,8 @@ class RoundProtocol {
   std::vector<Output> outputs_;
   std::vector<Note> notes_;
   std::optional<CompletedRound> ready_;
+  std::vector<Batch> spare_batches_;                    ///< empty
+  std::vector<std::vector<std::byte>> spare_payloads_;  ///< empty each; at most two a node
 };
 
 }  // namespace exdb

@@ -95,7 +95,7 @@ void Node::Inside::post() {
   if (!finished()) {
     // stop() shuts the window before it says so to the member: what is left over here is all there
     // will ever be.
-    auto taken = window.take(self, in_flight);
+    auto taken = window.take(self, in_flight, member.room());
     offer.payload = std::move(taken.payload);
     offer.items = taken.count;
     offer.more = taken.more;
@@ -119,7 +119,9 @@ void Node::Inside::post() {
 }
 
 void Node::Inside::flush() {
-  for (auto& output : member.take_outputs()) {
+  outputs.clear();
+  member.take_outputs(outputs);
+  for (auto& output : outputs) {
     const auto status = output.to ? transport->send(output.to->value, std::move(output.frame))
                                   : transport->broadcast(std::move(output.frame));
     if (!status.ok()) return member.fail(status);
@@ -180,9 +182,9 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
   });
   answer_mine();
   if (items.capacity() > items_kept) {
-    items = {};
-    mine = {};
-    outcomes = {};
+    empty_keeping(items, 0);
+    std::vector<bool>().swap(mine);
+    empty_keeping(outcomes, 0);
   }
   return {};
 }

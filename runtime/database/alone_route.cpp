@@ -26,7 +26,7 @@ ItemOutcome AloneRoute::commit_local(Outgoing& /*out*/) {
 /// the embedded case would be the one that no test of the cluster reaches, and would have to learn
 /// by itself what histories keep.
 Result<std::shared_ptr<PendingItem>> AloneRoute::submit(Outgoing& out) {
-  auto item = std::make_shared<PendingItem>();
+  const auto& item = unshared_item(out.spare);
   item->sequence = out.id.sequence;
   // Outside the lock: what depends on this transaction alone keeps no other waiting.
   out.shared.normalise_ops();
@@ -44,18 +44,21 @@ Result<std::shared_ptr<PendingItem>> AloneRoute::submit(Outgoing& out) {
 }
 
 CompletedRound AloneRoute::round_of(const Outgoing& out) {
-  CompletedRound made;
+  auto made = history_->spare();
   made.round = history_->chain().round.next();
-  record_.clear();
-  out.shared.encode(record_);
-  auto& batch = made.batches.emplace_back();
+  made.last = false;
+  made.batches.resize(1);
+  auto& batch = made.batches.front();
   batch.header.oldest_snapshot = replica_.oldest_snapshot();
   batch.header.digest = replica_.digest();
-  constexpr std::size_t item_overhead_bytes = 32;  // one allocation a commit instead of six
-  batch.payload.reserve(record_.size() + item_overhead_bytes);
+  // Straight into the batch: its length, which comes first, is counted, and nothing is copied.
+  const auto length = out.shared.encoded_bytes();
+  constexpr std::size_t item_overhead_bytes = 32;
+  batch.payload.reserve(length + item_overhead_bytes);
   ByteWriter payload(batch.payload);
-  encode_item({RoundItem::Kind::transaction, batch.member, self(), out.id.sequence, record_},
-              payload);
+  encode_item_head({RoundItem::Kind::transaction, batch.member, self(), out.id.sequence, {}},
+                   length, payload);
+  out.shared.encode(batch.payload);
   FrameHeader head;
   head.sender = batch.member;
   head.round = made.round;

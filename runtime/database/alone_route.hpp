@@ -48,8 +48,7 @@ class AloneRoute : public ReplicaRoute {
   const std::unique_ptr<RoundHistory> history_;
   std::mutex& lock_;
   Status failure_;                     ///< I2
-  std::vector<std::byte> record_;      ///< kept for its capacity
-  std::vector<RoundItem> items_;       ///< kept likewise
+  std::vector<RoundItem> items_;       ///< kept for its capacity
   std::vector<ItemOutcome> outcomes_;  ///< kept likewise
 };
 

@@ -44,16 +44,21 @@ Result<std::shared_ptr<PendingItem>> ClusterRoute::submit(Outgoing& out) {
 Result<std::shared_ptr<PendingItem>> ClusterRoute::send(Outgoing& out) {
   out.shared.normalise_ops();
   out.shared.normalise_reads();
-  std::vector<std::byte> bytes;
-  out.shared.encode(bytes);
-  if (bytes.size() > record_bytes_max()) {
-    return Status(ErrorCode::too_large, "the transaction has " + std::to_string(bytes.size()) +
+  const auto length = out.shared.encoded_bytes();
+  if (length > record_bytes_max()) {
+    return Status(ErrorCode::too_large, "the transaction has " + std::to_string(length) +
                                             " bytes with what it read, more than the " +
                                             std::to_string(record_bytes_max()) +
                                             " that one may have: split it");
   }
-  return node_.submit(RoundItem::Kind::transaction, out.id.sequence, std::move(bytes),
-                      out.priority);
+  const auto& item = unshared_item(out.spare);
+  item->origin = self();
+  item->sequence = out.id.sequence;
+  item->priority = out.priority;
+  item->bytes.reserve(length);
+  out.shared.encode(item->bytes);
+  if (auto status = node_.submit(item); !status.ok()) return status;
+  return item;
 }
 
 ItemOutcome ClusterRoute::wait(PendingItem& item) {

@@ -3,6 +3,10 @@
 //
 // How transactions commit: decide() says what becomes of one; everything it calls is a part of that
 // answer and decides nothing else.
+#include <algorithm>
+#include <tuple>
+
+#include "base/hash.hpp"
 #include "database/transaction.hpp"
 
 namespace exdb {
@@ -16,7 +20,8 @@ CommitResult refused(ErrorCode code, std::string text) { return {code, {}, {}, s
 /// leave it does not.
 HandedOver Transaction::decide() {
   if (auto taken = taken_key()) return ended(std::move(*taken));
-  auto out = outgoing();
+  make_outgoing();
+  auto& out = out_;
   // Parts that went ahead need their commit, even if all of it was taken back since.
   const bool leaves = fragments_.sent() || !out.shared.ops.empty();
   if (!leaves && out.local.ops.empty()) return nothing_written();
@@ -35,6 +40,7 @@ HandedOver Transaction::decide() {
 /// Whatever ends it short of the order, the parts that went ahead are taken back.
 HandedOver Transaction::hand_over() {
   HandedOver handed;
+  own_keys_.clear();  // what follows looks at all keys by itself, and needs the room
   try {
     handed = decide();
   } catch (const Error& error) {  // a key beyond the limit: nothing has left
@@ -130,49 +136,90 @@ CommitResult Transaction::lost_row(const WriteOp& lost) const {
                      " by a transaction that committed first; run the transaction again");
 }
 
-/// A unique key that the snapshot shows to be taken stays taken unless this transaction frees it:
-/// the row's owner would conflict otherwise. The certifier asks again, of the newest state.
-std::optional<CommitResult> Transaction::taken_key() {
-  for (const auto& type : dictionary().classes()) {
-    if (!work_.touches(type.id)) continue;
-    work_.settle(type.id);
-    const auto& snapshot = view_.of(type);
-    for (const auto id : type.indexes) {
-      const auto& index = dictionary().index_of(id);
-      if (!index.unique || index.parts.empty()) continue;
-      const KeyBytes* before = nullptr;
-      for (const auto& [key, row] : work_.keys(id)) {
-        const bool twice = before && *before == key;
-        before = &key;
-        const auto owner = twice ? SlotId::none() : snapshot.find(id, key);
-        if (!twice && (owner == SlotId::none() || shadowed(type.id, owner))) continue;
-        return refused(ErrorCode::duplicate,
-                       "duplicate key: " + describe_index_key(index, key) +
-                           (twice ? " is carried by two rows of this transaction"
-                                  : " is taken by another row"));
-      }
+namespace {
+
+/// A unique key that a transaction adds or keeps.
+struct OwnKey {
+  IndexId index;
+  std::uint32_t at;  ///< among the entries
+  std::uint64_t hash;
+};
+
+/// The first key that two entries carry. Hashes first: they are sorted as words, and keys of rows are
+/// made again only where two are equal.
+const IndexDef* carried_twice(const Dictionary& dictionary, Workspace& work,
+                              std::vector<OwnKey>& keys, KeyBytes& key) {
+  const auto name = [](const OwnKey& own) { return std::tie(own.index, own.hash); };
+  std::sort(keys.begin(), keys.end(),
+            [&](const OwnKey& a, const OwnKey& b) { return name(a) < name(b); });
+  KeyBytes other;
+  for (std::size_t i = 0; i + 1 < keys.size(); ++i) {
+    for (auto j = i + 1; j < keys.size() && name(keys[j]) == name(keys[i]); ++j) {
+      const auto& index = dictionary.index_of(keys[i].index);
+      key.clear();
+      append_key(index, work.entry(keys[i].at).builder.view(), key);
+      other.clear();
+      append_key(index, work.entry(keys[j].at).builder.view(), other);
+      if (key == other) return &index;
     }
   }
+  return nullptr;
+}
+
+}  // namespace
+
+/// A unique key that the snapshot shows to be taken stays taken unless this transaction frees it:
+/// the row's owner would conflict otherwise. The certifier asks again, of the newest state. The keys
+/// are not put in order for that, which would cost more than the row.
+std::optional<CommitResult> Transaction::taken_key() {
+  const auto taken = [](const IndexDef& index, Bytes key, const char* by) {
+    return refused(ErrorCode::duplicate, "duplicate key: " + describe_index_key(index, key) + by);
+  };
+  std::vector<OwnKey> own;
+  KeyBytes key;
+  const bool one = work_.size() == 1;
+  for (std::size_t at = 0; at < work_.size(); ++at) {
+    const auto& entry = work_.entry(at);
+    if (!entry.live()) continue;
+    const auto& type = work_.type_of(entry);
+    const auto& snapshot = view_.of(type);
+    const auto row = entry.builder.view();
+    std::optional<Bytes> before;
+    if (!entry.id.is_new()) before = snapshot.row(type.id, entry.id.slot());
+    for (const auto id : type.indexes) {
+      const auto& index = dictionary().index_of(id);
+      if (index.parts.empty()) continue;
+      const bool same = before && snapshot.key_unchanged(id, *before, row.bytes());
+      if (same && (one || !index.unique)) continue;
+      key.clear();
+      append_key(index, row, key);  // of the others, too: one that is too long is refused here
+      if (!index.unique) continue;
+      if (!one) own.push_back({id, std::uint32_t(at), hash_bytes(key)});
+      if (same) continue;
+      const auto owner = snapshot.find(id, key);
+      if (owner != SlotId::none() && !shadowed(type.id, owner))
+        return taken(index, key, " is taken by another row");
+    }
+  }
+  if (const auto* index = carried_twice(dictionary(), work_, own, key))
+    return taken(*index, key, " is carried by two rows of this transaction");
   return std::nullopt;
 }
 
-Outgoing Transaction::outgoing() {
-  Outgoing out;
-  out.priority = options_.priority;
-  out.shared = make_record(false);
-  if (route_.separates_local()) out.local = make_record(true);
-  return out;
+void Transaction::make_outgoing() {
+  out_.priority = options_.priority;
+  make_record(false, out_.shared);
+  if (route_.separates_local()) make_record(true, out_.local);
 }
 
 /// Reads travel only where somebody will certify them: under snapshot isolation the rows written
-/// and the keys added say it all.
-TransactionRecord Transaction::make_record(bool local) {
-  TransactionRecord record;
+/// and the keys added say it all. REQUIRES: it is empty.
+void Transaction::make_record(bool local, TransactionRecord& record) {
   record.snapshot = view_.first(local);
   record.serializable = records_reads();
   record.exclusive = options_.type == TransactionType::exclusive;
-  record.ops = work_.ops(local, route_.separates_local());
-  if (!record.serializable) return record;
+  work_.ops(local, route_.separates_local(), record.ops);
+  if (!record.serializable) return;
   const auto here = [&](ClassId cls) {
     return route_.is_local(dictionary().class_of(cls)) == local;
   };
@@ -185,7 +232,6 @@ TransactionRecord Transaction::make_record(bool local) {
   for (const auto cls : work_.whole_classes) {
     if (here(cls)) record.classes.push_back(cls);
   }
-  return record;
 }
 
 }  // namespace exdb

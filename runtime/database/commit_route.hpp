@@ -31,6 +31,15 @@ struct Outgoing {
   int priority = 0;
   TransactionRecord shared;  ///< over classes that all nodes have
   TransactionRecord local;   ///< over classes of this process; empty where none are set apart
+  /// What answers, of a commit before: used again once nobody else refers to it. May be null.
+  std::shared_ptr<PendingItem> spare;
+
+  /// Keeps the room for a small transaction.
+  void clear() {
+    id = {};
+    shared.clear();
+    local.clear();
+  }
 };
 
 class CommitRoute {

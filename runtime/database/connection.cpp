@@ -65,47 +65,6 @@ std::uint64_t Connection::count(const ClassDef& type) {
   return rows;
 }
 
-std::optional<Object> Connection::find(const IndexDef& index, std::span<const Value> key) {
-  state_->statement();
-  const auto& type = state_->dictionary().class_of(index.class_id);
-  if (key.size() != index.parts.size() || index.parts.empty())
-    return cursor(type, &index).find(key);
-  KeyBytes bytes;
-  make_key(index, key, bytes);
-  const auto row = state_->find(index, bytes);
-  return row ? std::optional(object(type, *row)) : std::nullopt;
-}
-
-std::vector<std::optional<Object>> Connection::find_many(const IndexDef& index,
-                                                         std::span<const std::vector<Value>> keys) {
-  state_->statement();
-  const auto& type = state_->dictionary().class_of(index.class_id);
-  std::vector<std::optional<Object>> found(keys.size());
-  // The batch looks keys up beside each other in the snapshot alone; own writes and reads that have
-  // to be remembered take the way of find().
-  if (state_->work().touches(type.id) || state_->records_reads() || index.parts.empty()) {
-    for (std::size_t i = 0; i < keys.size(); ++i) found[i] = find(index, keys[i]);
-    return found;
-  }
-  std::vector<KeyBytes> bytes(keys.size());
-  std::vector<Bytes> views(keys.size());
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (keys[i].size() != index.parts.size()) {
-      throw Error(ErrorCode::conversion, "find_many needs whole keys: index " + index.name +
-                                             " of class " + type.name + " has " +
-                                             std::to_string(index.parts.size()) + " parts");
-    }
-    make_key(index, keys[i], bytes[i]);
-    views[i] = bytes[i];
-  }
-  std::vector<SlotId> slots(keys.size());
-  state_->snapshot_of(type).find_many(index.id, views, slots);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (slots[i] != SlotId::none()) found[i] = object(type, RowId::of(slots[i]));
-  }
-  return found;
-}
-
 /// Not by way of the transaction: whoever listens or stops speaks for the node.
 void Connection::listen() {
   state_->require_connection();
@@ -123,6 +82,10 @@ void Connection::stop(std::optional<std::chrono::milliseconds> deadline) {
   node.stop(deadline).or_throw();
 }
 
-ConnectionStatistics Connection::statistics() const { return state_->statistics(); }
+ConnectionStatistics Connection::statistics() const {
+  auto statistics = state_->statistics();
+  statistics.entries_walked = state_->work().entries_walked;
+  return statistics;
+}
 
 }  // namespace exdb

@@ -30,7 +30,8 @@ void Fragments::discard() {
 void Fragments::end() {
   id_ = {};
   sent_ = false;
-  unsent_.clear();
+  constexpr std::size_t bytes_kept = 4096;
+  empty_keeping(unsent_, bytes_kept);
   unsent_bytes_ = 0;
 }
 

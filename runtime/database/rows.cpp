@@ -70,34 +70,6 @@ void Transaction::saw(const ClassDef& type, RowId id) {
   if (records_reads() && !id.is_new()) work_.rows.push_back({type.id, id.slot()});
 }
 
-std::optional<RowId> Transaction::find(const IndexDef& index, Bytes key) {
-  const auto& type = dictionary().class_of(index.class_id);
-  const auto& snapshot = snapshot_of(type);
-  if (records_reads()) work_.ranges.push_back({index.id, KeyBytes(key), key_successor(key)});
-
-  std::optional<RowId> found;
-  if (!work_.touches(type.id)) {
-    const auto slot = snapshot.find(index.id, key);
-    if (slot != SlotId::none()) found = RowId::of(slot);
-  } else {
-    std::vector<SlotId> slots;
-    snapshot.find_all(index.id, key, slots);
-    for (const auto slot : slots) {
-      if (shadowed(type.id, slot)) continue;
-      found = RowId::of(slot);
-      break;
-    }
-    work_.settle(type.id);
-    const auto& own = work_.keys(index.id);
-    const auto mine = own.lower_bound({KeyBytes(key), RowId{}});
-    if (mine != own.end() && compare_keys(mine->first, key) == 0 &&
-        (!found || mine->second < *found))
-      found = mine->second;
-  }
-  if (found) saw(type, *found);
-  return found;
-}
-
 // ---- Object ----
 
 namespace {
@@ -154,52 +126,89 @@ void require_handle(const Transaction& state, std::uint64_t generation) {
 
 /// A setter that throws leaves the transaction as it was: a row that it did not write before, too.
 template <class Set>
-void Object::change(std::size_t incoming, Set&& set) {
+void Object::change(const Assigned& what, std::size_t least, std::size_t most, Set&& set) {
   const auto& of = type();
   require_handle(*state_, generation_);
-  state_->write(of, RowHandle{row_}, incoming, std::forward<Set>(set));
+  state_->require_fits(of, what.name, least);
+  const RowHandle handle{row_};
+  if (!assigns_key(state_->dictionary(), of, what))
+    return state_->write(of, handle, most, std::forward<Set>(set));
+  state_->write(of, handle, most,
+                [&](RowBuilder& row) { state_->assign(of, handle, what, set, row); });
 }
 
 namespace {
-/// At least what a row grows by when it is given this value.
-std::size_t bytes_of(const Value& value) {
-  constexpr std::size_t reference_bytes = 16, vector_alignment_bytes = 64;
-  std::size_t bytes = reference_bytes;
+/// Bytes of a value in a row, when each scalar and each reference takes `each`, and each block
+/// `block` more.
+std::size_t bytes_of(const Value& value, std::size_t each, std::size_t block) {
   switch (value.kind()) {
     case Value::Kind::text:
-      return bytes + value.as_text().size();
+      return each + value.as_text().size();
     case Value::Kind::bytes:
-      return bytes + value.as_bytes().size();
-    case Value::Kind::list:
-      bytes += vector_alignment_bytes;
-      for (const auto& each : value.as_list()) bytes += bytes_of(each);
+      return each + value.as_bytes().size();
+    case Value::Kind::list: {
+      auto bytes = block;
+      for (const auto& one : value.as_list()) bytes += bytes_of(one, each, block);
       return bytes;
-    case Value::Kind::record:
-      for (const auto& [name, each] : value.as_record()) bytes += bytes_of(each);
+    }
+    case Value::Kind::record: {
+      auto bytes = block;
+      for (const auto& [name, one] : value.as_record()) bytes += bytes_of(one, each, block);
       return bytes;
+    }
     default:
-      return bytes;
+      return each;
   }
 }
+/// What a row may grow by: no scalar and no reference is larger, no alignment more.
+std::size_t most_bytes(const Value& value) { return bytes_of(value, 16, 64); }
+std::size_t least_bytes(const Value& value) {
+  const bool single = value.kind() == Value::Kind::text || value.kind() == Value::Kind::bytes;
+  return bytes_of(value, single ? 0 : 1, 0);
+}
+
+Assigned assigned(const FieldPlace& place) { return Assigned::of(*place.field, place.offset); }
+Assigned assigned(const FieldDef& field) { return Assigned::of(field, field.offset); }
 }  // namespace
 
+void Object::require_fits(std::string_view path, std::size_t bytes) const {
+  const auto& of = type();
+  require_handle(*state_, generation_);
+  state_->require_fits(of, path, bytes);
+}
+
 void Object::set(std::string_view path, const Value& value) {
-  change(bytes_of(value), [&](RowBuilder& row) { row.set(path, value); });
+  change(Assigned::of(path), least_bytes(value), most_bytes(value),
+         [&](RowBuilder& row) { row.set(path, value); });
 }
 void Object::set(const FieldDef& field, const Value& value) {
-  change(bytes_of(value), [&](RowBuilder& row) { row.set(field, value); });
+  change(assigned(field), least_bytes(value), most_bytes(value),
+         [&](RowBuilder& row) { row.set(field, value); });
 }
 void Object::set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements) {
-  change(elements.size(), [&](RowBuilder& row) { row.set_raw(field, type, elements); });
+  change(assigned(field), elements.size(), elements.size(),
+         [&](RowBuilder& row) { row.set_raw(field, type, elements); });
+}
+void Object::set_bytes(const FieldDef& field, std::span<const std::byte> value) {
+  const auto fields = type().fields();
+  const bool own =
+      !std::less<>()(&field, fields.data()) && std::less<>()(&field, fields.data() + fields.size());
+  if (!own || !field.is_single() || is_scalar(field.type) || field.type == FieldType::structure)
+    throw Error(ErrorCode::conversion, "field " + field.name + " of class " + type().name +
+                                           " is no text and no bytes, or of another class");
+  store_bytes(FieldPlace{&field, field.offset, field.presence_bit}, value);
 }
 void Object::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
-  change(size, [&](RowBuilder& row) { row.store_scalar(place, value, size); });
+  change(assigned(place), size, size,
+         [&](RowBuilder& row) { row.store_scalar(place, value, size); });
 }
 void Object::store_bytes(const FieldPlace& place, Bytes value) {
-  change(value.size(), [&](RowBuilder& row) { row.store_bytes(place, value); });
+  change(assigned(place), value.size(), value.size(),
+         [&](RowBuilder& row) { row.store_bytes(place, value); });
 }
 void Object::store_elements(const FieldPlace& place, Bytes elements) {
-  change(elements.size(), [&](RowBuilder& row) { row.store_elements(place, elements); });
+  change(assigned(place), elements.size(), elements.size(),
+         [&](RowBuilder& row) { row.store_elements(place, elements); });
 }
 
 void Object::remove() {

@@ -104,7 +104,9 @@ void Transaction::give_back() {
 
 void Transaction::end() {
   give_back();
+  out_.clear();  // its ops are views into the workspace
   work_.clear();
+  own_keys_.clear();
   fragments_.end();
   active_ = false;
   ++generation_;

@@ -14,10 +14,12 @@
 // Threads: used by one thread at a time; the database may be closed by another meanwhile.
 // Failure: misuse throws Error; how a commit ended is its CommitResult.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "database/assigned_keys.hpp"
 #include "database/core.hpp"
 #include "database/fragments.hpp"
 #include "database/later_commit.hpp"
@@ -80,7 +82,10 @@ class Transaction {
   /// Row bytes as the transaction sees them; none when it sees no such row. Under read_committed as
   /// the statement saw them that found the row: throws invalid_handle when that cannot be known.
   [[nodiscard]] std::optional<RowView> row(const ClassDef& type, RowHandle handle);
-  std::optional<RowId> find(const IndexDef& index, Bytes key);
+  /// search.cpp: the first row with this key, or in a tree with these leading parts of one.
+  std::optional<RowId> find(const IndexDef& index, std::span<const Value> key);
+  /// search.cpp: rows with a key within these bounds. REQUIRES: a tree index.
+  std::uint64_t count(const IndexDef& index, const KeyRange& bounds);
   /// A serializable transaction remembers what it was shown.
   void saw(const ClassDef& type, RowId row);
 
@@ -88,16 +93,24 @@ class Transaction {
   // more than one commit may carry (I3) ---
   /// A new row, with its defaults.
   RowId insert(const ClassDef& type);
-  /// `set` is given the builder of the row; throws what it throws. `incoming`: at least the bytes
-  /// that the row may grow by.
+  /// `set` is given the builder of the row; throws what it throws. `incoming`: no fewer bytes
+  /// than the row may grow by.
   template <class Set>
   void write(const ClassDef& type, RowHandle handle, std::size_t incoming, Set&& set);
+  /// Within write(): `set`, and the unique keys that it assigns are free then; throws duplicate.
+  /// Cost: a look-up a key.
+  void assign(const ClassDef& type, RowHandle handle, const Assigned& what,
+              const std::function<void(RowBuilder&)>& set, RowBuilder& row);
+  /// Throws too_large for a value that is by itself more than a row or a commit may have.
+  void require_fits(const ClassDef& type, std::string_view field, std::size_t bytes) const;
   void remove(const ClassDef& type, RowHandle handle);
 
  private:
   // rows.cpp
   WorkEntry* entry_of(const ClassDef& type, RowHandle handle);
   WorkEntry& writable(const ClassDef& type, RowHandle handle);
+  // assigned_keys.cpp
+  void require_free(const IndexDef& index, std::size_t entry);
   // writes.cpp
   void begin_write();
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
@@ -118,8 +131,8 @@ class Transaction {
   [[nodiscard]] std::optional<CommitResult> taken_key();
   HandedOver nothing_written();
   [[nodiscard]] CommitResult lost_row(const WriteOp& lost) const;
-  [[nodiscard]] Outgoing outgoing();
-  [[nodiscard]] TransactionRecord make_record(bool local);
+  void make_outgoing();
+  void make_record(bool local, TransactionRecord& record);
   CommitResult counted(CommitResult result);
 
   std::shared_ptr<DatabaseCore> core_;
@@ -134,6 +147,8 @@ class Transaction {
   SnapshotView view_;
   Workspace work_;
   Fragments fragments_;
+  Outgoing out_;  ///< made and used by the commit alone; kept for its room
+  OwnKeys own_keys_;
   std::optional<LaterCommit> later_;
   ConnectionStatistics statistics_;
 };

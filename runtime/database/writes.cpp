@@ -3,6 +3,8 @@
 //
 // Writes of a transaction against the limit of what one commit may carry: refused at the write that
 // crosses it, where the program still knows what it was doing, and not at the commit.
+#include <algorithm>
+
 #include "database/transaction.hpp"
 
 namespace exdb {
@@ -22,8 +24,21 @@ void Transaction::begin_write() {
 bool Transaction::near_limit(const ClassDef& type, std::size_t incoming) const {
   if (route_.is_local(type)) return false;  // it travels nowhere
   const auto limit = route_.record_bytes_max(), unsent = fragments_.unsent_bytes();
-  if (incoming > limit) throw_too_large(incoming);
-  return unsent > limit || incoming + slack_bytes > limit - unsent;
+  return unsent > limit || incoming > limit || incoming + slack_bytes > limit - unsent;
+}
+
+void Transaction::require_fits(const ClassDef& type, std::string_view field,
+                               std::size_t bytes) const {
+  const auto commit_max =
+      route_.is_local(type) ? std::size_t{row_bytes_max} : route_.record_bytes_max();
+  const auto limit = std::min<std::size_t>(row_bytes_max, commit_max);
+  if (bytes <= limit) return;
+  throw Error(ErrorCode::too_large,
+              type.name + "." + std::string(field) + ": a value of " + std::to_string(bytes) +
+                  " bytes is more than the " + std::to_string(limit) + " that one " +
+                  (limit == row_bytes_max ? "row may have" : "commit may carry") +
+                  ": store it as several rows" +
+                  (limit == row_bytes_max ? "" : ", in several transactions"));
 }
 
 /// For what can only make the transaction larger.

@@ -9,6 +9,7 @@
 //       was not closed.
 // Threads: OpenSnapshots from any; it has a lock of its own.
 #pragma once
+#include <atomic>
 #include <mutex>
 #include <set>
 
@@ -30,6 +31,7 @@ class OpenSnapshots {
   Csn open(const Storage& storage) {
     // Read under the lock: oldest() could otherwise pass by between the reading and the entry.
     const std::lock_guard lock(mutex_);
+    count_.fetch_add(1);
     const auto csn = storage.published();
     open_.insert(csn);
     return csn;
@@ -39,16 +41,23 @@ class OpenSnapshots {
     const auto found = open_.find(csn);
     EXDB_ASSERT(found != open_.end(), "a transaction is released as it was registered");
     open_.erase(found);
+    count_.fetch_sub(1);
   }
   /// What is published, when none is open.
   [[nodiscard]] Csn oldest(const Storage& storage) const {
+    // Once a round, and mostly none is open: without the lock. Who counts himself after this look
+    // reads what is published after it, too (both sides sequentially consistent), and it never falls:
+    // so his csn is not below this one (I1).
+    const auto published = storage.published();
+    if (count_.load() == 0) return published;
     const std::lock_guard lock(mutex_);
-    return open_.empty() ? storage.published() : *open_.begin();
+    return open_.empty() ? published : *open_.begin();
   }
 
  private:
   mutable std::mutex mutex_;
   std::multiset<Csn> open_;
+  std::atomic<std::size_t> count_{0};  ///< of open_, or one more: counted before the csn is read
 };
 
 }  // namespace exdb

@@ -113,6 +113,19 @@ inline std::array<std::byte, 8> ordered_hash(std::uint64_t hash) {
   return std::bit_cast<std::array<std::byte, 8>>(__builtin_bswap64(hash));
 }
 
+/// look_up() in a tree. Not inlined: its cursor takes a page of stack, of which a look-up by hash
+/// need not know.
+template <class Row, class Cursor, class See>
+[[gnu::noinline]] SlotId look_up_ordered(const IndexKeys& keys, Bytes key, Row&& row,
+                                         Cursor&& cursor, See&& see) {
+  if (keys.form() == IndexForm::ordered) return walk_equal(cursor(), key, see);
+  const IndexKeys::Matcher carries(keys, key);
+  return walk_equal(cursor(), ordered_hash(hash_bytes(key)), [&](SlotId slot) {
+    const auto bytes = row(slot);
+    return bytes && carries(*bytes) && see(slot);
+  });
+}
+
 /// Slots whose row carries `key`, in ascending order, until see(slot) returns true; that slot, or
 /// SlotId::none(). row(slot) gives the row in question; cursor() the tree. The one way in which
 /// keys are looked up, for readers at their snapshot and for the writer in the newest state.
@@ -120,20 +133,17 @@ template <class Row, class Cursor, class See>
 SlotId look_up(const StorageCore& core, IndexId index, Bytes key, Row&& row, Cursor&& cursor,
                See&& see) {
   const auto& keys = core.keys_of(index);
-  if (keys.form() == IndexForm::ordered) return walk_equal(cursor(), key, see);
+  if (keys.form() != IndexForm::hash) return look_up_ordered(keys, key, row, cursor, see);
   const IndexKeys::Matcher carries(keys, key);
   if (const auto slot = core.guess(index, carries)) {
     const auto bytes = row(*slot);
     if (bytes && carries(*bytes)) return see(*slot) ? *slot : SlotId::none();  // it is unique
   }
-  const auto hash = hash_bytes(key);
-  const auto seen = [&](SlotId slot) {
-    const auto bytes = row(slot);
-    return bytes && carries(*bytes) && see(slot);
-  };
-  if (keys.form() == IndexForm::hash)
-    return HashIndex::find(*core.segment, &core.head_of(index)->hash, hash, seen);
-  return walk_equal(cursor(), ordered_hash(hash), seen);
+  return HashIndex::find(*core.segment, &core.head_of(index)->hash, hash_bytes(key),
+                         [&](SlotId slot) {
+                           const auto bytes = row(slot);
+                           return bytes && carries(*bytes) && see(slot);
+                         });
 }
 
 }  // namespace exdb

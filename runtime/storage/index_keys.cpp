@@ -81,16 +81,6 @@ bool IndexKeys::unchanged(Bytes before, Bytes after) const {
   return true;
 }
 
-IndexKeys::Matcher::Matcher(const IndexKeys& keys, Bytes key) : keys_(keys), key_(key) {
-  if (keys.width_ == 0) return;
-  // A key of another length (the leading part of nothing) is carried by no row.
-  possible_ = key.size() == keys.width_;
-  if (!possible_) return;
-  std::uint64_t big_endian = 0;
-  std::memcpy(&big_endian, key.data(), key.size());
-  word_ = (__builtin_bswap64(big_endian) >> (64 - 8 * keys.width_)) ^ keys.flip_;
-}
-
 bool IndexKeys::Matcher::compare(Bytes row) const {
   KeyBytes built;
   keys_.key_of(row, built);

@@ -44,7 +44,14 @@ class IndexKeys {
   /// Asks many rows for one key.
   class Matcher {
    public:
-    Matcher(const IndexKeys& keys, Bytes key);
+    Matcher(const IndexKeys& keys, Bytes key) : keys_(keys), key_(key) {
+      if (keys.width_ == 0) return;
+      // A key of another length (the leading part of nothing) is carried by no row.
+      possible_ = key.size() == keys.width_;
+      if (!possible_) return;
+      const auto big_endian = keys.load_at(key.data());
+      word_ = (__builtin_bswap64(big_endian) >> (64 - 8 * keys.width_)) ^ keys.flip_;
+    }
     /// The key as integer_of() gives it for the rows that carry it; none for another kind of key.
     [[nodiscard]] std::optional<std::uint64_t> integer() const {
       if (keys_.width_ == 0 || !possible_) return std::nullopt;
@@ -69,8 +76,9 @@ class IndexKeys {
   };
 
   /// The integer field; width_ bytes of it.
-  [[nodiscard]] std::uint64_t load(Bytes row) const {
-    const auto* at = row.data() + offset_;
+  [[nodiscard]] std::uint64_t load(Bytes row) const { return load_at(row.data() + offset_); }
+  /// width_ bytes, as this machine reads them.
+  [[nodiscard]] std::uint64_t load_at(const std::byte* at) const {
     switch (width_) {
       case 8:
         return load_as<std::uint64_t>(at);

@@ -6,12 +6,20 @@
 
 namespace exdb {
 
+std::deque<Garbage>& Reclaimer::things_held_by(Csn pin) {
+  const auto at = held_.lower_bound(pin);
+  if (at != held_.end() && at->first == pin) return at->second;
+  if (!spare_) return held_.emplace_hint(at, pin, std::deque<Garbage>())->second;
+  spare_.key() = pin;
+  return held_.insert(at, std::move(spare_))->second;
+}
+
 bool Reclaimer::collect_or_hold(const Garbage& garbage) {
   // Of several pins the oldest: it is the likeliest to stay longest, so the thing moves least
   // often.
   const auto pin = std::lower_bound(pins_.begin(), pins_.end(), garbage.birth);
   if (pin != pins_.end() && *pin < garbage.death) {
-    held_[*pin].push_back(garbage);
+    things_held_by(*pin).push_back(garbage);
     ++held_count_;
     return false;
   }
@@ -32,7 +40,8 @@ std::size_t Reclaimer::look_at_released(std::size_t& budget) {
       --held_count_;
       collected += collect_or_hold(garbage);
     }
-    held = held->second.empty() ? held_.erase(held) : std::next(held);
+    const auto seen = held++;
+    if (seen->second.empty()) spare_ = held_.extract(seen);
   }
   return collected;
 }

@@ -233,6 +233,12 @@ class SlotTable {
   template <class Walk, class Found>
   static auto walk(const Segment& segment, const SlotTableHead* head, ClassId cls, SlotId slot,
                    Csn csn, Found&& found) -> decltype(found(csn, std::optional<Bytes>()));
+  /// The rest of walk(), from the version `at` on. Not inlined: few reads come here.
+  template <class Walk, class Found>
+  [[gnu::noinline]] static auto walk_chain(const Segment& segment, const SlotTableHead* head,
+                                           std::uint64_t mine, const Slot* place, Offset at,
+                                           Csn csn, Found& found)
+      -> decltype(found(csn, std::optional<Bytes>()));
   SlotPageEntry& make_entry(SlotId slot);
   Slot& make_slot(SlotId slot);
   Offset make_version(SlotId slot, Bytes row, std::uint64_t flags, Csn csn, Offset previous);
@@ -329,9 +335,24 @@ auto SlotTable::walk(const Segment& segment, const SlotTableHead* head, ClassId 
   if (place == nullptr) return std::nullopt;
   // The rest of an inline row: asked for together with its beginning.
   if (head->in_two_lines()) __builtin_prefetch(reinterpret_cast<const std::byte*>(place) + 64);
-  const auto mine = Version::owner_of(cls, slot);
+  const auto at = place->first();
+  Walk::pause();
+  // What most reads find. One reading of csn will do: a life that began at S or before, in the place
+  // of what was newest after S was pinned, is the version needed at S, and stays (I2, I3).
+  if (at == inline_cell(segment, place)) {
+    const auto* here = segment.at<VersionHead>(at);
+    const auto born = here->csn.load(std::memory_order_acquire);
+    if ((!Walk::checks_free || born != 0) && born <= csn.value)
+      return found(Csn{born}, Bytes(here->inline_row(), head->row_bytes));
+  }
+  return walk_chain<Walk>(segment, head, Version::owner_of(cls, slot), place, at, csn, found);
+}
+
+template <class Walk, class Found>
+auto SlotTable::walk_chain(const Segment& segment, const SlotTableHead* head, std::uint64_t mine,
+                           const Slot* place, Offset at, Csn csn, Found& found)
+    -> decltype(found(csn, std::optional<Bytes>())) {
   const auto inside = inline_cell(segment, place);
-  auto at = place->first();
   while (at != 0) {
     const auto* here = segment.at<Version>(at);
     Walk::pause();

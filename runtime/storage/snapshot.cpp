@@ -77,6 +77,10 @@ SlotId Snapshot::find(IndexId index, Bytes key) const {
   return look_up_at(*core_, csn_, index, key, [](SlotId) { return true; });
 }
 
+bool Snapshot::key_unchanged(IndexId index, Bytes before, Bytes after) const {
+  return core_->keys_of(index).unchanged(before, after);
+}
+
 void Snapshot::find_all(IndexId index, Bytes key, std::vector<SlotId>& out) const {
   look_up_at(*core_, csn_, index, key, [&](SlotId slot) {
     out.push_back(slot);
@@ -100,6 +104,19 @@ void Snapshot::find_many(IndexId index, std::span<const Bytes> keys, std::span<S
 RangeCursor Snapshot::range(IndexId index) const {
   EXDB_ASSERT(core_->keys_of(index).form() == IndexForm::ordered, "ranges are of tree indexes");
   return tree_at(*core_, index, csn_);
+}
+
+RangeCursor Snapshot::hashes(IndexId index, Bytes key, KeyBytes& hash) const {
+  EXDB_ASSERT(core_->keys_of(index).form() == IndexForm::ordered_hashes,
+              "hashes in order are of non-unique hash indexes");
+  hash = KeyBytes(ordered_hash(hash_bytes(key)));
+  return tree_at(*core_, index, csn_);
+}
+
+bool Snapshot::carries(IndexId index, Bytes key, SlotId slot) const {
+  const auto& keys = core_->keys_of(index);
+  const auto bytes = core_->row(keys.definition().class_id, slot, csn_);
+  return bytes && IndexKeys::Matcher(keys, key)(*bytes);
 }
 
 SlotId Snapshot::scan(ClassId cls, SlotId from) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "exdb/schema.hpp"
+#include "schema/key.hpp"
 #include "storage/ordered_index.hpp"
 #include "storage/segment.hpp"
 
@@ -39,6 +40,8 @@ class Snapshot {
   /// The (first, in slot order of the index) slot whose row carries `key`; SlotId::none() if
   /// nobody. Not for list indexes.
   [[nodiscard]] SlotId find(IndexId index, Bytes key) const;
+  /// Whether two rows of its class certainly have the same key, by a look at their fixed parts.
+  [[nodiscard]] bool key_unchanged(IndexId index, Bytes before, Bytes after) const;
   /// All of them, ascending.
   void find_all(IndexId index, Bytes key, std::vector<SlotId>& out) const;
   /// find() for many keys at once, with the memory fetched ahead: out[i] for keys[i].
@@ -46,6 +49,11 @@ class Snapshot {
 
   /// REQUIRES: an ordered (tree) index.
   [[nodiscard]] RangeCursor range(IndexId index) const;
+  /// Of a non-unique hash: rows by (hash of their key, slot). `hash` becomes that of `key`. The few
+  /// rows with the same hash and another key have to be told by carries().
+  [[nodiscard]] RangeCursor hashes(IndexId index, Bytes key, KeyBytes& hash) const;
+  /// Whether the row of this slot has this key. REQUIRES: a hash index, and a row there.
+  [[nodiscard]] bool carries(IndexId index, Bytes key, SlotId slot) const;
 
   /// The first slot >= `from` that holds a row; SlotId::none() at the end.
   [[nodiscard]] SlotId scan(ClassId cls, SlotId from) const;

@@ -129,6 +129,9 @@ std::optional<Bytes> Storage::pinned_row(ClassId cls, SlotId slot, Csn csn) cons
 SlotId Storage::newest_owner(IndexId index, Bytes key) const {
   return inside_->writing().newest_owner(index, key);
 }
+bool Storage::key_unchanged(IndexId index, Bytes before, Bytes after) const {
+  return inside_->core->keys_of(index).unchanged(before, after);
+}
 void Storage::newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) const {
   inside_->writing().newest_owners(index, key, out);
 }

@@ -93,6 +93,8 @@ class Storage {
   /// The slot that carries `key` in the newest state: SlotId::none() if nobody. REQUIRES: a unique
   /// index.
   [[nodiscard]] SlotId newest_owner(IndexId index, Bytes key) const;
+  /// Whether two rows of its class certainly have the same key, by a look at their fixed parts.
+  [[nodiscard]] bool key_unchanged(IndexId index, Bytes before, Bytes after) const;
   /// Slots that carry `key` in the newest state, any index kind but list.
   void newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) const;
 

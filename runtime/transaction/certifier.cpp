@@ -172,14 +172,18 @@ Verdict Certifier::certify_unique(const TransactionRecord& record, bool explain)
   for (const auto& op : record.ops) {
     if (op.bytes.empty()) continue;
     const auto& type = dictionary.class_of(op.cls);
+    std::optional<Bytes> row_before;
+    if (op.kind == WriteOp::Kind::update) row_before = storage_.newest_row(op.cls, SlotId{op.row});
     for (const auto id : type.indexes) {
       const auto& index = dictionary.index_of(id);
       if (!index.unique || index.parts.empty()) continue;
+      // Most updates leave all keys alone: then none is built.
+      if (row_before && storage_.key_unchanged(id, *row_before, op.bytes)) continue;
       key.clear();
       append_key(index, RowView(type, op.bytes), key);
-      if (op.kind == WriteOp::Kind::update) {
+      if (row_before) {
         before.clear();
-        append_key(index, RowView(type, *storage_.newest_row(op.cls, SlotId{op.row})), before);
+        append_key(index, RowView(type, *row_before), before);
         if (before == key) continue;
       }
       const auto owner = storage_.newest_owner(id, key);

@@ -31,6 +31,9 @@ struct RowNameHash {
   }
 };
 
+/// A bulk load would keep the room of its millions for ever.
+constexpr std::size_t bytes_kept = 64 * 1024;
+
 int group_of(WriteOp::Kind kind) {
   return kind == WriteOp::Kind::remove ? 0 : kind == WriteOp::Kind::update ? 1 : 2;
 }
@@ -47,8 +50,7 @@ void TransactionRecord::encode_ops(std::span<const WriteOp> ops, Csn snapshot,
     writer.put_varint(op.row);
     // Relative to the snapshot: one zero byte unless the transaction is read_committed.
     if (op.names_slot()) writer.put_varint(op.base.value - snapshot.value);
-    if (op.kind == WriteOp::Kind::insert || op.kind == WriteOp::Kind::update)
-      writer.put_bytes(op.bytes);
+    if (op.has_row()) writer.put_bytes(op.bytes);
   }
 }
 
@@ -67,8 +69,7 @@ Status TransactionRecord::decode_ops(const Dictionary& dictionary, Csn snapshot,
     op.cls = ClassId{static_cast<std::uint32_t>(cls)};
     op.row = in.get_varint();
     if (op.names_slot()) op.base = Csn{snapshot.value + in.get_varint()};
-    if (op.kind == WriteOp::Kind::insert || op.kind == WriteOp::Kind::update)
-      op.bytes = in.get_bytes();
+    if (op.has_row()) op.bytes = in.get_bytes();
     if (!in.ok()) return bad("it is cut short");
     ops.push_back(op);
   }
@@ -95,6 +96,23 @@ void TransactionRecord::encode(std::vector<std::byte>& out) const {
   }
   writer.put_varint(classes.size());
   for (const auto cls : classes) writer.put_varint(cls.value);
+}
+
+std::size_t TransactionRecord::encoded_bytes() const {
+  const auto with_length = [](Bytes bytes) { return varint_bytes(bytes.size()) + bytes.size(); };
+  std::size_t sum = sizeof(std::uint8_t) + varint_bytes(snapshot.value) + varint_bytes(ops.size());
+  for (const auto& op : ops) {
+    sum += sizeof(std::uint8_t) + varint_bytes(op.cls.value) + varint_bytes(op.row);
+    if (op.names_slot()) sum += varint_bytes(op.base.value - snapshot.value);
+    if (op.has_row()) sum += with_length(op.bytes);
+  }
+  if (!serializable) return sum;
+  sum += varint_bytes(ranges.size()) + varint_bytes(rows.size()) + varint_bytes(classes.size());
+  for (const auto& range : ranges)
+    sum += varint_bytes(range.index.value) + with_length(range.low) + with_length(range.high);
+  for (const auto& row : rows) sum += varint_bytes(row.cls.value) + varint_bytes(row.slot.value);
+  for (const auto cls : classes) sum += varint_bytes(cls.value);
+  return sum;
 }
 
 Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
@@ -137,16 +155,55 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
 }
 
 void TransactionRecord::clear() {
-  constexpr std::size_t ops_kept = 1024;  // 64 KB; a bulk load would keep its millions for ever
-  auto kept = std::move(ops);
-  *this = {};
-  if (kept.capacity() > ops_kept) return;
-  kept.clear();
-  ops = std::move(kept);
+  snapshot = {};
+  serializable = exclusive = false;
+  empty_keeping(ops, bytes_kept);
+  empty_keeping(ranges, bytes_kept);
+  empty_keeping(rows, bytes_kept);
+  empty_keeping(classes, bytes_kept);
 }
 
+namespace {
+
+std::pair<std::uint32_t, std::uint64_t> slot_of(const WriteOp& op) {
+  return {op.cls.value, op.row};
+}
+
+/// REQUIRES: both ascend.
+bool name_a_slot_in_common(std::span<const WriteOp> a, std::span<const WriteOp> b) {
+  for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    const auto order = slot_of(a[i]) <=> slot_of(b[j]);
+    if (order == 0) return true;
+    ++(order < 0 ? i : j);
+  }
+  return false;
+}
+
+/// Certainly in form T1: by group, the rows of each ascending, and none in two. A new row's number is
+/// its transaction's alone, whatever its class. Most transactions are so, and a large one is spared a
+/// table of its rows.
+bool ascending(std::span<const WriteOp> ops) {
+  const auto disorder =
+      std::adjacent_find(ops.begin(), ops.end(), [](const auto& a, const auto& b) {
+        const auto first = group_of(a.kind), second = group_of(b.kind);
+        if (first != second) return first > second;
+        return a.names_slot() ? slot_of(a) >= slot_of(b) : a.row >= b.row;
+      });
+  if (disorder != ops.end()) return false;
+  const auto up_to = [&](int group) {
+    return std::size_t(
+        std::partition_point(ops.begin(), ops.end(),
+                             [&](const auto& op) { return group_of(op.kind) <= group; }) -
+        ops.begin());
+  };
+  const auto removals = up_to(0), slots = up_to(1);
+  return !name_a_slot_in_common(ops.first(removals), ops.subspan(removals, slots - removals));
+}
+
+}  // namespace
+
 void TransactionRecord::normalise_ops() {
-  if (ops.size() < 2) return;
+  if (ops.size() < 2 || ascending(ops)) return;
   std::unordered_map<RowName, std::size_t, RowNameHash> last;
   last.reserve(ops.size());
   std::vector<WriteOp> merged;

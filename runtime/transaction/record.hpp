@@ -40,6 +40,7 @@ struct WriteOp {
   Bytes bytes;            ///< insert, update: the row; a view into the record
 
   [[nodiscard]] bool names_slot() const { return kind == Kind::update || kind == Kind::remove; }
+  [[nodiscard]] bool has_row() const { return kind == Kind::insert || kind == Kind::update; }
 };
 
 /// Keys [low, high) of an index that were looked at, found or not.
@@ -64,6 +65,8 @@ struct TransactionRecord {
   std::vector<ClassId> classes;  ///< read as a whole
 
   void encode(std::vector<std::byte>& out) const;
+  /// Exactly what encode() appends.
+  [[nodiscard]] std::size_t encoded_bytes() const;
   /// REQUIRES: `out` is empty.
   static Status decode(const Dictionary& dictionary, Bytes in, TransactionRecord& out);
   /// Makes it empty. Keeps the room for a few ops, so that the next record costs no allocation.

@@ -2,17 +2,46 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "transaction/workspace.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/assert.hpp"
 
 namespace exdb {
 
+namespace {
+
+/// More than this is not kept from one transaction for the next.
+constexpr std::size_t entries_kept = 16, row_bytes_kept = 4096;
+
+template <class T>
+T emptied(T&& of) {
+  of.clear();
+  return std::move(of);
+}
+
+}  // namespace
+
 void Workspace::clear() {
   if (!entries_.empty()) {
+    const bool small = entries_.size() <= entries_kept;
     for (auto& work : classes_) {
-      if (work.written) work = {};
+      if (!work.written) continue;
+      auto before = std::exchange(work, {});
+      if (!small) continue;
+      work.by_slot = emptied(std::move(before.by_slot));
+      work.inserted = emptied(std::move(before.inserted));
+      work.unsettled = emptied(std::move(before.unsettled));
+    }
+    for (auto& entry : entries_) {
+      if (!small || spare_builders_.size() == entries_kept) break;
+      if (entry.builder.view().bytes().size() <= row_bytes_kept)
+        spare_builders_.push_back(std::move(entry.builder));
     }
     keys_.clear();
+    walked_.clear();
     entries_.clear();
+    ++erasures_;
   }
   ranges.clear();
   rows.clear();
@@ -30,6 +59,7 @@ WorkEntry* Workspace::find(ClassId cls, RowId row) {
 WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t at) {
   auto& work = classes_[type.id.value];
   work.written = true;
+  entry.written = moment_;
   if (entry.id.is_new()) {
     work.inserted.push_back(at);
   } else {
@@ -41,13 +71,33 @@ WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t a
   return entries_.back();
 }
 
+RowBuilder Workspace::spare_builder() {
+  auto builder = std::move(spare_builders_.back());
+  spare_builders_.pop_back();
+  return builder;
+}
+
+WorkEntry Workspace::new_entry(const ClassDef& type, RowId id) {
+  if (spare_builders_.empty()) return {id, RowBuilder(type)};
+  WorkEntry entry(id, spare_builder());
+  entry.builder.reset(type);
+  return entry;
+}
+
+WorkEntry Workspace::new_entry(const ClassDef& type, RowId id, Bytes row) {
+  if (spare_builders_.empty()) return {id, RowBuilder(type, row)};
+  WorkEntry entry(id, spare_builder());
+  entry.builder.reset(type, row);
+  return entry;
+}
+
 WorkEntry& Workspace::insert(const ClassDef& type) {
   const auto at = entries_.size();
-  return add(type, WorkEntry(type, RowId::of_new(at)), at);
+  return add(type, new_entry(type, RowId::of_new(at)), at);
 }
 
 WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn base) {
-  WorkEntry entry(type, RowId::of(slot), row);
+  auto entry = new_entry(type, RowId::of(slot), row);
   entry.state = WorkEntry::State::updated;
   entry.base = base;
   return add(type, std::move(entry), entries_.size());
@@ -64,15 +114,15 @@ void Workspace::take_back_update(const ClassDef& type) {
 }
 
 void Workspace::remove(const ClassDef& type, SlotId slot, Csn base) {
-  WorkEntry entry(type, RowId::of(slot));
+  auto entry = new_entry(type, RowId::of(slot));
   entry.state = WorkEntry::State::removed;
   entry.base = base;
   add(type, std::move(entry), entries_.size());
 }
 
 void Workspace::remove(WorkEntry& entry, const ClassDef& type) {
-  unsettle(entry, type);
   entry.state = entry.id.is_new() ? WorkEntry::State::cancelled : WorkEntry::State::removed;
+  unsettle(entry, type);
   entry.sent = false;
 }
 
@@ -89,9 +139,35 @@ void Workspace::unsettle(WorkEntry& entry, const ClassDef& type) {
   if (!entry.settled) return;
   for (std::size_t i = 0; i < type.indexes.size(); ++i) {
     if (dictionary_.index_of(type.indexes[i]).parts.empty()) continue;
+    if (entry.live()) keep_for_walks(type.indexes[i], entry, entry.keys[i]);
     keys_[type.indexes[i]].erase({entry.keys[i], entry.id});
   }
+  ++erasures_;
   entry.settled = false;
+}
+
+/// Copies for each walk, and not one set with the life of each key: a cursor that is left open would
+/// make every walk after it pass over all keys that were there for that cursor alone.
+void Workspace::keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key) {
+  const auto found = walked_.find(index);
+  if (found == walked_.end()) return;
+  for (const auto& watched : found->second.watched) {
+    const auto past = watched.lock();
+    if (past && entry.keyed < past->moment && past->bounds.low <= key &&
+        (past->bounds.high.empty() || key < past->bounds.high))
+      past->keys.insert({key, entry.id});
+  }
+}
+
+std::shared_ptr<PastKeys> Workspace::watch(IndexId index, Moment moment, const KeyRange& bounds) {
+  auto& walks = walked_[index];
+  if (walks.watched.size() >= walks.clean_at) {
+    std::erase_if(walks.watched, [](const auto& each) { return each.expired(); });
+    walks.clean_at = std::max<std::size_t>(16, 2 * walks.watched.size());
+  }
+  auto past = std::make_shared<PastKeys>(PastKeys{moment, bounds, {}});
+  walks.watched.push_back(past);
+  return past;
 }
 
 void Workspace::settle(ClassId cls) {
@@ -111,6 +187,7 @@ void Workspace::settle(ClassId cls) {
       if (!index.parts.empty()) keys_[index.id].insert({entry.keys[i], entry.id});
     }
     entry.settled = true;
+    entry.keyed = moment_;
   }
   work.unsettled.clear();
 }
@@ -145,13 +222,11 @@ void Workspace::append_op(WorkEntry& entry, std::vector<WriteOp>& ops) {
   ops.push_back(op);
 }
 
-std::vector<WriteOp> Workspace::ops(bool local, bool clustered) {
-  std::vector<WriteOp> ops;
-  ops.reserve(entries_.size());
+void Workspace::ops(bool local, bool clustered, std::vector<WriteOp>& ops) {
+  if (!local) ops.reserve(ops.size() + entries_.size());
   for (auto& entry : entries_) {
     if (!entry.sent && (!clustered || type_of(entry).local == local)) append_op(entry, ops);
   }
-  return ops;
 }
 
 std::vector<WriteOp> Workspace::ops_of(std::span<WorkEntry* const> entries) {

@@ -9,6 +9,8 @@
 //   W1  At most one Entry a row of the database; entries are never moved or freed before the
 //       transaction ends, so that an index into them stays valid.
 //   W2  After settle(cls), keys(index) holds exactly the keys of the live entries of that class.
+//   W3  Moments grow. A cursor has the one that it began at: what was written, or given its keys,
+//       at an earlier one was there when it began, and nothing else was.
 // Threads: used by one thread at a time.
 #pragma once
 #include <deque>
@@ -21,6 +23,7 @@
 
 #include "schema/key.hpp"
 #include "schema/row.hpp"
+#include "transaction/hidden_runs.hpp"
 #include "transaction/record.hpp"
 
 namespace exdb {
@@ -39,20 +42,30 @@ struct RowId {
 
 struct WorkEntry {
   enum class State : std::uint8_t { inserted, updated, removed, cancelled };
-  WorkEntry(const ClassDef& type, RowId row_id) : id(row_id), builder(type) {}
-  WorkEntry(const ClassDef& type, RowId row_id, Bytes row) : id(row_id), builder(type, row) {}
+  WorkEntry(RowId row_id, RowBuilder&& with) : id(row_id), builder(std::move(with)) {}
 
   RowId id;
   State state = State::inserted;
   bool settled = false;          ///< its keys are in the ordered sets
   bool sent = false;             ///< travelled ahead in a fragment, unchanged since
   bool sent_once = false;        ///< travelled ahead, perhaps in an older form
+  std::uint32_t key_parts = 0;   ///< inserted: parts of unique keys that were assigned
   std::size_t unsent_bytes = 0;  ///< of it, in the sum that Fragments keeps
   Csn base;                      ///< updated, removed: the snapshot at which the row was read
+  Moment written;                ///< first
+  Moment keyed;                  ///< settled: its keys came into the ordered sets
   RowBuilder builder;
   std::vector<KeyBytes> keys;  ///< as in the ordered sets, in the order of the class's indexes
 
   [[nodiscard]] bool live() const { return state == State::inserted || state == State::updated; }
+};
+
+/// What has left the ordered set of an index since a walk over it began, and was there then: rows
+/// that were changed meanwhile. Kept by the workspace for as long as the walk holds it.
+struct PastKeys {
+  Moment moment;    ///< of the walk
+  KeyRange bounds;  ///< of the walk
+  std::set<std::pair<KeyBytes, RowId>> keys;
 };
 
 class Workspace {
@@ -87,14 +100,31 @@ class Workspace {
   using Keys = std::set<std::pair<KeyBytes, RowId>>;
   void settle(ClassId cls);
   [[nodiscard]] const Keys& keys(IndexId index) const;
+
+  /// A cursor begins (W3). To walk an ordered set, settle first.
+  Moment begin_walk() { return {++moment_.value}; }
+  /// Of a walk that has begun over keys(index). Cost: until it is let go, each key of the index that
+  /// leaves the set is copied if the walk may have to give it.
+  std::shared_ptr<PastKeys> watch(IndexId index, Moment moment, const KeyRange& bounds);
+  /// Grows whenever an iterator into keys() may have become invalid.
+  [[nodiscard]] std::uint64_t erasures() const { return erasures_; }
+  /// Runs of rows of a snapshot of this csn that the writes hide; null when those of a newer one are
+  /// kept. In the order of an index, and in storage order.
+  [[nodiscard]] HiddenRuns* hidden(IndexId index, Csn csn) { return walked_[index].hidden.at(csn); }
+  [[nodiscard]] HiddenRuns* hidden(ClassId cls, Csn csn) {
+    return classes_[cls.value].hidden.at(csn);
+  }
+  /// Rows and entries of indexes, of snapshots and of this, that walks looked at so far.
+  std::uint64_t entries_walked = 0;
+
   /// The class an entry belongs to.
   [[nodiscard]] const ClassDef& type_of(const WorkEntry& entry) const {
     return entry.builder.view().type();
   }
 
-  /// Ops of entries that have not been sent, of classes for which `local` is as given. Bytes are
-  /// views into the builders.
-  std::vector<WriteOp> ops(bool local, bool clustered);
+  /// Appends the ops of entries that have not been sent, of classes for which `local` is as given.
+  /// Bytes are views into the builders.
+  void ops(bool local, bool clustered, std::vector<WriteOp>& ops);
   /// Ops of these entries, in their order. Bytes are views into the builders.
   std::vector<WriteOp> ops_of(std::span<WorkEntry* const> entries);
 
@@ -109,8 +139,18 @@ class Workspace {
     std::unordered_map<std::uint64_t, std::size_t> by_slot;
     std::vector<std::size_t> inserted;
     std::vector<std::size_t> unsettled;
+    HiddenRuns hidden;
   };
+  struct IndexWalks {
+    std::vector<std::weak_ptr<PastKeys>> watched;
+    std::size_t clean_at = 16;  ///< so many: those that were let go are taken out
+    HiddenRuns hidden;
+  };
+  RowBuilder spare_builder();
+  WorkEntry new_entry(const ClassDef& type, RowId id);
+  WorkEntry new_entry(const ClassDef& type, RowId id, Bytes row);
   void unsettle(WorkEntry& entry, const ClassDef& type);
+  void keep_for_walks(IndexId index, const WorkEntry& entry, const KeyBytes& key);
   void append_op(WorkEntry& entry, std::vector<WriteOp>& ops);
   WorkEntry& add(const ClassDef& type, WorkEntry&& entry, std::size_t at);
 
@@ -118,6 +158,10 @@ class Workspace {
   std::deque<WorkEntry> entries_;
   std::vector<ClassWork> classes_;
   std::map<IndexId, Keys> keys_;
+  std::map<IndexId, IndexWalks> walked_;
+  Moment moment_;
+  std::uint64_t erasures_ = 0;
+  std::vector<RowBuilder> spare_builders_;  ///< of the transaction before, if it was small
 };
 
 }  // namespace exdb

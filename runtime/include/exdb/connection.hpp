@@ -28,6 +28,7 @@ namespace exdb {
 
 class Connection;
 class RowBuilder;
+struct Assigned;
 struct DatabaseCore;
 class Transaction;
 struct RowId;
@@ -62,13 +63,22 @@ class Object {
   [[nodiscard]] T get(const Field<T>& field) const;
 
   /// Writes need a transaction that may write. Visible to this transaction's reads and searches at
-  /// once.
+  /// once. A write that throws changes nothing: too_large for a value that is more than a row or a
+  /// commit may have, before it is copied; duplicate for a unique key of a row that this transaction
+  /// made, when the snapshot or another row that it made has that key. A key of several parts is looked
+  /// at when all of them have been assigned; that of a row that was there before at the commit, for
+  /// rows may swap their keys. Cost: the value's size; a look-up for each unique key looked at.
   void set(std::string_view path, const Value& value);
   void set(const FieldDef& field, const Value& value);
   void set_raw(const FieldDef& field, FieldType type, std::span<const std::byte> elements);
+  /// A string or char<n> from its UTF-8, a binary<n> or blob from its bytes: without the copy that a
+  /// Value is. A top-level field.
+  void set_bytes(const FieldDef& field, std::span<const std::byte> value);
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
   void remove();
+  /// Throws too_large as a set() of a value of so many bytes would, for who has to convert it first.
+  void require_fits(std::string_view path, std::size_t bytes) const;
 
   /// The same row?
   bool operator==(const Object& other) const;
@@ -78,7 +88,7 @@ class Object {
   friend class Cursor;
   friend class Transaction;
   template <class Set>
-  void change(std::size_t incoming, Set&& set);
+  void change(const Assigned& what, std::size_t least, std::size_t most, Set&& set);
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
   void store_elements(const FieldPlace& place, Bytes elements);
@@ -88,26 +98,46 @@ class Object {
   std::uint64_t row_ = 0;  ///< slot, or number of a new row with the top bit set
 };
 
-/// A position among the rows of a class in the order of an index. Over a list, hash or autoid index
-/// (and without one) rows come in storage order. Rows that the transaction itself inserts, changes
-/// or removes while the cursor is open are seen as they are when the cursor passes.
+/// A position among the rows of a class in the order of an index, within the bounds of a range or a
+/// search. Over a list, hash or autoid index (and without one) rows come in storage order, those of
+/// the snapshot before those that the transaction made; after a search in a hash, its matches in that
+/// order.
+///
+/// Invariants
+///   C1  A cursor gives the rows that its transaction saw when the walk began: when it was opened, or
+///       at the latest first(), last(), search() or find() of it. They stay where they were then.
+///   C2  A row that the transaction inserts later is not given; it is seen by a find, by another
+///       cursor, and once a walk begins anew. A loop that moves rows ahead of its cursor ends.
+///   C3  A row that the transaction changes later is given once a pass, at the place of the key that
+///       it had, with its current content: even if that matches the search no more.
+///   C4  A row that the transaction removes later is passed over, and is current() no more; the walk
+///       goes on from where it was.
+///   C5  C1 to C4 hold in both directions, and for all walks. prev() after an end gives the row at
+///       that end.
+/// Cost: O(log n) to begin, O(1) a row in order, O(log) of the transaction's own rows where it wrote.
+///   Rows of the snapshot that it has changed or removed are walked over once, not by each walk;
+///   ConnectionStatistics::entries_walked counts.
+/// Nothing here blocks.
 class Cursor {
  public:
-  Cursor() = default;
+  Cursor();  ///< not open
   ~Cursor();
   Cursor(Cursor&&) noexcept;
   Cursor& operator=(Cursor&&) noexcept;
 
-  /// The row with this key (the first of several), or nothing. A key of several parts needs all of
-  /// them.
+  static constexpr std::size_t no_limit = ~std::size_t{0};
+
+  /// search(equals, key), then next().
   std::optional<Object> find(std::span<const Value> key);
   /// Positions before the first match; next() then gives the match itself first, and goes on
   /// through all rows that match: upward for equals, greater and prefix_match, downward from the
   /// largest for the less operations. False when nothing matches. A tree takes the leading parts of
-  /// its key; a hash takes equals and the whole key only.
+  /// its key; a hash takes equals and the whole key only. A range's cursor finds what is in the
+  /// range. Throws unsupported where the index cannot do it, conversion for values that do not fit.
   bool search(Operation operation, std::span<const Value> key);
   /// Move and give the row there, or nothing at an end. first() and last() drop the bounds of a
-  /// search.
+  /// search, not those of a range. Of a range with a limit, next() gives no more than that many rows
+  /// (first() is the first of them), whatever prev() gives, until the walk begins anew.
   std::optional<Object> first();
   std::optional<Object> last();
   std::optional<Object> next();
@@ -146,6 +176,10 @@ void Object::set(const Field<T>& field, std::type_identity_t<T> value) {
 
 struct ConnectionStatistics {
   std::uint64_t committed = 0, aborted = 0, conflicts = 0, rolled_back = 0, read_only = 0;
+  /// Rows and entries of indexes that finds, counts and cursors have looked at: much more than the
+  /// rows they gave means that the transactions' own writes, or a missing index, make them dear.
+  /// A find_many that reads the snapshot alone is not counted.
+  std::uint64_t entries_walked = 0;
 };
 
 class Connection {
@@ -176,14 +210,31 @@ class Connection {
   /// Removes all rows of the class that the transaction sees; returns how many.
   std::uint64_t delete_all(const ClassDef& type);
 
+  /// The row with this key (the first of several), or nothing. A tree takes the leading parts of its
+  /// key too, and gives the first match in its order; a hash needs the whole key. O(log n), own
+  /// writes or not; O(1) for a unique hash. Throws conversion for values that do not fit or are too
+  /// many (for a hash: too few), unsupported for a list.
   std::optional<Object> find(const IndexDef& index, std::span<const Value> key);
-  /// One result a key, in order; much faster than one by one on large data.
+  /// find() for each key: one result a key, in order; much faster than one by one on large data.
   std::vector<std::optional<Object>> find_many(const IndexDef& index,
                                                std::span<const std::vector<Value>> keys);
   /// Over `index`, or over all rows in storage order.
   Cursor cursor(const ClassDef& type, const IndexDef* index = nullptr);
+  /// The rows from one key to another, in the order of a tree index. Both ends are included, each may
+  /// be the leading parts of a key (all that begin so are included), empty = no bound on this side.
+  /// `low` and `high` are values, low <= high also where the index descends: rows come as the index
+  /// runs, from `high` down to `low` if it descends in the first part in which the two differ, or
+  /// which only one of them has. Nothing is between them if low is greater. Searches of this cursor
+  /// look within the range; next() gives at most `limit` rows (see Cursor::next). Reads nothing
+  /// yet. Throws unsupported for another index, conversion for values that do not fit or are too
+  /// many.
+  Cursor range(const IndexDef& index, std::span<const Value> low, std::span<const Value> high,
+               std::size_t limit = Cursor::no_limit);
   /// Rows of the class that the transaction sees. Cost: a scan.
   std::uint64_t count(const ClassDef& type);
+  /// As many as range() would give. Cost: O(log n + the count), no row is read. Throws as range().
+  std::uint64_t count(const IndexDef& index, std::span<const Value> low,
+                      std::span<const Value> high);
 
   /// Drives the cluster in this thread until it stops. Throws cluster_not_initialized without a
   /// cluster.

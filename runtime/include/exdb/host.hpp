@@ -6,9 +6,10 @@
 // is woken. MPI has nothing to wait on: without it an idle node naps and polls.
 //
 // Protocol of a wake-up. Sleeper: sleepers += 1; look once more for what it waits for; futex-wait
-// on `word` as it was before. Waker: put the message where the sleeper looks; fence; if sleepers !=
-// 0: word += 1, futex-wake. One of the two sees the other's store. Rejected: waking before the
-// message is there, to save the wake-up's time. The scheduler likes to put who is woken on the
+// on `word` as it was before. Waker: put the message where the sleeper looks; sleepers += 0, and if
+// that was not 0: word += 1, futex-wake. Of the two additions one is first, and the other's thread
+// sees what came before it. Rejected: waking before the message is there, to save the wake-up's
+// time. The scheduler likes to put who is woken on the
 // waker's processor, where it then looks in vain and keeps the sender from sending: the answer of a
 // sleeping node took 330 µs instead of 140.
 //

@@ -96,8 +96,12 @@ def test_keys_of_several_parts_are_tuples(con: exdb.Connection) -> None:
         assert [row.id for row in cursor] == [1, 0]
         with pytest.raises(exdb.DataError, match="has 2 part"):
             cursor.search(Operation.Equals, (1, "b", 3))
-        with pytest.raises(exdb.DataError):
-            con.find("Row", "by_s4_text", 1)
+        for find in (con.find, con.cursor().find):
+            assert find("Row", "by_s4_text", 1).id == 1
+            assert find("Row", "by_s4_text", (2,)).id == 2
+            assert find("Row", "by_s4_text", 3) is None
+        with pytest.raises(exdb.DataError, match="has 2 part"):
+            con.find("Row", "by_s4_text", (1, "b", 3))
 
 
 def test_a_nested_field_is_indexed(con: exdb.Connection) -> None:
@@ -110,12 +114,105 @@ def test_a_nested_field_is_indexed(con: exdb.Connection) -> None:
         assert con.find("Row", "by_airport", "LGA") == found
 
 
-def test_own_changes_are_seen_as_the_cursor_passes(items: exdb.Connection) -> None:
+def test_a_cursor_gives_the_rows_that_were_there_when_it_was_opened(
+    items: exdb.Connection,
+) -> None:
     cursor = items.cursor("Item", "by_key")
     assert cursor.next().key == 0  # type: ignore[union-attr]
     items.find("Item", "by_key", 1).remove()  # type: ignore[union-attr]
     items.new("Item", key=50)
-    assert keys(cursor) == [*range(2, 10), 50]
+    items.find("Item", "by_key", 5).value = 1000  # type: ignore[union-attr]
+    rest = [(row.key, row.value) for row in cursor]
+    assert rest == [(key, 1000 if key == 5 else 2 * key) for key in range(2, 10)]
+    assert keys(items.cursor("Item", "by_key")) == [0, *range(2, 10), 50]
+
+
+def test_a_loop_that_moves_rows_ahead_of_its_cursor_ends(items: exdb.Connection) -> None:
+    seen = []
+    for row in items.cursor("Item", "by_value"):
+        seen.append(row.key)
+        row.value += 1
+        assert len(seen) <= 10
+    assert seen == list(range(10))
+    for row in items.range("Item", "by_value", 3, 7):
+        row.value += 2  # into the range again, or out of it
+    moved = [1, 5, 7, 9, 9, *range(11, 20, 2)]
+    assert [row.value for row in items.cursor("Item", "by_value")] == moved
+    for row in items.cursor("Item", "by_value"):
+        items.new("Item", key=row.key + 100, value=row.value)
+    assert items.count("Item") == 20
+
+
+def values(rows: object) -> list[int]:
+    return [row.value for row in rows]  # type: ignore[attr-defined]
+
+
+def test_a_range_includes_both_ends(items: exdb.Connection) -> None:
+    for low, high, found in (
+        (4, 8, [4, 6, 8]),
+        (3, 9, [4, 6, 8]),
+        (None, 4, [0, 2, 4]),
+        (16, None, [16, 18]),
+        (8, 4, []),
+        (None, None, list(range(0, 20, 2))),
+    ):
+        assert values(items.range("Item", "by_value", low, high)) == found
+        assert items.count("Item", "by_value", low, high) == len(found)
+    rows = items.range("Item", "by_value", 4, limit=2)
+    assert next(rows).value == 4
+    assert values(rows) == [6]
+    assert values(items.range("Item", index="by_value", high=6, limit=0)) == []
+    items.new("Item", key=77, value=5)
+    assert values(items.range("Item", "by_value", 4, 6)) == [4, 5, 6]
+    assert items.count("Item", "by_value", 4, 6) == 3
+
+
+DAYS = """class Day { int4 year; int4 month; nullable int4 day;
+                     tree<year, month, day> by_day; tree<year, month desc> newest;
+                     nonunique hash<year> of_year; };"""
+
+
+def test_a_range_takes_leading_parts() -> None:
+    def dates(rows: object) -> list[tuple[int, int, int | None]]:
+        return [(row.year, row.month, row.day) for row in rows]  # type: ignore[attr-defined]
+
+    with exdb.open("days", DAYS) as db, db.connect() as con, con.startTransaction():
+        for month in (1, 2, 3):
+            for day in (None, 5):
+                con.new("Day", year=2013, month=month, day=day)
+        con.new("Day", year=2014, month=1, day=9)
+        whole = dates(con.cursor("Day", "by_day"))
+        assert dates(con.range("Day", "by_day", 2013, 2013)) == whole[:6]
+        assert dates(con.range("Day", "by_day", (2013, 2), (2013, 3))) == whole[2:6]
+        assert dates(con.range("Day", "by_day", (2013, 2), 2014)) == whole[2:]
+        assert dates(con.range("Day", "by_day", (2013, 1, None), (2013, 1, None))) == whole[:1]
+        assert dates(con.range("Day", "by_day", (2013, 1, 5), (2013, 2, None))) == whole[1:3]
+        assert con.count("Day", "by_day", (2013, 2), (2013, 3)) == 4
+        # low is the smaller one, and the rows come as the index runs.
+        months = [row.month for row in con.range("Day", "newest", (2013, 1), (2013, 2))]
+        assert months == [2, 2, 1, 1]
+        assert con.count("Day", "newest", (2013, 2), (2013, 1)) == 0
+
+
+def test_what_a_range_cannot_be_is_told() -> None:
+    with exdb.open("days", DAYS) as db, db.connect() as con:
+        with pytest.raises(exdb.TransactionNotActiveError):
+            con.range("Day", "by_day")
+        con.startTransaction()
+        with pytest.raises(exdb.NotSupportedError, match="of_year"):
+            con.range("Day", "of_year", 1, 2)
+        with pytest.raises(exdb.NotSupportedError, match="of_year"):
+            con.count("Day", "of_year", 1, 2)
+        with pytest.raises(exdb.DataError, match="index="):
+            con.count("Day", low=1)
+        with pytest.raises(exdb.DataError, match="has 3 part"):
+            con.range("Day", "by_day", (1, 2, 3, 4))
+        with pytest.raises(exdb.DataError, match="has 3 part"):
+            con.range("Day", "by_day", high=())
+        rows = con.range("Day", "by_day")
+        con.rollback()
+        with pytest.raises(exdb.CursorClosedError):
+            next(rows)
 
 
 def test_a_cursor_ends_with_its_transaction(items: exdb.Connection) -> None:

@@ -147,6 +147,31 @@ WITHIN: dict[str, Row] = {
     "remove obj": Row("obj", lambda con, v: con.remove(v), "an object of the database"),
     "deleteAll cls": Row("cls", lambda con, v: con.deleteAll(v), "the name of a class", ("str",)),
     "count cls": Row("cls", lambda con, v: con.count(v), "the name of a class", ("str",)),
+    "count index": Row(
+        "index", lambda con, v: con.count("Item", v), "the name of an index", ("None", "str")
+    ),
+    "count low": Row(
+        "key",
+        lambda con, v: con.count("Item", "by_key", v),
+        "unsigned<4>",
+        ("None", "bool"),
+    ),
+    "range cls": Row("cls", lambda con, v: con.range(v, "by_key"), "the name of a class", ("str",)),
+    "range index": Row(
+        "index", lambda con, v: con.range("Item", v), "the name of an index", ("str",)
+    ),
+    "range low": Row(
+        "key", lambda con, v: con.range("Item", "by_key", v), "unsigned<4>", ("None", "bool")
+    ),
+    "range high": Row(
+        "key", lambda con, v: con.range("Item", "by_key", 1, v), "unsigned<4>", ("None", "bool")
+    ),
+    "range limit": Row(
+        "limit",
+        lambda con, v: con.range("Item", "by_key", limit=v),
+        "an integer of 0 to",
+        ("None",),
+    ),
     "cursor cls": Row("cls", lambda con, v: con.cursor(v), "the name of a class", ("None", "str")),
     "cursor index": Row(
         "index", lambda con, v: con.cursor("Item", v), "the name of an index", ("None", "str")

@@ -18,7 +18,7 @@ from typing import Any, Callable
 import pytest
 
 PRELUDE = '''
-import json, os, sys, threading, time
+import json, os, signal, sys, threading, time
 import faulthandler
 from mpi4py import MPI
 import exdb
@@ -49,6 +49,16 @@ def put(con, key, value=0, **fields):
     with con.startTransaction() as transaction:
         con.new("Item", key=key, value=value, **fields)
     return transaction.csn
+
+def interrupt_when_waiting(then=lambda: None):
+    """Ctrl-C once a thread of this process waits in a call of exdb, however late that is."""
+    def interrupt():
+        while exdb._core.released_threads() == 0:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+        then()
+    threading.Thread(target=interrupt, daemon=True).start()
 
 def params(**arguments):
     return exdb.ClusterParams(**{"nodeId": rank, "nwtype": "MPI", **arguments})

@@ -169,12 +169,11 @@ def test_ctrl_c_ends_a_call_that_hangs(good: Good, where: str) -> None:
     told = good(
         2,
         f"""
-        import signal
         cooperative = params(nwparams={{"progress": "cooperative"}})
         db = exdb.open("grid", SCHEMA, clusterParams=cooperative)
         con = db.connect()
         if rank == 0:
-            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            interrupt_when_waiting()
             seen = txid = None
             start = time.monotonic()
             try:

@@ -143,7 +143,15 @@ def test_a_thread_level_that_is_too_low(good: Good) -> None:
             pytest.skip("this MPI gives MPI_THREAD_MULTIPLE always")
         assert refused[:2] == ["LauncherError", 2004]
         assert "cooperative" in refused[2]
+        assert "mpi4py.rc.thread_level" in refused[2]
         assert published == 1
+
+
+def test_an_open_after_mpi_was_finalized_says_so() -> None:
+    program = PROGRAM.replace("try:", "MPI.Finalize()\ntry:", 1)
+    done = alone("-c", program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("MPI is finalized: MPI.Finalize() was called")
 
 
 def test_the_doctor_is_content_here() -> None:

@@ -17,8 +17,10 @@ struct Grid {
   std::vector<std::unique_ptr<Database>> db;
 
   explicit Grid(std::uint32_t nodes, bool collective = false,
-                const std::function<void(ClusterParams&, std::uint32_t)>& adjust = {})
+                const std::function<void(ClusterParams&, std::uint32_t)>& adjust = {},
+                std::shared_ptr<const Dictionary> with = nullptr)
       : network({nodes, collective}) {
+    if (with) schema = std::move(with);
     std::vector<std::future<std::unique_ptr<Database>>> opening;
     for (std::uint32_t node = 0; node < nodes; ++node) {
       opening.push_back(std::async(std::launch::async, [&, node] {

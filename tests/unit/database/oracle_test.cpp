@@ -171,6 +171,35 @@ class OracleTest : public DatabaseTest, public ::testing::WithParamInterface<uns
         highest >= size ? high : order[static_cast<std::size_t>(std::max(highest, 0))].first;
     worker.reads.prices.emplace_back(size == 0 ? low : from, size == 0 ? high : to);
   }
+  /// From one price to another, some rows of it, or their number.
+  void read_between(Worker& worker) {
+    statement(worker);
+    const int low = below(prices), high = low + below(6) - 1;
+    std::vector<int> expected;
+    for (const auto& [id, row] : worker.view())
+      if (row.price >= low && row.price <= high) expected.push_back(row.price);
+    std::sort(expected.begin(), expected.end());
+    if (below(3) == 0) {
+      ASSERT_EQ(worker.con->count(by_price, key(low), key(high)), expected.size());
+      worker.reads.prices.emplace_back(low, high);
+      return;
+    }
+    const auto limit = static_cast<std::size_t>(below(6));
+    auto cursor = worker.con->range(by_price, key(low), key(high), limit);
+    int read_to = low - 1;
+    for (std::size_t given = 0;; ++given) {
+      const auto row = cursor.next();
+      ASSERT_EQ(row.has_value(), given < std::min(limit, expected.size()));
+      if (!row) {
+        if (given < limit) read_to = high;
+        break;
+      }
+      ASSERT_EQ(row->get("price").as_int(), expected[given]);
+      worker.reads.ids.insert(static_cast<int>(row->get("id").as_int()));
+      read_to = expected[given];
+    }
+    worker.reads.prices.emplace_back(low, read_to);
+  }
   void read_by_name(Worker& worker) {
     statement(worker);
     const auto name = any_name();
@@ -281,7 +310,8 @@ class OracleTest : public DatabaseTest, public ::testing::WithParamInterface<uns
     const int action = below(20);
     if (action < 6) return write(worker);
     if (action < 9) return read_by_id(worker);
-    if (action < 13) return read_range(worker);
+    if (action < 11) return read_range(worker);
+    if (action < 13) return read_between(worker);
     if (action < 15) return read_by_name(worker);
     if (action == 15) return scan(worker);
     if (action < 19) return commit(worker);

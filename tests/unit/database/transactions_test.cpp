@@ -166,16 +166,17 @@ TEST_F(DatabaseTest, exclusive_transactions_of_a_node_take_turns) {
 
 TEST_F(DatabaseTest, a_duplicate_key_names_class_index_and_key) {
   store(1, 10);
+  store(3, 30);
   auto con = db->connect();
   con->start();
-  put(*con, 1, 20);
+  get(*con, 1)->set("id", 3);
   auto result = con->commit();
   EXPECT_EQ(result.code, ErrorCode::duplicate);
-  EXPECT_NE(result.text.find("class Item, index by_id, key (1)"), std::string::npos) << result.text;
+  EXPECT_NE(result.text.find("class Item, index by_id, key (3)"), std::string::npos) << result.text;
   EXPECT_FALSE(con->in_transaction());
   con->start();
-  put(*con, 2, 20);
-  put(*con, 2, 30);
+  con->create(item);
+  con->create(item);
   result = con->commit();
   EXPECT_EQ(result.code, ErrorCode::duplicate);
   EXPECT_NE(result.text.find("two rows of this transaction"), std::string::npos) << result.text;

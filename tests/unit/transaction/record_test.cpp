@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
+#include <tuple>
 
 namespace exdb {
 namespace {
@@ -55,6 +57,20 @@ TEST(TransactionRecord, comes_back_as_it_was_sent) {
   EXPECT_EQ(back.classes[0], ClassId{0});
 }
 
+TEST(TransactionRecord, its_length_is_known_before_it_is_encoded) {
+  std::vector<std::byte> row;
+  auto record = sample(row);
+  std::vector<std::byte> long_row(300);
+  record.ops.push_back({WriteOp::Kind::update, ClassId{1}, 1'000'000, Csn{90'000}, long_row});
+  record.ops.push_back({WriteOp::Kind::cancel, ClassId{0}, 200, {}, {}});
+  for (const bool serializable : {true, false}) {
+    record.serializable = serializable;
+    std::vector<std::byte> bytes;
+    record.encode(bytes);
+    EXPECT_EQ(record.encoded_bytes(), bytes.size());
+  }
+}
+
 TEST(TransactionRecord, normalising_keeps_the_last_op_of_a_row_and_orders_the_groups) {
   std::vector<std::byte> one(8, std::byte{1}), two(8, std::byte{2});
   TransactionRecord record;
@@ -72,6 +88,60 @@ TEST(TransactionRecord, normalising_keeps_the_last_op_of_a_row_and_orders_the_gr
   EXPECT_EQ(record.ops[1].kind, WriteOp::Kind::update);
   EXPECT_EQ(record.ops[2].kind, WriteOp::Kind::insert);
   EXPECT_EQ(record.ops[2].bytes[0], std::byte{2});
+}
+
+/// By the words of T1: rows in the order of their first op, each with its last one, then by group.
+std::vector<WriteOp> normal_form(const std::vector<WriteOp>& ops) {
+  const auto same = [](const WriteOp& a, const WriteOp& b) {
+    return a.cls == b.cls && a.row == b.row && a.names_slot() == b.names_slot();
+  };
+  std::vector<WriteOp> merged;
+  for (const auto& op : ops) {
+    const auto at = std::find_if(merged.begin(), merged.end(),
+                                 [&](const WriteOp& seen) { return same(seen, op); });
+    if (at == merged.end())
+      merged.push_back(op);
+    else
+      *at = op;
+  }
+  const auto group = [](const WriteOp& op) {
+    return op.kind == WriteOp::Kind::remove ? 0 : op.kind == WriteOp::Kind::update ? 1 : 2;
+  };
+  std::stable_sort(merged.begin(), merged.end(),
+                   [&](const WriteOp& a, const WriteOp& b) { return group(a) < group(b); });
+  return merged;
+}
+
+TEST(TransactionRecord, any_ops_come_into_the_normal_form) {
+  const auto name = [](const WriteOp& op) { return std::tuple(op.kind, op.cls, op.row, op.base); };
+  std::mt19937 random(7);
+  for (int run = 0; run < 20'000; ++run) {
+    TransactionRecord record;
+    // Often in order, so that what is in order already, or nearly so, is among them.
+    const bool sorted = random() % 2 == 0;
+    std::uint64_t csn = 0;
+    for (auto count = random() % 7; count > 0; --count)
+      record.ops.push_back({WriteOp::Kind(1 + random() % 4),
+                            ClassId{std::uint32_t(random() % 2)},
+                            random() % 4,
+                            Csn{++csn},
+                            {}});
+    if (sorted)
+      std::sort(record.ops.begin(), record.ops.end(), [](const WriteOp& a, const WriteOp& b) {
+        const auto order = [](const WriteOp& op) {
+          return std::tuple(op.kind == WriteOp::Kind::remove   ? 0
+                            : op.kind == WriteOp::Kind::update ? 1
+                                                               : 2,
+                            op.cls, op.row);
+        };
+        return order(a) < order(b);
+      });
+    const auto wanted = normal_form(record.ops);
+    record.normalise_ops();
+    ASSERT_EQ(record.ops.size(), wanted.size()) << "run " << run;
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+      ASSERT_EQ(name(record.ops[i]), name(wanted[i])) << "run " << run;
+  }
 }
 
 TEST(TransactionRecord, normalising_reads_joins_what_overlaps_or_touches) {
