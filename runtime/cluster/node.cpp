@@ -289,8 +289,8 @@ bool Node::seated() const { return inside_->seated_.load(); }
 
 bool Node::wait_seated(std::chrono::milliseconds cap) {
   auto& in = *inside_;
-  (void)in.drive_until([&in] { return in.seated_.load(); }, in.deadline_after(cap));
-  return seated();
+  const auto there = [&in] { return in.seated_.load() && in.applied_.load() >= in.posted_.load(); };
+  return in.drive_until(there, Inside::Clock::now() + cap) == Inside::Driven::done;
 }
 
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }

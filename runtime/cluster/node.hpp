@@ -143,7 +143,7 @@ class Node {
   [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
-  /// Drives until seated() or `cap` has passed. True when it is.
+  /// Drives until this node is a member and has the state, or `cap` has passed. True when it has.
   bool wait_seated(std::chrono::milliseconds cap);
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;

@@ -54,7 +54,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   core->name = name;
   core->dictionary = std::move(dictionary);
   core->options = options;
-  StorageOptions storage;
+  auto& storage = core->storage;
   storage.segment.unit_bytes = options.segment_bytes;
   storage.readers_max = readers_for(options.max_connections);
   if (failure.ok()) {
