@@ -205,6 +205,14 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
 /// comes near those of its next life, and they stay below OutcomeTable::sequence_max.
 constexpr unsigned sequence_shift = 2;
 
+/// The same for autoids, of which there are 40 bits a node: 1,024 a second since the last start, on
+/// average, are free of those of the next life until 2059. A node that makes more for months, and
+/// is started again, is refused numbers that are there (duplicate).
+std::uint64_t autoids_from(std::uint64_t life_ns) {
+  constexpr std::uint64_t second_ns = 1'000'000'000, start_of_2025 = 1'735'689'600;
+  return ((life_ns / second_ns - start_of_2025) << 10) + 1;
+}
+
 /// All that may take a while is a part or a multiple of the keep-alive.
 ViewTiming timing_of(const ClusterParams& params) {
   const ViewTime beat = params.keep_alive_time;
@@ -270,6 +278,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
                                               core.open);
   core.route->number_from(life >> sequence_shift);
+  core.next_autoid = autoids_from(life);
   core.node->start(own_listener);
   if (core.node->wait_seated(patience)) return;
   core.node->failure().or_throw();

@@ -44,6 +44,23 @@ TEST(NodeViews, TwoGoOnWhenTheThirdIsKilledAndItComesBackEmptyAndGetsTheState) {
   EXPECT_EQ(cluster.replica(2).list().size(), 4U);
 }
 
+TEST(NodeViews, AStateThatRoundsDoNotReachBackToComesAsASnapshot) {
+  ViewNodeCluster cluster({.nodes = 3}, [](std::uint32_t, Node::Options& options) {
+    options.history = std::make_shared<MemoryRoundHistory>(0);
+  });
+  cluster.start_all();
+  for (int i = 0; i < 20; ++i) cluster.must_commit(0, "before " + std::to_string(i));
+  cluster.kill(2);
+  cluster.must_commit(1, "without it");
+  cluster.restart(2);
+  ASSERT_TRUE(cluster.node(2).wait_seated(patience));
+  cluster.must_commit(2, "after it came back");
+  EXPECT_GE(cluster.replica(2).replaced, 1);
+  EXPECT_EQ(cluster.replica(2).list().size(), 22U);
+  EXPECT_TRUE(ViewNodeCluster::eventually(
+      [&] { return cluster.replica(0).list() == cluster.replica(2).list(); }));
+}
+
 TEST(NodeViews, EveryCommitIsAnsweredOnceWhileNodesAreKilledAndComeBack) {
   ViewNodeCluster cluster({.nodes = 3});
   cluster.start_all();
