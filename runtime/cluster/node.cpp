@@ -117,7 +117,8 @@ Node::~Node() { close(false); }
 void Node::start(bool own_listener) {
   auto& in = *inside_;
   for (std::uint32_t node = 0; node < in.transport->size(); ++node)
-    if (node != in.self.value && !in.options.membership) in.notifier.tell(Notification::connect, in.info(node));
+    if (node != in.self.value && !in.options.membership)
+      in.notifier.tell(Notification::connect, in.info(node));
   if (!own_listener || in.options.progress == Progress::cooperative) return;
   const std::lock_guard lock(in.state_lock);
   EXDB_ASSERT(!in.listener.joinable(), "a node is started once");
@@ -308,6 +309,8 @@ NodeStatistics Node::statistics() const {
   result.exchange_ns_median = in.exchange_ns.quantile(0.5);
   result.exchange_ns_p99 = in.exchange_ns.quantile(0.99);
   result.apply_ns_total = in.apply_ns;
+  result.views = in.views;
+  result.states_taken = in.states_taken;
   return result;
 }
 

@@ -49,6 +49,7 @@ struct NodeStatistics {
   std::uint64_t exchange_ns_total = 0;  ///< from posting to completion, summed over rounds
   std::uint64_t exchange_ns_median = 0, exchange_ns_p99 = 0;
   std::uint64_t apply_ns_total = 0;
+  std::uint64_t views = 0, states_taken = 0;  ///< where nodes come and go
 };
 
 class Node {

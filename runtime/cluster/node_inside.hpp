@@ -146,7 +146,7 @@ struct Node::Inside final : FrameSink {
   // --- statistics ---
   LogHistogram exchange_ns;
   std::atomic<std::uint64_t> rounds{0}, rounds_empty{0}, items_sent{0}, items_received{0},
-      apply_ns{0};
+      apply_ns{0}, views{0}, states_taken{0};
 
   mutable std::mutex state_lock;  ///< of what follows
   Status failure_, stop_refusal_;

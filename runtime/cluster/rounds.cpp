@@ -34,8 +34,8 @@ bool Node::Inside::step() {
         any = true;
       }
     }
-    auto* const views = member.views();
-    if (views) now_ = Clock::now();
+    const bool by_views = member.views() != nullptr;
+    if (by_views) now_ = Clock::now();
     const auto status = transport->poll(*this, any);
     // One reading of the clock serves the step: it is a tenth of a commit's own time (perf).
     if (any || stop_wanted || leave_wanted || member.ping_wanted() || member.parting() ||
@@ -46,9 +46,9 @@ bool Node::Inside::step() {
     if (!status.ok()) member.fail(status);
     if (member.has_events()) handle_events();
     if (member.parting() && (!status.ok() || now_ >= parting_until)) member.go();
-    if (views) tick_views();
+    if (by_views) tick_views();
     any |= advance();
-    if (views) flush_views();
+    if (by_views) flush_views();
   } catch (const std::bad_alloc&) {
     member.fail({ErrorCode::no_memory,
                  "no memory for the exchange: a replica that skips a round would "
@@ -245,8 +245,8 @@ void Node::Inside::tick(Clock::time_point now) {
 }
 
 void Node::Inside::handle_events() {
-  if (auto* const views = member.views()) {
-    for (const auto& event : views->take_events()) handle(event);
+  if (auto* const by = member.views()) {
+    for (const auto& event : by->take_events()) handle(event);
     return;
   }
   for (const auto& event : member.fixed().take_events()) handle(event);

@@ -16,6 +16,7 @@ ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& 
     : self_(options.self),
       timeout_(timeout > 0ns ? timeout : Time::max()),
       give_up_after_(options.timing.suspect),
+      give_up_alone_after_(options.timing.link_grace),
       every_(tick_every(options.timing)),
       member_(options, history, source, sink, now),
       count_(options.qranks),
@@ -34,8 +35,8 @@ ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& 
 
 /// A quarter of what it has to notice.
 ViewDriver::Time ViewDriver::tick_every(const ViewTiming& timing) {
-  return std::max<Time>(std::min({timing.beat, timing.stagger, timing.grace, timing.link_grace}) / 4,
-                        1ms);
+  return std::max<Time>(
+      std::min({timing.beat, timing.stagger, timing.grace, timing.link_grace}) / 4, 1ms);
 }
 
 void ViewDriver::on_gone(MemberId member, Time now) {
@@ -53,8 +54,10 @@ void ViewDriver::tick(Time now) {
   member_.tick(now);
   if (phase() != Phase::running) return;
   count(now);
-  // There is nobody with whom to end, and what comes without this node it could not be given.
-  if (stop_wanted_ && without_since_ && now - *without_since_ >= give_up_after_)
+  // There are too few with whom to end: no round will ever say so.
+  const auto alone = count_.reached_but(self_).empty();
+  if (stop_wanted_ && without_since_ &&
+      now - *without_since_ >= (alone ? give_up_alone_after_ : give_up_after_))
     finish(Phase::ended);
 }
 
@@ -77,9 +80,9 @@ void ViewDriver::want_stop(Time /*now*/) {
 }
 
 void ViewDriver::post(Member::Offer offer, Time now) {
-  member_.post({std::move(offer.payload), offer.items, offer.more, offer.oldest_snapshot,
-                offer.digest},
-               now);
+  member_.post(
+      {std::move(offer.payload), offer.items, offer.more, offer.oldest_snapshot, offer.digest},
+      now);
 }
 
 void ViewDriver::fail(const Status& why) {
@@ -118,7 +121,7 @@ std::string ViewDriver::awaited_names() const {
 }
 
 std::vector<ViewMember::Event> ViewDriver::take_events() {
-  auto events = over_ ? std::vector<ViewMember::Event>() : member_.take_events();
+  auto events = member_.take_events();
   for (auto& event : own_events_) events.push_back(std::move(event));
   own_events_.clear();
   return events;

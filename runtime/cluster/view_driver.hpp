@@ -85,11 +85,11 @@ class ViewDriver {
   void count(Time now);
 
   const MemberId self_;
-  const Time timeout_, give_up_after_, every_;
+  const Time timeout_, give_up_after_, give_up_alone_after_, every_;
   ViewMember member_;
   QuorumCount count_;
   std::vector<std::deque<Frame>> backlog_;  ///< by receiver
-  std::optional<Phase> over_;  ///< ended by the caller, whatever the member does
+  std::optional<Phase> over_;               ///< ended by the caller, whatever the member does
   std::vector<ViewMember::Event> own_events_;
   Time next_tick_, apart_since_;
   std::optional<Time> without_since_;

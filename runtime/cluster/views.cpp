@@ -9,26 +9,26 @@
 namespace exdb {
 
 void Node::Inside::on_up(std::uint32_t node, std::uint32_t /*incarnation*/) {
-  if (auto* const views = member.views()) views->on_up(MemberId{node}, now_.time_since_epoch());
+  if (auto* const by = member.views()) by->on_up(MemberId{node}, now_.time_since_epoch());
 }
 
 /// What is queued while there is no quorum is refused each time: a submit that was let in before
 /// the quorum went may still put something there.
 void Node::Inside::tick_views() {
-  auto& views = *member.views();
-  const auto before = views.quorum().version();
-  views.tick(now_.time_since_epoch());
+  auto& by = *member.views();
+  const auto before = by.quorum().version();
+  by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
-  if (views.quorum().version() != before) {
-    quorum.update(views.quorum());
+  if (by.quorum().version() != before) {
+    quorum.update(by.quorum());
     turn.wake_done();
   }
-  const auto since = views.without_quorum_since();
+  const auto since = by.without_quorum_since();
   if (!since) return;
   if (!window.empty() && !window.is_shut()) {
     const auto refused = window.take_back();
-    const auto text = views.quorum().explain();
+    const auto text = by.quorum().explain();
     window.answered(refused.size());
     for (const auto& item : refused) item->answer({ErrorCode::cluster_no_quorum, {}, text});
     if (!refused.empty()) turn.wake_done();
@@ -37,7 +37,7 @@ void Node::Inside::tick_views() {
   if (!in_flight.empty() && options.timeout.count() > 0 &&
       now_.time_since_epoch() - *since >= options.timeout) {
     answer_unknown("the quorum was lost before the round was known to be final: " +
-                   views.quorum().explain());
+                   by.quorum().explain());
     turn.wake_done();
   }
 }
@@ -62,7 +62,6 @@ void Node::Inside::set_seated(bool seated) {
 
 void Node::Inside::handle(const ViewMember::Event& event) {
   using Kind = ViewMember::Event::Kind;
-  const auto& views = *member.views();
   switch (event.kind) {
     case Kind::connected:
       trace.event(member.completed(),
@@ -77,6 +76,7 @@ void Node::Inside::handle(const ViewMember::Event& event) {
       break;
     case Kind::installed:
       trace.event(member.completed(), [&] { return event.why.text(); });
+      ++views;
       set_seated(true);
       break;
     case Kind::wedged:
@@ -84,8 +84,9 @@ void Node::Inside::handle(const ViewMember::Event& event) {
       set_seated(false);
       break;
     case Kind::replaced:
-      applied_.store(views.applied_round().value);
-      trace.event(views.applied_round(),
+      ++states_taken;
+      applied_.store(member.views()->applied_round().value);
+      trace.event(member.completed(),
                   [] { return std::string("the state was taken from another node"); });
       turn.wake_done();
       break;

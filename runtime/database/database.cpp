@@ -209,6 +209,8 @@ Statistics Database::statistics() const {
       {"exchange_ns_median", node.exchange_ns_median},
       {"exchange_ns_p99", node.exchange_ns_p99},
       {"apply_ns_total", node.apply_ns_total},
+      {"views", node.views},
+      {"states_taken", node.states_taken},
       {"frames_sent", transport.frames_sent},
       {"frames_received", transport.frames_received},
       {"bytes_sent", transport.bytes_sent},

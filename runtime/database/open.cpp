@@ -252,8 +252,8 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
                    Status failure) {
   if (failure.ok()) failure = check_keep_alive(params);
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
-    failure = wrong("nodeId " + std::to_string(*params.node_id) + " is not that of the transport, " +
-                    std::to_string(transport->self()));
+    failure = wrong("nodeId " + std::to_string(*params.node_id) +
+                    " is not that of the transport, " + std::to_string(transport->self()));
   if (!failure.ok()) {
     transport->close(false);
     failure.or_throw();
@@ -263,10 +263,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   // another one.
   core.mode_mask &= ~cluster_mode_early_data_send;
   core.replica->expect_repeats();
-  core.replica_state = std::make_unique<ReplicaState>(
-      *core.replica, core.dictionary, core.storage, core.self,
-      SnapshotBounds{static_cast<std::size_t>(core.sync_msg_objects),
-                     static_cast<std::size_t>(core.sync_msg_bytes)});
+  core.replica_state =
+      std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,
+                                     SnapshotBounds{static_cast<std::size_t>(core.sync_msg_objects),
+                                                    static_cast<std::size_t>(core.sync_msg_bytes)});
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
@@ -295,7 +295,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   const auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   CollectiveGather* const gather = transport->gather();
-  if (gather == nullptr) return open_by_views(core, std::move(params), std::move(transport), failure);
+  if (gather == nullptr)
+    return open_by_views(core, std::move(params), std::move(transport), failure);
   auto gathered = gather->collective_gather(greeting(core, params, *transport, failure).encode(),
                                             params.timeout);
   if (!gathered) {

@@ -9,7 +9,10 @@
 namespace exdb {
 
 Replica::Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self)
-    : dictionary_(std::move(dictionary)), clustered_(clustered), self_(self), log_(std::make_unique<ConflictLog>(*dictionary_)) {}
+    : dictionary_(std::move(dictionary)),
+      clustered_(clustered),
+      self_(self),
+      log_(std::make_unique<ConflictLog>(*dictionary_)) {}
 
 Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionary> dictionary,
                                                  const StorageOptions& options, bool clustered,
@@ -217,7 +220,8 @@ std::optional<ItemOutcome> Replica::decided(const RoundItem& item) const {
   const auto code = outcomes_.decided({item.origin, item.sequence});
   if (!code) return std::nullopt;
   if (*code == ErrorCode::ok) return ItemOutcome{ErrorCode::ok, applied_, {}};
-  return ItemOutcome{*code, {}, "it came a second time, after a change of view, and was decided then"};
+  return ItemOutcome{
+      *code, {}, "it came a second time, after a change of view, and was decided then"};
 }
 
 void Replica::replace(std::unique_ptr<Replica> made) {

@@ -35,6 +35,9 @@ Status ReplicaState::finish(RoundHistory::Chain upto) {
     return {ErrorCode::cluster_protocol, "the state is of another round than was said"};
   auto made = coming->finish();
   if (!made) return made.status();
+  // Rounds that are final are so everywhere: one of the two nodes has a history of its own.
+  if ((*made)->published() < replica_.published())
+    return {ErrorCode::inconsistent, "the state is older than the one that is here"};
   replica_.replace(std::move(*made));
   return {};
 }

@@ -69,8 +69,7 @@ TEST(NodeViews, EveryCommitIsAnsweredOnceWhileNodesAreKilledAndComeBack) {
   std::vector<std::string> acknowledged;
   const auto writer = [&](std::uint32_t id, int number) {
     for (int i = 0; !over; ++i) {
-      const auto text =
-          std::to_string(id) + "." + std::to_string(number) + "." + std::to_string(i);
+      const auto text = std::to_string(id) + "." + std::to_string(number) + "." + std::to_string(i);
       if (cluster.commit(id, text).code != ErrorCode::ok) continue;
       const std::lock_guard lock(mutex);
       acknowledged.push_back(text);

@@ -153,8 +153,8 @@ class ViewNodeCluster {
 
   ItemOutcome commit(std::uint32_t id, std::string_view text) {
     const auto bytes = as_bytes(text);
-    auto item = node(id).submit(RoundItem::Kind::transaction, ++sequence_,
-                                {bytes.begin(), bytes.end()}, 0);
+    auto item =
+        node(id).submit(RoundItem::Kind::transaction, ++sequence_, {bytes.begin(), bytes.end()}, 0);
     if (!item) return {item.status().code(), {}, item.status().text()};
     return node(id).wait(**item);
   }

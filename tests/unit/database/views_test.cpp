@@ -35,21 +35,21 @@ class ViewsTest : public ::testing::Test {
   void open_all() {
     std::vector<std::future<std::unique_ptr<Database>>> opening;
     for (std::uint32_t node = 0; node < db.size(); ++node)
-      opening.push_back(std::async(std::launch::async,
-                                   [this, node] { return open(network.endpoint(node)); }));
+      opening.push_back(
+          std::async(std::launch::async, [this, node] { return open(network.endpoint(node)); }));
     for (std::uint32_t node = 0; node < db.size(); ++node) db[node] = opening[node].get();
   }
   void kill(std::uint32_t node) {
     network.crash(node);
     db[node].reset();
   }
-  CommitResult store(Database& on, int id, int price) {
+  CommitResult store(Database& on, int id, int price, std::size_t name_bytes = 1) {
     const auto con = on.connect();
     con->start();
     auto object = con->create(item);
     object.set("id", id);
     object.set("price", price);
-    object.set("name", std::string("x"));
+    object.set("name", std::string(name_bytes, 'x'));
     return con->commit();
   }
   int price(Database& on, int id) {
@@ -93,6 +93,26 @@ TEST_F(ViewsTest, OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTheState) {
   std::vector<std::future<void>> closing;
   for (auto& each : db) closing.push_back(std::async(std::launch::async, [&] { each->close(); }));
   for (auto& each : closing) EXPECT_NO_THROW(each.get());
+}
+
+TEST_F(ViewsTest, AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
+  open_all();
+  // More than a node keeps of rounds.
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(store(*db[i % 3], i, i, 1 << 20).committed());
+  kill(2);
+  ASSERT_TRUE(store(*db[0], 40, 40).committed());
+  db[2] = open(network.restart(2), 0ms);
+  const auto before = db[2]->connect();  // it holds the state that is replaced
+  before->start();
+  EXPECT_TRUE(eventually([&] { return db[2]->statistics().at("states_taken") == 1; }));
+  EXPECT_TRUE(eventually([&] { return db[2]->state().writes && price(*db[2], 40) == 40; }));
+  EXPECT_EQ(price(*db[2], 7), 7);
+  EXPECT_FALSE(before->find(by_id, std::vector<Value>{7}).has_value());
+  before->rollback();
+  ASSERT_TRUE(store(*db[2], 41, 41).committed());
+  EXPECT_EQ(store(*db[2], 7, 8).code, ErrorCode::duplicate);
+  EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
+  EXPECT_EQ(db[0]->digest(), db[2]->digest());
 }
 
 TEST_F(ViewsTest, WithoutQuorumItReadsAndRefusesToWriteUntilThereIsOne) {
