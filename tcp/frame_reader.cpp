@@ -5,6 +5,12 @@
 #include <algorithm>
 
 namespace exdb::tcp {
+namespace {
+
+/// After so many short messages the memory of long ones is given back.
+constexpr std::size_t short_ones_max = 64;
+
+}  // namespace
 
 FrameReader::FrameReader(std::size_t buffer_bytes)
     : capacity_(std::max<std::size_t>(buffer_bytes, 4096)),
@@ -18,14 +24,20 @@ void FrameReader::LongMessage::grow(std::size_t at_least) {
   capacity = more;
 }
 
+/// Keeps its memory for the next one, unless it is much.
+void FrameReader::LongMessage::done() {
+  size = wanted = 0;
+  if (capacity > long_at_first) *this = {};
+}
+
 std::span<std::byte> FrameReader::space() {
   if (given_long_) {
-    long_ = {};
+    long_.done();
     given_long_ = false;
   }
   if (long_.wanted != 0) {
     if (long_.size == long_.capacity) long_.grow(0);
-    return {long_.bytes.get() + long_.size, long_.capacity - long_.size};
+    return {long_.bytes.get() + long_.size, std::min(long_.capacity, long_.wanted) - long_.size};
   }
   if (begin_ == end_) begin_ = end_ = 0;
   // What is left of a message moves to the front when there is little space behind it.
@@ -69,7 +81,8 @@ Result<bool> FrameReader::next(Message& message) {
   const std::size_t wanted = header_bytes + header->payload_bytes + trailer;
   if (wanted > capacity_) {
     long_.wanted = wanted;
-    long_.grow(there.size());
+    if (long_.capacity < there.size()) long_.grow(there.size());
+    short_ones_ = 0;
     // The buffer is shorter than the message, so all that is there is part of it.
     std::memcpy(long_.bytes.get(), there.data(), there.size());
     long_.size = there.size();
@@ -78,6 +91,7 @@ Result<bool> FrameReader::next(Message& message) {
   }
   if (there.size() < wanted) return false;
   begin_ += wanted;
+  if (++short_ones_ == short_ones_max && !given_long_) long_ = {};
   return give(there.first(wanted), *header, message);
 }
 

@@ -7,7 +7,7 @@
 //
 // Invariants
 //   I1  A length is checked before memory is taken, and memory grows with the bytes that came, not
-//       with the length that a header claims: at most twice what is there and long_at_first.
+//       with the length that a header claims: at most twice what is there, and long_at_first.
 //   I2  After a failure nothing more is given out.
 //   I3  What was given out counts as read before the caller sees it: a sink may throw.
 // Threads: one at a time.
@@ -27,7 +27,7 @@ struct Message {
 
 class FrameReader {
  public:
-  static constexpr std::size_t long_at_first = std::size_t{1} << 20;
+  static constexpr std::size_t long_at_first = std::size_t{4} << 20;
 
   /// `buffer_bytes`: what is longer is a long message.
   explicit FrameReader(std::size_t buffer_bytes);
@@ -45,6 +45,7 @@ class FrameReader {
     std::unique_ptr<std::byte[]> bytes;
     std::size_t size = 0, capacity = 0, wanted = 0;
     void grow(std::size_t at_least);
+    void done();
   };
 
   const std::size_t capacity_;
@@ -52,6 +53,8 @@ class FrameReader {
   std::size_t begin_ = 0, end_ = 0;  ///< unread bytes of the buffer
   LongMessage long_;
   bool given_long_ = false;  ///< the last message given out was the long one
+  /// Since then. A stream of long ones has one memory: fresh pages cost more than their copying.
+  std::size_t short_ones_ = 0;
   std::unique_ptr<FrameMac> mac_;
   Status failure_;
 

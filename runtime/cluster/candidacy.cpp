@@ -47,9 +47,9 @@ MemberId Candidacy::donor_of(const MemberSet& counted) const {
     return std::tuple(promise.accepted, promise.last.round, member == ballot_.member);
   };
   const auto members = counted.list();
-  return *std::max_element(
-      members.begin(), members.end(),
-      [&rank](MemberId one, MemberId other) { return rank(one) < rank(other); });
+  return *std::max_element(members.begin(), members.end(), [&rank](MemberId one, MemberId other) {
+    return rank(one) < rank(other);
+  });
 }
 
 Result<Candidacy::Choice> Candidacy::choose(const MemberSet& kept_out,

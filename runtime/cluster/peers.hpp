@@ -27,11 +27,11 @@ namespace exdb {
 using ViewTime = std::chrono::nanoseconds;
 
 struct ViewTiming {
-  ViewTime beat{std::chrono::milliseconds(1000)};    ///< how often an idle member says that it lives
-  ViewTime suspect{std::chrono::seconds(10)};        ///< silent for so long: gone
-  ViewTime link_grace{std::chrono::seconds(2)};      ///< without a link for so long: gone
-  ViewTime grace{std::chrono::milliseconds(200)};    ///< for promises after there are enough
-  ViewTime patience{std::chrono::seconds(2)};        ///< for a ballot without progress
+  ViewTime beat{std::chrono::milliseconds(1000)};  ///< how often an idle member says that it lives
+  ViewTime suspect{std::chrono::seconds(10)};      ///< silent for so long: gone
+  ViewTime link_grace{std::chrono::seconds(2)};    ///< without a link for so long: gone
+  ViewTime grace{std::chrono::milliseconds(200)};  ///< for promises after there are enough
+  ViewTime patience{std::chrono::seconds(2)};      ///< for a ballot without progress
   ViewTime stagger{std::chrono::milliseconds(200)};  ///< between two that might begin a ballot
   ViewTime form_grace{std::chrono::seconds(2)};      ///< for all nodes, before some form a cluster
   ViewTime stall{std::chrono::seconds(20)};          ///< a round that gets no further

@@ -55,11 +55,11 @@ void MemoryRoundHistory::release(Round upto) {
            rounds_.size() > released_max_ + (chain_.round.value - released_.value);
   };
   while (!rounds_.empty() && rounds_.front().round.round <= released_ && too_many()) {
-    auto& oldest = rounds_.front().round;
-    const auto bytes = payload_bytes(oldest);
+    auto& oldest_kept = rounds_.front().round;
+    const auto bytes = payload_bytes(oldest_kept);
     bytes_ -= bytes;
     if (bytes <= spare_bytes) {
-      spare_ = std::move(oldest);
+      spare_ = std::move(oldest_kept);
       for (auto& batch : spare_.batches) batch.payload.clear();
     }
     rounds_.pop_front();

@@ -91,8 +91,8 @@ class MemoryRoundHistory final : public RoundHistory {
   [[nodiscard]] Round oldest() const { return {chain_.round.value + 1 - rounds_.size()}; }
 
   const std::size_t bytes_max_, released_max_;
-  std::deque<Kept> rounds_;            ///< the newest, without gaps
-  std::size_t bytes_ = 0;              ///< of their payloads
+  std::deque<Kept> rounds_;  ///< the newest, without gaps
+  std::size_t bytes_ = 0;    ///< of their payloads
   CompletedRound spare_;
   Round released_;
   Chain chain_;

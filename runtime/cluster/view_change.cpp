@@ -75,8 +75,8 @@ std::string ViewMember::reason_while_seated() const {
   if (best.empty() || !best.has(options_.self)) return {};
   if (!reason.empty()) return reason;
   const auto weight = weights_.of(best), weight_now = weights_.of(view().members());
-  const bool more = weight != weight_now ? weight > weight_now
-                                         : best.list().size() > view().seats.size();
+  const bool more =
+      weight != weight_now ? weight > weight_now : best.list().size() > view().seats.size();
   return more ? "with nodes " + text_of(joiners) : "";
 }
 
@@ -175,8 +175,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Prepare&) {
   auto answer = make_promise();
   answer.refused = ballot < promised_ && !mutated(ViewMutation::promises_backwards);
   // A view that is well is not ended by somebody outside of it.
-  answer.refused |=
-      seated_ && !view().has(from, header.incarnation) && reason_to_change().empty();
+  answer.refused |= seated_ && !view().has(from, header.incarnation) && reason_to_change().empty();
   if (ballot.none() || ballot.member != from) return;
   if (answer.refused) return send(from, answer, ballot);
   if (ballot != promised_) {
@@ -281,10 +280,10 @@ void ViewMember::prepare_pending() {
                       (pending.after.round == final_ && pending.after != chain_known(final_));
   if (behind && final_view_ > pending.view.ballot) return pending_.reset();
   if (behind)
-    return fail({ErrorCode::inconsistent,
-                 "view " + text_of(pending.view.ballot) + " goes on from round " +
-                     std::to_string(pending.after.round.value) + ", round " +
-                     std::to_string(final_.value) + " was given out here"});
+    return fail(
+        {ErrorCode::inconsistent, "view " + text_of(pending.view.ballot) + " goes on from round " +
+                                      std::to_string(pending.after.round.value) + ", round " +
+                                      std::to_string(final_.value) + " was given out here"});
   const auto newest = history_.chain();
   if (mutated(ViewMutation::keeps_suffix) && newest.round > pending.after.round)
     pending.after = newest;
@@ -295,9 +294,8 @@ void ViewMember::prepare_pending() {
   }
   const bool prefix = accepted_ == pending.source && newest.round < pending.after.round;
   if (mutated(ViewMutation::drops_before_fetch) && !history_.drop_after(final_)) return;
-  pending.base = prefix && !mutated(ViewMutation::drops_before_fetch)
-                     ? newest
-                     : chain_known(final_);
+  pending.base =
+      prefix && !mutated(ViewMutation::drops_before_fetch) ? newest : chain_known(final_);
   pending.staged_upto = pending.base;
   send(pending.from, Fetch{pending.base}, pending.view.ballot);
 }
@@ -431,7 +429,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Join& join)
   if (seated_ && view().has(from, header.incarnation) && !apart_since_[from.value])
     apart_since_[from.value] = now_;
   // Who leaves waits for this word.
-  if (seated_ && !view().has(from) && join.leaves) send(from, Evicted{header.incarnation}, installed_);
+  if (seated_ && !view().has(from) && join.leaves)
+    send(from, Evicted{header.incarnation}, installed_);
 }
 
 }  // namespace exdb

@@ -141,8 +141,7 @@ void ViewMember::take_staged(const Rounds& rounds) {
   const bool good = rounds.state == Rounds::State::some && base.round > pending.staged_upto.round;
   pending.staged_upto = base;
   if (good && base == pending.after) return accept_pending();
-  if (good && base.round < pending.after.round)
-    return send(pending.from, Fetch{base}, ballot);
+  if (good && base.round < pending.after.round) return send(pending.from, Fetch{base}, ballot);
   // From the newest final round on, if that was not tried yet; else this node cannot be in that
   // view, and catches up beside it.
   const auto known = chain_known(final_);

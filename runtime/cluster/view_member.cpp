@@ -30,9 +30,9 @@ ViewMember::ViewMember(Options options, RoundHistory& history, StateSource& sour
 
 void ViewMember::send(MemberId to, const ViewMessage& message, Ballot ballot) {
   if (to == options_.self || !peers_.of(to).linked) return;
-  outputs_.push_back({to, encode_view_frame({options_.cluster_id, options_.self,
-                                             options_.incarnation, ballot},
-                                            message)});
+  outputs_.push_back(
+      {to, encode_view_frame({options_.cluster_id, options_.self, options_.incarnation, ballot},
+                             message)});
 }
 
 void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
@@ -159,9 +159,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const BatchMessag
 
 // --- rounds ---
 
-bool ViewMember::owes() const {
-  return !unfinished_.empty() && unfinished_.back().view.none();
-}
+bool ViewMember::owes() const { return !unfinished_.empty() && unfinished_.back().view.none(); }
 
 bool ViewMember::may_post() const {
   return phase_ == Phase::running && seated_ && rounds_->may_post() && last_round_ == Round{} &&
@@ -320,8 +318,7 @@ void ViewMember::finish(Phase phase, const Status& why) {
 
 void ViewMember::tell(Event::Kind kind, MemberId member, std::string text) {
   const bool good = text.empty();
-  events_.push_back(
-      {kind, member, good ? Status() : Status(ErrorCode::cluster, std::move(text))});
+  events_.push_back({kind, member, good ? Status() : Status(ErrorCode::cluster, std::move(text))});
 }
 
 // --- time ---

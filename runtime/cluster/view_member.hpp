@@ -70,10 +70,10 @@ class ViewMember {
       evicted,          ///< there is a view without this node; it joins again by itself
       quorum_lost,      ///< too few are reached to write
       quorum_regained,  ///< the first time: gained
-      replaced,         ///< the state was replaced by a snapshot; applied_round() says of which round
-      warning,          ///< for people
-      trace,            ///< for people who look for a fault
-      finished,         ///< phase() has changed, for the reason `why`
+      replaced,  ///< the state was replaced by a snapshot; applied_round() says of which round
+      warning,   ///< for people
+      trace,     ///< for people who look for a fault
+      finished,  ///< phase() has changed, for the reason `why`
     };
     Kind kind;
     MemberId member;
@@ -101,7 +101,8 @@ class ViewMember {
     std::uint64_t rounds_fetched = 0, states_given = 0, states_taken = 0, transfers_broken = 0;
   };
 
-  ViewMember(Options options, RoundHistory& history, StateSource& source, StateSink& sink, Time now);
+  ViewMember(Options options, RoundHistory& history, StateSource& source, StateSink& sink,
+             Time now);
 
   // --- inputs ---
   void on_frame(MemberId from, Bytes frame, Time now);
@@ -264,8 +265,8 @@ class ViewMember {
   std::vector<Ballot> unconfirmed_;  ///< accepted before this node was a voter
   View accepted_view_;
   Chain accepted_after_;
-  Ballot installed_;        ///< newest view known to be installed that has, or had, this node in it
-  Ballot told_installed_;   ///< newest of which an INSTALL or a member of it spoke
+  Ballot installed_;       ///< newest view known to be installed that has, or had, this node in it
+  Ballot told_installed_;  ///< newest of which an INSTALL or a member of it spoke
   std::uint64_t counter_seen_ = 0;
 
   // The view.
@@ -275,8 +276,8 @@ class ViewMember {
   std::vector<std::optional<Time>> apart_since_;  ///< members that are not seated in this view
   Round final_, applied_;
   Ballot final_view_, applied_view_;  ///< in which those were made
-  Round last_round_;  ///< of the newest round that ends the cluster; 0 = none
-  Csn horizon_, horizon_applied_;  ///< of the round given out last, of that applied last
+  Round last_round_;                  ///< of the newest round that ends the cluster; 0 = none
+  Csn horizon_, horizon_applied_;     ///< of the round given out last, of that applied last
   std::deque<Unfinished> unfinished_;
   bool ack_due_ = false, stop_wanted_ = false, stop_said_ = false;
   std::optional<Time> leave_since_;

@@ -360,8 +360,8 @@ std::uint32_t crc_of(Bytes frame) {
 
 Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
 
-constexpr std::array names{"PREPARE", "PROMISE", "NEWVIEW", "VIEWACK",    "INSTALL",    "FETCH",
-                           "ROUNDS",  "JOIN",    "LEAVE",   "EVICTED",    "ACK",        "BATCH",
+constexpr std::array names{"PREPARE",    "PROMISE",    "NEWVIEW",  "VIEWACK", "INSTALL", "FETCH",
+                           "ROUNDS",     "JOIN",       "LEAVE",    "EVICTED", "ACK",     "BATCH",
                            "SNAP_BEGIN", "SNAP_CHUNK", "SNAP_ACK", "SNAP_END"};
 static_assert(names.size() == std::variant_size_v<ViewMessage>);
 
@@ -371,15 +371,15 @@ const char* name_of(const ViewMessage& message) { return names[message.index()];
 
 std::uint64_t batch_checksum(Ballot view, Round round, MemberId member, const BatchHeader& header,
                              Bytes payload) {
-  const std::array<std::uint64_t, 8> words{view.counter,
-                                           view.member.value,
-                                           round.value,
-                                           member.value,
-                                           std::uint64_t(header.stop) | header.leave << 1 |
-                                               header.more << 2,
-                                           header.oldest_snapshot.value,
-                                           header.digest,
-                                           header.digest_lag};
+  const std::array<std::uint64_t, 8> words{
+      view.counter,
+      view.member.value,
+      round.value,
+      member.value,
+      std::uint64_t(header.stop) | header.leave << 1 | header.more << 2,
+      header.oldest_snapshot.value,
+      header.digest,
+      header.digest_lag};
   return hash_bytes(payload, hash_bytes(std::as_bytes(std::span(words))));
 }
 

@@ -40,7 +40,9 @@ Status ViewRounds::on_batch(MemberId from, const BatchMessage& message) {
   // In this order, since what the next batch proves is only so when this one is here.
   auto status = protocol_.on_batch(
       from, message.round,
-      Batch{from, message.header, {message.payload.begin(), message.payload.end()},
+      Batch{from,
+            message.header,
+            {message.payload.begin(), message.payload.end()},
             batch_checksum(view_.ballot, message.round, from, message.header, message.payload)});
   if (status) mark.received = message.round;
   return status;
@@ -82,8 +84,7 @@ Round ViewRounds::held_by_majority() const {
   std::vector<std::pair<Round, std::uint32_t>> holders;
   for (const auto& seat : view_.seats) {
     const auto& mark = marks_[seat.member.value];
-    const auto held =
-        mutation_ == ViewMutation::posting_acknowledges ? mark.received : mark.recv;
+    const auto held = mutation_ == ViewMutation::posting_acknowledges ? mark.received : mark.recv;
     holders.emplace_back(seat.member == self_ ? mark.recv : held, weights_.of(seat.member));
   }
   std::sort(holders.rbegin(), holders.rend());

@@ -51,7 +51,8 @@ std::string Checker::holders_of(RoundHistory::Chain chain, std::uint64_t& weight
     const auto& node = nodes_[id];
     const auto found = node.held.find(chain.round.value);
     const bool held = found != node.held.end() && found->second == chain.hash;
-    if (held || node.held_before.contains({chain.round.value, chain.hash}) || node.held_upto >= chain.round.value)
+    if (held || node.held_before.contains({chain.round.value, chain.hash}) ||
+        node.held_upto >= chain.round.value)
       holders.add(MemberId{id});
   }
   weight = weights_.of(holders);
@@ -127,8 +128,9 @@ void Checker::installed(std::uint32_t id, const ViewMember& member,
   const auto found = held.find(canonical_.size());
   const bool there = found != held.end() ? found->second == canonical_.back().hash
                                          : nodes_[id].held_upto >= canonical_.size();
-  check(there, id, "I3: view " + text_of(view.ballot) + " lacks round " +
-                       std::to_string(canonical_.size()) + ", which was given out");
+  check(there, id,
+        "I3: view " + text_of(view.ballot) + " lacks round " + std::to_string(canonical_.size()) +
+            ", which was given out");
 }
 
 void Checker::applied(std::uint32_t id, const CompletedRound& round, Csn horizon,
@@ -169,7 +171,8 @@ void Checker::submitted(const ToyId& id) { submitted_.insert(id); }
 
 void Checker::answered(const ToyId& id) {
   check(answered_.insert(id).second, id.node, "I18: a second outcome");
-  check(in_round_.contains(id), id.node, "I3: an outcome of what is in no round that was given out");
+  check(in_round_.contains(id), id.node,
+        "I3: an outcome of what is in no round that was given out");
 }
 
 void Checker::unknown(const ToyId& id) {

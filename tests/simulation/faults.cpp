@@ -142,7 +142,8 @@ void Faults::cut_all_but_to(std::uint32_t lucky, Time for_so_long) {
   for (std::uint32_t one = 0; one < cluster_.size(); ++one)
     for (std::uint32_t other = one + 1; other < cluster_.size(); ++other) {
       auto more = random_.one_in(2) ? 0ns : random_.within(150ms);
-      if ((one == lucky || other == lucky) && !random_.one_in(4)) more = 60ms + random_.within(200ms);
+      if ((one == lucky || other == lucky) && !random_.one_in(4))
+        more = 60ms + random_.within(200ms);
       cluster_.clock().after(for_so_long + more, [this, one, other, round] {
         if (round == round_) cluster_.network().heal(one, other);
       });
@@ -176,8 +177,7 @@ void Faults::flap(std::uint32_t one, std::uint32_t other, std::uint64_t times) {
 void Faults::leave(std::uint32_t id) {
   auto& node = cluster_.node(id);
   // It goes some time later, with its memory: the others are to have a state by then.
-  if (!node.up || node.leaving || !cluster_.checker().anybody_accepted() ||
-      !cluster_.can_spare(id))
+  if (!node.up || node.leaving || !cluster_.checker().anybody_accepted() || !cluster_.can_spare(id))
     return;
   count("leave");
   cluster_.leave(id);

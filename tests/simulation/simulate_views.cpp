@@ -30,11 +30,10 @@ const std::vector<Mutant> mutants{
     EXDB_MUTANT(keeps_on_after_promise), EXDB_MUTANT(promises_backwards),
     EXDB_MUTANT(installs_after_promise), EXDB_MUTANT(drops_before_fetch),
     EXDB_MUTANT(keeps_suffix),           EXDB_MUTANT(forms_beside_state),
-    EXDB_MUTANT(gives_unfinal),
-    EXDB_MUTANT(takes_old_lives),        EXDB_MUTANT(takes_other_views),
-    EXDB_MUTANT(forgets_unfinished),     EXDB_MUTANT(repeats_finished),
-    EXDB_MUTANT(joins_broken_transfer),  EXDB_MUTANT(ignores_reach),
-    EXDB_MUTANT(never_admits)};
+    EXDB_MUTANT(gives_unfinal),          EXDB_MUTANT(takes_old_lives),
+    EXDB_MUTANT(takes_other_views),      EXDB_MUTANT(forgets_unfinished),
+    EXDB_MUTANT(repeats_finished),       EXDB_MUTANT(joins_broken_transfer),
+    EXDB_MUTANT(ignores_reach),          EXDB_MUTANT(never_admits)};
 #undef EXDB_MUTANT
 
 struct Run {
@@ -165,13 +164,12 @@ bool run_seeds(const Arguments& arguments, Mutant mutant) {
     for (const auto& [what, often] : counts)
       std::printf("%10llu  %s\n", static_cast<unsigned long long>(often), what.c_str());
   if (real)
-    std::printf("ranks %s, seeds %llu to %llu: %llu events, %llu rounds, %llu views, all kept\n",
-                text_of(arguments.ranks[0]).c_str(),
-                static_cast<unsigned long long>(arguments.first),
-                static_cast<unsigned long long>(arguments.last),
-                static_cast<unsigned long long>(sum.events),
-                static_cast<unsigned long long>(sum.rounds),
-                static_cast<unsigned long long>(sum.views));
+    std::printf(
+        "ranks %s, seeds %llu to %llu: %llu events, %llu rounds, %llu views, all kept\n",
+        text_of(arguments.ranks[0]).c_str(), static_cast<unsigned long long>(arguments.first),
+        static_cast<unsigned long long>(arguments.last),
+        static_cast<unsigned long long>(sum.events), static_cast<unsigned long long>(sum.rounds),
+        static_cast<unsigned long long>(sum.views));
   return real;
 }
 
@@ -217,12 +215,12 @@ int main_of(int count, char** words) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Arguments arguments;
   if (!read(count, words, arguments)) {
-    std::fprintf(stderr, "usage: simulate_views [--ranks 1,1,1] [--seeds 1-100] "
-                         "[--mutant NAME|all] [--trace] [--table]\n");
+    std::fprintf(stderr,
+                 "usage: simulate_views [--ranks 1,1,1] [--seeds 1-100] "
+                 "[--mutant NAME|all] [--trace] [--table]\n");
     return 2;
   }
-  if (arguments.mutant.empty())
-    return run_seeds(arguments, {ViewMutation::none, ""}) ? 0 : 1;
+  if (arguments.mutant.empty()) return run_seeds(arguments, {ViewMutation::none, ""}) ? 0 : 1;
   bool good = true, any = false;
   for (const auto& mutant : mutants) {
     if (arguments.mutant != "all" && arguments.mutant != mutant.name) continue;

@@ -43,7 +43,7 @@ struct SimulatedNode final : StateSource, StateSink {
   std::vector<ToyTransaction> waiting;  ///< not posted yet
   std::set<std::uint64_t> pending;      ///< sequences without an outcome
   std::uint64_t submitted = 0;
-  std::uint64_t digest_mask = 0;        ///< what makes its state look another one
+  std::uint64_t digest_mask = 0;  ///< what makes its state look another one
   // Its clock, and what slows it down.
   double rate = 1;
   Time offset{0};

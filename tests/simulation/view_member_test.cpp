@@ -164,8 +164,7 @@ TEST_F(ViewMemberTest, frames_that_are_not_of_this_cluster_are_counted_and_chang
   header.incarnation = {};
   cluster->on_frame(0, 1, encode_view_frame(header, Prepare{}));
   EXPECT_EQ(member(0).counters().old_lives, 1U);
-  auto broken = std::make_shared<std::vector<std::byte>>(
-      *encode_view_frame(header, Prepare{}));
+  auto broken = std::make_shared<std::vector<std::byte>>(*encode_view_frame(header, Prepare{}));
   broken->back() ^= std::byte(1);
   cluster->on_frame(0, 1, broken);
   EXPECT_EQ(member(0).counters().undecodable, 1U);

@@ -24,7 +24,7 @@ Bytes random_bytes(std::size_t length, unsigned seed) {
 
 class TlsChannelTest : public TlsTest {
  protected:
-  Connection established(const std::string& cipher_list = "") {
+  MemoryLink established(const std::string& cipher_list = "") {
     auto client = params(1), server = params(0);
     client.cipher_list = server.cipher_list = cipher_list;
     auto made = connection(client, server);
@@ -161,7 +161,7 @@ TEST_F(TlsChannelTest, FuzzedHandshakesNeverCarryOtherBytes) {
   std::mt19937 random(20261128);
   int refused = 0;
   for (int run = 0; run < 300; ++run) {
-    Connection link;
+    MemoryLink link;
     link.client = std::move(*dialling->connect(0));
     link.server = std::move(*accepting->accept());
     const auto target = random() % 6;

@@ -34,7 +34,7 @@ inline Bytes taken(Channel& channel) {
   return all;
 }
 
-struct Connection {
+struct MemoryLink {
   std::unique_ptr<Channel> client, server;
   Status client_status, server_status;  ///< the first failure of each
   std::size_t wire_bytes = 0;
@@ -95,9 +95,9 @@ class TlsTest : public testing::Test {
   }
 
   /// Node 1 dials node 0, with these params.
-  Connection connection(const TlsParams& client, const TlsParams& server,
+  MemoryLink connection(const TlsParams& client, const TlsParams& server,
                         std::uint32_t dialled = 0) {
-    Connection made;
+    MemoryLink made;
     auto connected = factory(client)->connect(dialled);
     auto accepted = factory(server)->accept();
     EXPECT_TRUE(connected.ok() && accepted.ok());
@@ -105,7 +105,7 @@ class TlsTest : public testing::Test {
     made.server = std::move(*accepted);
     return made;
   }
-  Connection connection() { return connection(params(1), params(0)); }
+  MemoryLink connection() { return connection(params(1), params(0)); }
 
   static void expect_part(const Status& status, const std::string& part) {
     EXPECT_FALSE(status.ok()) << "expected: " << part;

@@ -101,7 +101,7 @@ TEST_F(TlsRefuses, MissingCertificateOfTheDiallingSide) {
     SSL_CTX_set_max_proto_version(peer->context(), version);
     peer->start();
     RawPeer& raw = *peer;
-    Connection link{std::move(peer), std::move(*factory(params(0))->accept()), {}, {}};
+    MemoryLink link{std::move(peer), std::move(*factory(params(0))->accept()), {}, {}};
     link.run();
     expect_part(link.server_status, "the peer showed no certificate: it needs cert_file_pem");
     EXPECT_FALSE(link.server->established());
@@ -121,7 +121,7 @@ TEST_F(TlsRefuses, OlderVersions) {
     peer->start();
     RawPeer& raw = *peer;
     ASSERT_FALSE(raw.wire().empty());
-    Connection link{std::move(peer), std::move(*factory(params(0))->accept()), {}, {}};
+    MemoryLink link{std::move(peer), std::move(*factory(params(0))->accept()), {}, {}};
     link.run();
     expect_part(link.server_status, "the peer offers no version of TLS that this node takes");
     EXPECT_EQ(raw.alert(), SSL_AD_PROTOCOL_VERSION);
@@ -134,7 +134,7 @@ TEST_F(TlsRefuses, OlderVersions) {
   SSL_CTX_set_min_proto_version(peer->context(), TLS1_VERSION);
   SSL_CTX_set_max_proto_version(peer->context(), TLS1_1_VERSION);
   peer->start();
-  Connection link{std::move(*factory(params(1))->connect(0)), std::move(peer), {}, {}};
+  MemoryLink link{std::move(*factory(params(1))->connect(0)), std::move(peer), {}, {}};
   link.run();
   expect_part(link.client_status, "no version of TLS");
   EXPECT_FALSE(link.client->established());

@@ -14,7 +14,7 @@ namespace {
 class TlsSettings : public TlsTest {
  protected:
   /// A client of somebody else's, with a good certificate, and our server.
-  struct RawLink : Connection {
+  struct RawLink : MemoryLink {
     RawPeer* raw = nullptr;
   };
   RawLink raw_link(ChannelFactory& server, int version, SSL_SESSION* resumed = nullptr) {
@@ -70,7 +70,7 @@ TEST_F(TlsSettings, RenegotiationThatTheAcceptingSideWantsIsRefused) {
   SSL_CTX_set_max_proto_version(peer->context(), TLS1_2_VERSION);
   peer->start();
   RawPeer& raw = *peer;
-  Connection link{std::move(*factory(client_files)->connect(0)), std::move(peer), {}, {}};
+  MemoryLink link{std::move(*factory(client_files)->connect(0)), std::move(peer), {}, {}};
   link.run();
   ASSERT_TRUE(link.both_established()) << link.client_status.text();
   ASSERT_EQ(SSL_renegotiate(raw.ssl()), 1);
@@ -123,7 +123,7 @@ class TlsVerifyMode : public TlsSettings {
   bool lets_in_without_certificate(int mode) {
     auto peer = std::make_unique<RawPeer>(true);
     peer->start();
-    Connection link{std::move(peer), std::move(*factory(server(mode))->accept()), {}, {}};
+    MemoryLink link{std::move(peer), std::move(*factory(server(mode))->accept()), {}, {}};
     link.run();
     return link.server->established();
   }

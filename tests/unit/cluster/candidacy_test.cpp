@@ -155,7 +155,8 @@ TEST_F(CandidacyTest, leavers_the_late_and_the_kept_out_stay_out) {
   EXPECT_EQ(members_of(candidacy->choose(set_of({2}), 10)).substr(0, 4), "none");
 }
 
-TEST_F(CandidacyTest, a_view_is_installed_when_voters_have_accepted_it_in_the_life_they_promised_in) {
+TEST_F(CandidacyTest,
+       a_view_is_installed_when_voters_have_accepted_it_in_the_life_they_promised_in) {
   with({1, 1, 1});
   add(0, voter(3, 5));
   add(1, voter(3, 5), 7);

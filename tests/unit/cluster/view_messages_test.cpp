@@ -99,7 +99,8 @@ void expect_same(const ViewMessage& message, Bytes frame) {
 
 TEST(ViewMessages, come_back_as_they_were) {
   ASSERT_EQ(one_of_each().size(), std::variant_size_v<ViewMessage>);
-  for (const auto& message : one_of_each()) expect_same(message, *encode_view_frame(header, message));
+  for (const auto& message : one_of_each())
+    expect_same(message, *encode_view_frame(header, message));
   const auto frame = encode_view_frame(header, one_of_each()[1]);
   const auto promise = std::get<Promise>(decode_view_frame(*frame)->message);
   EXPECT_EQ(promise.reach, set_of({0, 3, 64, 130}));
@@ -195,7 +196,8 @@ TEST(ViewMessages, a_length_is_not_believed) {
     auto frame = *encode_view_frame(header, one_of_each()[std::size_t(index)]);
     for (std::size_t at = view_header_bytes; at < frame.size(); ++at) {
       auto changed = frame;
-      for (std::size_t i = 0; i < 8 && at + i < changed.size(); ++i) changed[at + i] = std::byte(0xff);
+      for (std::size_t i = 0; i < 8 && at + i < changed.size(); ++i)
+        changed[at + i] = std::byte(0xff);
       make_plausible(changed);
       try_frame(changed);
     }
