@@ -282,8 +282,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.node->start(own_listener);
   if (core.node->wait_seated(patience)) return;
   core.node->failure().or_throw();
+  auto why = core.node->state().text;
+  if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
   std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",
-               core.self.value, core.name.c_str(), core.node->state().text.c_str());
+               core.self.value, core.name.c_str(), why.c_str());
 }
 
 }  // namespace
