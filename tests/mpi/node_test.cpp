@@ -154,7 +154,7 @@ TEST_P(MpiNode, the_others_go_on_after_one_could_not_apply) {
   MPI_Comm_free(&stayers);
 }
 
-TEST_P(MpiNode, two_clusters_stopped_in_opposite_order_fail_on_all_ranks) {
+TEST_P(MpiNode, two_clusters_stopped_in_opposite_order_end_and_say_so) {
   mpi::Options options;
   options.exchange = GetParam();
   Node::Options second_options;
@@ -170,13 +170,21 @@ TEST_P(MpiNode, two_clusters_stopped_in_opposite_order_fail_on_all_ranks) {
   auto& earlier = world_rank() == 0 ? *node : second;
   auto& later = world_rank() == 0 ? second : *node;
   const Status refused = earlier.stop();
-  EXPECT_EQ(refused.code(), ErrorCode::cluster) << refused.text();
-  EXPECT_NE(refused.text().find("'first'"), std::string::npos) << refused.text();
-  EXPECT_NE(refused.text().find("'second'"), std::string::npos) << refused.text();
+  if (!refused.ok()) {
+    EXPECT_EQ(refused.code(), ErrorCode::cluster) << refused.text();
+    EXPECT_NE(refused.text().find("'first'"), std::string::npos) << refused.text();
+    EXPECT_NE(refused.text().find("'second'"), std::string::npos) << refused.text();
+  }
   const Status stopped = later.stop();
   EXPECT_TRUE(stopped.ok()) << stopped.text();
-  earlier.close(false);
-  later.close(true);
+  // In one order on all ranks: a collective close waits for the others.
+  node->close(&earlier == node.get() ? refused.ok() : stopped.ok());
+  second.close(&earlier == &second ? refused.ok() : stopped.ok());
+  // The knot is untied by those who give up. Where others of the same order have, a third one's stop
+  // may be complete before it is accused.
+  int accused = refused.ok() ? 0 : 1;
+  MPI_Allreduce(MPI_IN_PLACE, &accused, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  EXPECT_GE(accused, 2);
 }
 
 }  // namespace
