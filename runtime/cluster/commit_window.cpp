@@ -106,7 +106,18 @@ void CommitWindow::shut() {
 CommitWindow::Items CommitWindow::abandon() {
   const std::lock_guard lock(mutex_);
   shut_ = true;
+  return take_waiting();
+}
+
+CommitWindow::Items CommitWindow::take_back() {
+  const std::lock_guard lock(mutex_);
+  return take_waiting();
+}
+
+/// REQUIRES: the mutex.
+CommitWindow::Items CommitWindow::take_waiting() {
   item_bytes_ = 0;
+  left_over_ = false;
   auto items = std::exchange(items_, {});
   count_waiting();
   return items;

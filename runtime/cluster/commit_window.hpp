@@ -65,11 +65,14 @@ class CommitWindow {
   [[nodiscard]] bool is_shut() const { return shut_.load(std::memory_order_acquire); }
   /// shut(), and gives back what never left.
   Items abandon();
+  /// Gives back what has not left yet.
+  Items take_back();
 
   void set_bounds(const ClusterWindow& bounds);
   [[nodiscard]] ClusterWindow bounds() const;
 
  private:
+  Items take_waiting();
   void count_waiting() { waiting_.store(items_.size(), std::memory_order_release); }
 
   mutable std::mutex mutex_;

@@ -173,7 +173,7 @@ void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
   napper = has_turn ? Napper::driver : Napper::listener;
   const auto due = window.due_in(Clock::now());
   const bool wanted = !active() || (!has_turn && turn.wished());
-  if (!wanted && due > 0ns) transport->wait(std::min(cap, due));
+  if (!wanted && due > 0ns) transport->wait(std::min({cap, due, tick_every}));
   napper = Napper::none;
   in_transport_wait = false;
 }

@@ -117,7 +117,8 @@ void Node::close(bool collective) {
   in.notifier.close();
   const std::lock_guard lock(in.drive_lock);
   // Nodes that have left are not waited for by the others, who free what is common without them.
-  in.transport->close(collective && in.phase() == Inside::Phase::ended);
+  // Where they come and go nobody can be sure to end together with anybody.
+  in.transport->close(collective && in.phase() == Inside::Phase::ended && !in.options.membership);
 }
 
 NodeState Node::state() const {

@@ -168,7 +168,9 @@ class LocalNetwork::Endpoint final : public Transport, private CollectiveGather 
   bool broadcast_is_collective() const override { return hub_->options.collective; }
   bool crowded() const override { return 2 * size() > std::thread::hardware_concurrency(); }
 
-  CollectiveGather* gather() override { return incarnation_ == 0 ? this : nullptr; }
+  CollectiveGather* gather() override {
+    return hub_->options.gather && incarnation_ == 0 ? this : nullptr;
+  }
   Status send(std::uint32_t to, Frame frame) override;
   Status broadcast(Frame frame) override;
   bool has_room(std::uint32_t node) const override;

@@ -24,6 +24,7 @@ class LocalNetwork {
   struct Options {
     std::uint32_t nodes = 1;
     bool collective = false;
+    bool gather = true;      ///< endpoints have a collective gather
     std::uint64_t seed = 0;  ///< of the delays
     std::chrono::microseconds delay_max{0};
     std::size_t buffer_bytes = 64 * 1024;  ///< longer frames are counted as long; nothing else

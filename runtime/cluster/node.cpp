@@ -27,6 +27,33 @@ Member::Options member_options(const Node::Options& options, const Transport& tr
           .name = options.name};
 }
 
+constexpr std::size_t history_bytes = std::size_t{32} << 20;
+
+std::shared_ptr<RoundHistory> history_of(const Node::Options& options) {
+  if (options.history) return options.history;
+  return std::make_shared<MemoryRoundHistory>(options.membership ? history_bytes : 0);
+}
+
+RoundDriver driver_of(const Node::Options& options, const Transport& transport,
+                      RoundHistory& history, Finality& finality, std::chrono::nanoseconds now) {
+  if (!options.membership)
+    return RoundDriver(member_options(options, transport), history, finality, now);
+  const auto& membership = *options.membership;
+  ViewMember::Options wanted;
+  wanted.self = MemberId{transport.self()};
+  wanted.incarnation = membership.incarnation;
+  wanted.qranks = qranks_of(options.nodes);
+  wanted.cluster_id = options.cluster_id;
+  wanted.timing = membership.timing;
+  return RoundDriver(std::make_unique<ViewDriver>(std::move(wanted), options.timeout, history,
+                                                  *membership.source, *membership.sink, now));
+}
+
+std::chrono::nanoseconds tick_every_of(const Node::Options& options) {
+  return options.membership ? ViewDriver::tick_every(options.membership->timing)
+                            : std::chrono::nanoseconds::max();
+}
+
 std::chrono::nanoseconds held_max_of(std::chrono::milliseconds timeout) {
   return timeout.count() > 0 ? std::chrono::nanoseconds(timeout) / 2 : window_held_max;
 }
@@ -39,15 +66,20 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       consumer(with),
       self{transport->self()},
       trace(self, (options.mode_mask & cluster_mode_debug_output) != 0),
-      history(options.history ? options.history : std::make_shared<MemoryRoundHistory>()),
+      history(history_of(options)),
       finality(options.finality ? options.finality : std::make_shared<FinalWhenComplete>()),
+      tick_every(tick_every_of(options)),
       window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
-      quorum(self, QuorumCount(qranks_of(options.nodes)), options.quorum),
+      quorum(self, QuorumCount(qranks_of(options.nodes)),
+             options.membership ? nullptr : options.quorum),
       notifier(options.notify),
       closing(options.cluster_id, options.name),
-      member(member_options(options, *transport), *history, *finality, now_.time_since_epoch()) {
+      seated_(!options.membership),
+      member(driver_of(options, *transport, *history, *finality, now_.time_since_epoch())) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
+  // Its own callback could not make this node a member: a majority of nodes has to say so.
+  if (options.membership) quorum.update(member.quorum());
   note_event();
 }
 
@@ -85,7 +117,8 @@ Node::~Node() { close(false); }
 void Node::start(bool own_listener) {
   auto& in = *inside_;
   for (std::uint32_t node = 0; node < in.transport->size(); ++node)
-    if (node != in.self.value) in.notifier.tell(Notification::connect, in.info(node));
+    if (node != in.self.value && !in.options.membership)
+      in.notifier.tell(Notification::connect, in.info(node));
   if (!own_listener || in.options.progress == Progress::cooperative) return;
   const std::lock_guard lock(in.state_lock);
   EXDB_ASSERT(!in.listener.joinable(), "a node is started once");
@@ -180,10 +213,16 @@ Status Node::wait_fresh(const std::atomic<bool>* wanted) {
   if (in.phase() == Inside::Phase::left || in.phase() == Inside::Phase::failed || in.leave_wanted)
     return in.refusal();
   if (auto status = in.quorum.check(); !status.ok()) return status;
-  const auto there = [&in, target] { return in.applied_.load() >= target; };
-  const auto over = [&] { return there() || given_up(wanted); };
+  // A change of view counts from what it goes on from, which has all that was given out.
+  const auto there = [&in, target] {
+    return in.seated_.load() && in.applied_.load() >= std::min(target, in.posted_.load());
+  };
+  const auto over = [&] {
+    return there() || given_up(wanted) || (in.options.membership && !in.quorum.majority());
+  };
   (void)in.drive_until(over, Inside::Clock::time_point::max());
   if (there()) return {};
+  if (!in.finished() && !given_up(wanted)) return in.quorum.check();
   return in.finished() ? in.refusal() : closed_while_waiting("the newest state");
 }
 
@@ -247,6 +286,14 @@ void Node::set_window(const ClusterWindow& window) {
 
 ClusterWindow Node::window() const { return inside_->window.bounds(); }
 
+bool Node::seated() const { return inside_->seated_.load(); }
+
+bool Node::wait_seated(std::chrono::milliseconds cap) {
+  auto& in = *inside_;
+  const auto there = [&in] { return in.seated_.load() && in.applied_.load() >= in.posted_.load(); };
+  return in.drive_until(there, Inside::Clock::now() + cap) == Inside::Driven::done;
+}
+
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }
 
 Status Node::failure() const { return inside_->failure(); }
@@ -262,6 +309,8 @@ NodeStatistics Node::statistics() const {
   result.exchange_ns_median = in.exchange_ns.quantile(0.5);
   result.exchange_ns_p99 = in.exchange_ns.quantile(0.99);
   result.apply_ns_total = in.apply_ns;
+  result.views = in.views;
+  result.states_taken = in.states_taken;
   return result;
 }
 

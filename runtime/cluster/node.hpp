@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// A Node drives a Member over a transport: it gathers local commits in the window, posts batches,
+// A Node drives a Member, or a ViewMember where nodes come and go, over a transport: it gathers local commits in the window, posts batches,
 // hands final rounds to the replica, and wakes who waits. Whoever waits for a commit drives (one at
 // a time, by a try-lock); the listener steps in when nobody does. So a commit costs no hand-over
 // between threads, and an idle node sleeps. What is decided (silence, digests, leaving, stopping)
@@ -26,8 +26,10 @@
 #include <mutex>
 #include <optional>
 
+#include "cluster/peers.hpp"
 #include "cluster/round_consumer.hpp"
 #include "cluster/round_history.hpp"
+#include "cluster/state_transfer.hpp"
 #include "exdb/cluster.hpp"
 
 namespace exdb {
@@ -47,12 +49,23 @@ struct NodeStatistics {
   std::uint64_t exchange_ns_total = 0;  ///< from posting to completion, summed over rounds
   std::uint64_t exchange_ns_median = 0, exchange_ns_p99 = 0;
   std::uint64_t apply_ns_total = 0;
+  std::uint64_t views = 0, states_taken = 0;  ///< where nodes come and go
 };
 
 class Node {
  public:
   /// Of one item. Transports count in int: beyond this a frame with its header would not fit.
   static constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
+
+  /// For nodes that come and go: who takes part is agreed by ballots (ViewMember).
+  struct Membership {
+    ViewTiming timing;
+    /// Higher than that of any former life of this node.
+    Incarnation incarnation;
+    /// The state of the consumer; called under the drive lock. They outlive the node.
+    StateSource* source = nullptr;
+    StateSink* sink = nullptr;
+  };
 
   struct Options {
     std::string name;                      ///< of the database, for texts
@@ -68,6 +81,8 @@ class Node {
     std::function<bool(const std::vector<std::uint32_t>&)> quorum;
     std::shared_ptr<RoundHistory> history;  ///< none: in memory, nothing kept
     std::shared_ptr<Finality> finality;     ///< none: complete is final
+    /// None: all nodes are there from the start, and who is gone is gone.
+    std::optional<Membership> membership;
   };
 
   Node(std::unique_ptr<Transport> transport, RoundConsumer& consumer, Options options);
@@ -127,6 +142,10 @@ class Node {
 
   void set_window(const ClusterWindow& window);
   [[nodiscard]] ClusterWindow window() const;
+  /// Whether this node is a member of the cluster now; always, where membership is fixed.
+  [[nodiscard]] bool seated() const;
+  /// Drives until this node is a member and has the state, or `cap` has passed. True when it has.
+  bool wait_seated(std::chrono::milliseconds cap);
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;
   [[nodiscard]] NodeState state() const;

@@ -21,10 +21,10 @@
 #include "cluster/closing.hpp"
 #include "cluster/commit_window.hpp"
 #include "cluster/log_histogram.hpp"
-#include "cluster/member.hpp"
 #include "cluster/node.hpp"
 #include "cluster/notifier.hpp"
 #include "cluster/quorum.hpp"
+#include "cluster/round_driver.hpp"
 #include "cluster/trace.hpp"
 #include "cluster/turn.hpp"
 
@@ -65,11 +65,13 @@ struct Node::Inside final : FrameSink {
   void answer_mine();
   void handle_events();
   void handle(const Member::Event& event);
+  void handle(const ViewMember::Event& event);
   /// Time passes, while somebody waits.
   void tick(Clock::time_point now);
   void finish(Phase phase, const Status& why);
   /// Shuts the window, and answers what never left it: certainly not committed. From any thread.
   void refuse_waiting(ErrorCode code, const std::string& text);
+  void answer_unknown(const std::string& text);
   /// Lets the others hear the leave of a node that has failed, for a moment. The drive lock is not
   /// held.
   void part();
@@ -78,6 +80,12 @@ struct Node::Inside final : FrameSink {
   Status give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline);
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
   void on_gone(std::uint32_t node) override;
+  void on_up(std::uint32_t node, std::uint32_t incarnation) override;
+
+  // --- nodes that come and go, under the drive lock: views.cpp ---
+  void tick_views();
+  void flush_views();
+  void set_seated(bool seated);
 
   // --- for all ---
   [[nodiscard]] Phase phase() const { return phase_.load(std::memory_order_acquire); }
@@ -104,6 +112,7 @@ struct Node::Inside final : FrameSink {
   const Trace trace;
   const std::shared_ptr<RoundHistory> history;
   const std::shared_ptr<Finality> finality;
+  const Nanoseconds tick_every;  ///< somebody has to look at the clock so often
   CommitWindow window;
   Turn turn;
   Quorum quorum;
@@ -113,6 +122,7 @@ struct Node::Inside final : FrameSink {
 
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<std::uint64_t> posted_{0}, applied_{0};
+  std::atomic<bool> seated_;
   std::atomic<bool> stop_wanted{false}, leave_wanted{false};
   std::atomic<bool> parting{false};       ///< as Member::parting
   std::atomic<bool> stop_refused{false};  ///< stop_refusal_ is set
@@ -124,7 +134,7 @@ struct Node::Inside final : FrameSink {
 
   // --- under the drive lock ---
   Clock::time_point now_ = Clock::now();  ///< as of the last step that found something to do
-  Member member;
+  RoundDriver member;
   CommitWindow::Items in_flight;  ///< posted and not answered, in order
   Clock::time_point round_began, next_look, parting_until;
   // Of the round being applied: kept, so that a round allocates nothing for them.
@@ -136,7 +146,7 @@ struct Node::Inside final : FrameSink {
   // --- statistics ---
   LogHistogram exchange_ns;
   std::atomic<std::uint64_t> rounds{0}, rounds_empty{0}, items_sent{0}, items_received{0},
-      apply_ns{0};
+      apply_ns{0}, views{0}, states_taken{0};
 
   mutable std::mutex state_lock;  ///< of what follows
   Status failure_, stop_refusal_;

@@ -4,9 +4,15 @@
 
 namespace exdb {
 
-void QuorumCount::lose(MemberId member) {
-  if (!reached_[member.value]) return;
-  reached_[member.value] = false;
+void QuorumCount::set_reached(MemberId member, bool reached) {
+  if (reached_[member.value] == reached) return;
+  reached_[member.value] = reached;
+  ++version_;
+}
+
+void QuorumCount::withhold(std::string why) {
+  if (withheld_ == why) return;
+  withheld_ = std::move(why);
   ++version_;
 }
 
@@ -18,7 +24,7 @@ std::uint64_t QuorumCount::weight(bool all) const {
   return sum;
 }
 
-bool QuorumCount::majority() const { return 2 * weight(false) > weight(true); }
+bool QuorumCount::majority() const { return withheld_.empty() && 2 * weight(false) > weight(true); }
 
 std::vector<std::uint32_t> QuorumCount::reached_but(MemberId self) const {
   std::vector<std::uint32_t> members;
@@ -28,6 +34,7 @@ std::vector<std::uint32_t> QuorumCount::reached_but(MemberId self) const {
 }
 
 std::string QuorumCount::explain() const {
+  if (!withheld_.empty()) return "no quorum: " + withheld_;
   std::string lost;
   for (std::size_t member = 0; member < qranks_.size(); ++member)
     if (!reached_[member]) lost += (lost.empty() ? "" : ", ") + std::to_string(member);

@@ -5,7 +5,7 @@
 // the configured total. Exactly half is none, so that two halves never both write.
 //
 // Invariants
-//   I1  A lost member never counts again, and every loss is a new version.
+//   I1  Every change of who is reached is a new version.
 // Threads: a plain value.
 #pragma once
 #include <string>
@@ -20,10 +20,13 @@ class QuorumCount {
   explicit QuorumCount(std::vector<std::uint32_t> qranks)
       : qranks_(std::move(qranks)), reached_(qranks_.size(), true) {}
 
-  void lose(MemberId member);
+  void lose(MemberId member) { set_reached(member, false); }
+  void set_reached(MemberId member, bool reached);
+  /// While `why` says something there is no majority, whoever is reached.
+  void withhold(std::string why);
   [[nodiscard]] bool majority() const;
   [[nodiscard]] bool reaches(MemberId member) const { return reached_[member.value]; }
-  /// How many losses there were.
+  /// How many changes there were.
   [[nodiscard]] std::uint64_t version() const { return version_; }
   [[nodiscard]] std::vector<std::uint32_t> reached_but(MemberId self) const;
   /// Why there is no majority, and what may be done about it.
@@ -35,6 +38,7 @@ class QuorumCount {
   std::vector<std::uint32_t> qranks_;
   std::vector<bool> reached_;
   std::uint64_t version_ = 0;
+  std::string withheld_;
 };
 
 }  // namespace exdb

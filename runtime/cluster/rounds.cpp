@@ -34,17 +34,21 @@ bool Node::Inside::step() {
         any = true;
       }
     }
+    const bool by_views = member.views() != nullptr;
+    if (by_views) now_ = Clock::now();
     const auto status = transport->poll(*this, any);
     // One reading of the clock serves the step: it is a tenth of a commit's own time (perf).
     if (any || stop_wanted || leave_wanted || member.ping_wanted() || member.parting() ||
         !window.empty())
       now_ = Clock::now();
     if (any) member.heard(now_.time_since_epoch());
-    if (leave_wanted) member.want_leave();
+    if (leave_wanted) member.want_leave(now_.time_since_epoch());
     if (!status.ok()) member.fail(status);
     if (member.has_events()) handle_events();
     if (member.parting() && (!status.ok() || now_ >= parting_until)) member.go();
+    if (by_views) tick_views();
     any |= advance();
+    if (by_views) flush_views();
   } catch (const std::bad_alloc&) {
     member.fail({ErrorCode::no_memory,
                  "no memory for the exchange: a replica that skips a round would "
@@ -59,10 +63,12 @@ bool Node::Inside::step() {
 }
 
 void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame) {
-  member.on_frame(MemberId{from}, frame);
+  member.on_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
-void Node::Inside::on_gone(std::uint32_t node) { member.on_gone(MemberId{node}); }
+void Node::Inside::on_gone(std::uint32_t node) {
+  member.on_gone(MemberId{node}, now_.time_since_epoch());
+}
 
 bool Node::Inside::advance() {
   bool any = false;
@@ -90,9 +96,12 @@ bool Node::Inside::should_post() const {
 }
 
 void Node::Inside::post() {
-  Member::Offer offer;
+  RoundDriver::Offer offer;
   const auto round = member.completed().next();
-  if (!finished()) {
+  if (member.owes()) {
+    offer.oldest_snapshot = consumer.oldest_snapshot();
+    offer.digest = consumer.digest();
+  } else if (!finished()) {
     // stop() shuts the window before it says so to the member: what is left over here is all there
     // will ever be.
     auto taken = window.take(self, in_flight, member.room());
@@ -119,8 +128,9 @@ void Node::Inside::post() {
 }
 
 void Node::Inside::flush() {
+  if (member.views()) return flush_views();
   outputs.clear();
-  member.take_outputs(outputs);
+  member.fixed().take_outputs(outputs);
   for (auto& output : outputs) {
     const auto status = output.to ? transport->send(output.to->value, std::move(output.frame))
                                   : transport->broadcast(std::move(output.frame));
@@ -190,14 +200,31 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
   return {};
 }
 
-/// Items of this member are answered whatever their origins: it is who sent them that waits.
+namespace {
+
+bool same(const PendingItem& item, const RoundItem& in_round) {
+  return item.sequence == in_round.sequence && item.origin == in_round.origin &&
+         item.kind == in_round.kind;
+}
+
+}  // namespace
+
+/// Items of this member are answered whatever their origins: it is who sent them that waits. Where
+/// nodes come and go a round may hold what a former life of this node has sent, or nobody waits for
+/// any more; and what was posted in two rounds may come from the second one first, when the first
+/// came with a snapshot.
 void Node::Inside::answer_mine() {
   std::size_t next = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].member != self) continue;
-    EXDB_ASSERT(next < in_flight.size() && in_flight[next]->sequence == items[i].sequence &&
-                    in_flight[next]->origin == items[i].origin,
-                "a round holds the items that this node posted in it");
+    if (next == in_flight.size() || !same(*in_flight[next], items[i])) {
+      EXDB_ASSERT(member.views(), "a round holds the items that this node posted in it");
+      const auto first = in_flight.begin() + std::ptrdiff_t(next);
+      const auto found = std::find_if(first, in_flight.end(),
+                                      [&](const auto& item) { return same(*item, items[i]); });
+      if (found == in_flight.end()) continue;
+      std::rotate(first, found, found + 1);
+    }
     in_flight[next++]->answer(std::move(outcomes[i]));
   }
   items_received += items.size() - next;
@@ -212,12 +239,17 @@ void Node::Inside::tick(Clock::time_point now) {
     next_look = now + look_elsewhere_every;
     member.set_kept(closing.kept());
   }
+  if (member.views()) return;  // each step does that
   member.tick(now.time_since_epoch());
   if (member.has_events()) handle_events();
 }
 
 void Node::Inside::handle_events() {
-  for (const auto& event : member.take_events()) handle(event);
+  if (auto* const by = member.views()) {
+    for (const auto& event : by->take_events()) handle(event);
+    return;
+  }
+  for (const auto& event : member.fixed().take_events()) handle(event);
 }
 
 void Node::Inside::handle(const Member::Event& event) {
@@ -259,6 +291,12 @@ void Node::Inside::refuse_waiting(ErrorCode code, const std::string& text) {
   for (const auto& item : refused) item->answer({code, {}, text});
 }
 
+void Node::Inside::answer_unknown(const std::string& text) {
+  window.answered(in_flight.size());
+  for (const auto& item : in_flight) item->answer({ErrorCode::unknown_outcome, {}, text});
+  in_flight.clear();
+}
+
 void Node::Inside::finish(Phase phase, const Status& why) {
   const char* const what = phase == Phase::ended ? "end" : phase == Phase::left ? "leave" : "fail";
   trace.event(member.completed(), [&] { return std::string(what) + " " + why.text(); });
@@ -270,10 +308,8 @@ void Node::Inside::finish(Phase phase, const Status& why) {
   const auto code = phase == Phase::failed ? why.code() : ErrorCode::cluster_stopped;
   const auto text = phase == Phase::failed ? why.text() : "the node stopped before this was sent";
   const auto unknown = phase == Phase::failed ? text : "the node left before the round completed";
-  window.answered(in_flight.size());
-  for (const auto& item : in_flight) item->answer({ErrorCode::unknown_outcome, {}, unknown});
+  answer_unknown(unknown);
   refuse_waiting(code, text);
-  in_flight.clear();
   // Before the phase: who sees the node finished and its parting over may close the transport.
   parting = member.parting();
   // After the answers: who sees that the node is finished finds its item answered.

@@ -153,6 +153,8 @@ class ViewMember {
   [[nodiscard]] Round final_round() const { return final_; }
   [[nodiscard]] RoundHistory::Chain newest() const { return history_.chain(); }
   [[nodiscard]] std::size_t unfinished() const { return unfinished_.size(); }
+  /// What all members of view() have applied, by their own word. REQUIRES: as view().
+  [[nodiscard]] Round slowest_applied() const { return rounds_->slowest_applied(); }
   [[nodiscard]] bool reaches(MemberId member) const { return reached_.has(member); }
   [[nodiscard]] const Counters& counters() const { return counters_; }
 

@@ -52,6 +52,9 @@ class CommitRoute {
 
   /// The name of one more transaction of this process. Lock-free.
   TxnId new_id() { return {self_, next_sequence_.fetch_add(1, std::memory_order_relaxed)}; }
+  /// Numbers from here on, for a process that may be a later life of its node: where nodes come and
+  /// go a number that was given once names that transaction for ever. Before the first new_id().
+  void number_from(std::uint64_t first) { next_sequence_ = first; }
   [[nodiscard]] bool is_local(const ClassDef& type) const { return separates_local_ && type.local; }
   [[nodiscard]] bool separates_local() const { return separates_local_; }
 

@@ -12,7 +12,7 @@
 #include "database/commit_route.hpp"
 #include "database/exclusive_turn.hpp"
 #include "exdb/database.hpp"
-#include "replica/replica.hpp"
+#include "replica/replica_state.hpp"
 
 namespace exdb {
 
@@ -24,7 +24,10 @@ struct DatabaseCore {
   unsigned mode_mask = 0;
   std::uint64_t sync_msg_objects = 0, sync_msg_bytes = 0;
 
+  StorageOptions storage;
   std::unique_ptr<Replica> replica;
+  /// Where nodes come and go: how it is given and taken; the node refers to it.
+  std::unique_ptr<ReplicaState> replica_state;
   std::unique_ptr<Node> node;  ///< null without a cluster; it refers to the replica and goes first
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;

@@ -54,7 +54,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   core->name = name;
   core->dictionary = std::move(dictionary);
   core->options = options;
-  StorageOptions storage;
+  auto& storage = core->storage;
   storage.segment.unit_bytes = options.segment_bytes;
   storage.readers_max = readers_for(options.max_connections);
   if (failure.ok()) {
@@ -209,6 +209,8 @@ Statistics Database::statistics() const {
       {"exchange_ns_median", node.exchange_ns_median},
       {"exchange_ns_p99", node.exchange_ns_p99},
       {"apply_ns_total", node.apply_ns_total},
+      {"views", node.views},
+      {"states_taken", node.states_taken},
       {"frames_sent", transport.frames_sent},
       {"frames_received", transport.frames_received},
       {"bytes_sent", transport.bytes_sent},

@@ -3,6 +3,7 @@
 #include "database/open.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
 #include <set>
 
@@ -174,6 +175,15 @@ Status read_all(const std::vector<std::vector<std::byte>>& greetings) {
   return judge(hellos);
 }
 
+void fill_core(DatabaseCore& core, const ClusterParams& params, const Transport& transport) {
+  core.self = NodeId{transport.self()};
+  core.nodes = transport.size();
+  core.description = transport.describe();
+  core.mode_mask = params.mode_mask;
+  core.sync_msg_objects = params.sync_msg_objects;
+  core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
+}
+
 Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
                          std::uint64_t cluster_id) {
   Node::Options options;
@@ -191,6 +201,93 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
   return options;
 }
 
+/// Nanoseconds to the numbers of transactions: a node that commits less than one each 4 ns never
+/// comes near those of its next life, and they stay below OutcomeTable::sequence_max.
+constexpr unsigned sequence_shift = 2;
+
+/// The same for autoids, of which there are 40 bits a node: 1,024 a second since the last start, on
+/// average, are free of those of the next life until 2059. A node that makes more for months, and
+/// is started again, is refused numbers that are there (duplicate).
+std::uint64_t autoids_from(std::uint64_t life_ns) {
+  constexpr std::uint64_t second_ns = 1'000'000'000, start_of_2025 = 1'735'689'600;
+  return ((life_ns / second_ns - start_of_2025) << 10) + 1;
+}
+
+/// All that may take a while is a part or a multiple of the keep-alive.
+ViewTiming timing_of(const ClusterParams& params) {
+  const ViewTime beat = params.keep_alive_time;
+  ViewTiming timing;
+  timing.beat = beat;
+  timing.suspect = beat * params.keep_alive_probes;
+  timing.link_grace = timing.patience = timing.form_grace = timing.backoff = 2 * beat;
+  timing.grace = timing.stagger = beat / 5;
+  timing.stall = 2 * timing.suspect;
+  timing.backoff_max = 60 * beat;
+  return timing;
+}
+
+Status check_keep_alive(const ClusterParams& params) {
+  using namespace std::chrono_literals;
+  if (params.keep_alive_time < 5ms || params.keep_alive_time > 1h)
+    return wrong("keepAliveTime must be 5 ms at least, and an hour at most");
+  if (params.keep_alive_probes < 2 || params.keep_alive_probes > 1000)
+    return wrong("keepAliveProbes " + std::to_string(params.keep_alive_probes) +
+                 " is not within 2..1000");
+  return {};
+}
+
+/// What has another schema or other qranks is of another cluster: its frames are dropped, should the
+/// transport let them through.
+std::uint64_t cluster_id_of(const DatabaseCore& core, const ClusterParams& params) {
+  std::vector<std::byte> bytes;
+  ByteWriter out(bytes);
+  out.put(params.cluster_id);
+  out.put(core.dictionary->hash());
+  for (const auto& node : params.nodes) out.put(node.qrank);
+  return hash_bytes(bytes, 0);
+}
+
+/// Nobody has to be told of a failure here: the others do without this node.
+void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
+                   Status failure) {
+  if (failure.ok()) failure = check_keep_alive(params);
+  if (failure.ok() && params.node_id && *params.node_id != transport->self())
+    failure = wrong("nodeId " + std::to_string(*params.node_id) +
+                    " is not that of the transport, " + std::to_string(transport->self()));
+  if (!failure.ok()) {
+    transport->close(false);
+    failure.or_throw();
+  }
+  fill_core(core, params, *transport);
+  // A part that was sent ahead, and is sent again after a change of view, could not be told from
+  // another one.
+  core.mode_mask &= ~cluster_mode_early_data_send;
+  core.replica->expect_repeats();
+  core.replica_state =
+      std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,
+                                     SnapshotBounds{static_cast<std::size_t>(core.sync_msg_objects),
+                                                    static_cast<std::size_t>(core.sync_msg_bytes)});
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
+  const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
+  const auto patience = params.connect_timeout;
+  auto options = options_of(core, params, cluster_id_of(core, params));
+  options.membership = {timing_of(params), Incarnation{life}, core.replica_state.get(),
+                        core.replica_state.get()};
+  core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
+  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
+                                              core.open);
+  core.route->number_from(life >> sequence_shift);
+  core.next_autoid = autoids_from(life);
+  core.node->start(own_listener);
+  if (core.node->wait_seated(patience)) return;
+  core.node->failure().or_throw();
+  auto why = core.node->state().text;
+  if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
+  std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",
+               core.self.value, core.name.c_str(), why.c_str());
+}
+
 }  // namespace
 
 /// Whatever is wrong here is told to the others and thrown only when they know: a node that threw at
@@ -200,10 +297,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   const auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   CollectiveGather* const gather = transport->gather();
-  if (gather == nullptr) {
-    throw Error(ErrorCode::unsupported,
-                transport->describe() + " cannot open a cluster: it has no collective gather");
-  }
+  if (gather == nullptr)
+    return open_by_views(core, std::move(params), std::move(transport), failure);
   auto gathered = gather->collective_gather(greeting(core, params, *transport, failure).encode(),
                                             params.timeout);
   if (!gathered) {
@@ -218,12 +313,7 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   std::uint64_t cluster_id = 0;
   for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
 
-  core.self = NodeId{transport->self()};
-  core.nodes = transport->size();
-  core.description = transport->describe();
-  core.mode_mask = params.mode_mask;
-  core.sync_msg_objects = params.sync_msg_objects;
-  core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
+  fill_core(core, params, *transport);
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   core.node = std::make_unique<Node>(std::move(transport), *core.replica,
                                      options_of(core, params, cluster_id));

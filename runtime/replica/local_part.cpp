@@ -26,16 +26,17 @@ class Turn {
 
 }  // namespace
 
-LocalPart::LocalPart(const Dictionary& dictionary, Storage& replicated, const Certifier& certifier,
-                     HalfWay& half_way)
+LocalPart::LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
+                     const std::unique_ptr<Certifier>& certifier, HalfWay& half_way)
     : replicated_(replicated),
       replicated_certifier_(certifier),
       half_way_(half_way),
       log_(dictionary) {}
 
 Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dictionary> dictionary,
-                                                     StorageOptions options, Storage& replicated,
-                                                     const Certifier& certifier,
+                                                     StorageOptions options,
+                                                     const Replaceable<Storage>& replicated,
+                                                     const std::unique_ptr<Certifier>& certifier,
                                                      HalfWay& half_way) {
   std::unique_ptr<LocalPart> part(new LocalPart(*dictionary, replicated, certifier, half_way));
   options.holds = [](const ClassDef& type) { return type.local; };
@@ -50,7 +51,7 @@ Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dicti
 Status LocalPart::pin(Snapshots& out) {
   for (;;) {
     const auto before = joint_publications_.load(std::memory_order_acquire);
-    auto replicated = replicated_.pin();
+    auto replicated = replicated_->pin();
     if (!replicated) return replicated.status();
     auto local = storage_->pin();
     if (!local) return local.status();
@@ -58,7 +59,7 @@ Status LocalPart::pin(Snapshots& out) {
     out.local = std::move(*local);
     // csns never fall: what is published still was so when the local one was pinned. Without that a
     // local commit could be seen beside a state older than the one it was made on.
-    if (before % 2 == 0 && replicated_.published() == out.replicated.csn() &&
+    if (before % 2 == 0 && replicated_->published() == out.replicated.csn() &&
         joint_publications_.load(std::memory_order_acquire) == before)
       return {};
   }
@@ -87,7 +88,7 @@ ItemOutcome LocalPart::certify(const TransactionRecord& record, TransactionRecor
   if (!reads.serializable && !reads.exclusive) return {};
   reads.normalise_reads();
   const std::lock_guard lock(drive_lock);
-  verdict = replicated_certifier_.certify(reads, true);
+  verdict = replicated_certifier_->certify(reads, true);
   return {verdict.code, {}, std::move(verdict.text)};
 }
 
@@ -106,7 +107,7 @@ ItemOutcome LocalPart::commit(TransactionRecord& record, TransactionRecord& read
     change.done();
     log_.prune(open_.oldest(*storage_));
   }
-  outcome.csn = replicated_.published();
+  outcome.csn = replicated_->published();
   return outcome;
 }
 
@@ -163,7 +164,7 @@ bool LocalPart::settle(std::uint64_t sequence, bool committed) {
 
 void LocalPart::publish(Csn replicated) {
   joint_publications_.fetch_add(1, std::memory_order_acq_rel);
-  replicated_.publish(replicated);
+  replicated_->publish(replicated);
   storage_->publish();
   joint_publications_.fetch_add(1, std::memory_order_acq_rel);
   log_.prune(open_.oldest(*storage_));

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "replica/half_way.hpp"
+#include "replica/replaceable.hpp"
 #include "replica/snapshots.hpp"
 #include "transaction/certifier.hpp"
 
@@ -39,11 +40,13 @@ namespace exdb {
 
 class LocalPart {
  public:
-  /// `replicated` and its certifier: the other part, which outlives this one; `half_way` is shared
+  /// `replicated` and its certifier: the other part, which outlives this one, wherever it is then; `half_way` is shared
   /// with it.
   static Result<std::unique_ptr<LocalPart>> create(std::shared_ptr<const Dictionary> dictionary,
-                                                   StorageOptions options, Storage& replicated,
-                                                   const Certifier& certifier, HalfWay& half_way);
+                                                   StorageOptions options,
+                                                   const Replaceable<Storage>& replicated,
+                                                   const std::unique_ptr<Certifier>& certifier,
+                                                   HalfWay& half_way);
 
   // --- readers ---
   /// Pins both storages at one instant (L1). Lock-free: tries again while rounds are published.
@@ -80,15 +83,16 @@ class LocalPart {
   void end_round();
 
  private:
-  LocalPart(const Dictionary& dictionary, Storage& replicated, const Certifier& certifier,
-            HalfWay& half_way);
+  LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
+            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way);
   ItemOutcome certify(const TransactionRecord& record, TransactionRecord& reads,
                       std::mutex& drive_lock);
   [[nodiscard]] bool give_up_if_ended();
   [[nodiscard]] std::optional<std::vector<std::byte>> take_prepared(std::uint64_t sequence);
 
-  Storage& replicated_;
-  const Certifier& replicated_certifier_;
+  // The replica's, which may replace what is in them.
+  const Replaceable<Storage>& replicated_;
+  const std::unique_ptr<Certifier>& replicated_certifier_;
   HalfWay& half_way_;
   std::unique_ptr<Storage> storage_;
   ConflictLog log_;

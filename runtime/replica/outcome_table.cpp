@@ -79,6 +79,22 @@ std::optional<ErrorCode> OutcomeTable::find(TxnId id) const {
   return entry == unknown ? std::nullopt : std::optional(codes[entry]);
 }
 
+std::optional<ErrorCode> OutcomeTable::decided(TxnId id) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = windows_.find(id.origin);
+    if (found != windows_.end() && id.sequence < found->second.lowest())
+      return ErrorCode::unknown_outcome;
+  }
+  return find(id);
+}
+
+void OutcomeTable::replace(OutcomeTable& other) {
+  const std::scoped_lock lock(mutex_, other.mutex_);
+  windows_ = std::move(other.windows_);
+  other.windows_.clear();
+}
+
 std::size_t OutcomeTable::bytes() const {
   const std::lock_guard lock(mutex_);
   std::size_t bytes = 0;

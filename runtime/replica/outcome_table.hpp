@@ -51,8 +51,14 @@ class OutcomeTable {
 
   /// ok, conflict, duplicate, snapshot_too_old or, for what no certificate gives, transaction.
   [[nodiscard]] std::optional<ErrorCode> find(TxnId id) const;
+  /// As find(), for who must not decide twice: of a number that is forgotten unknown_outcome, and
+  /// nothing only of one that never came.
+  [[nodiscard]] std::optional<ErrorCode> decided(TxnId id) const;
   /// Of the entries: O3.
   [[nodiscard]] std::size_t bytes() const;
+
+  /// Has what `other` had, which is empty then.
+  void replace(OutcomeTable& other);
 
   // --- a whole table from and to a stream ---
   [[nodiscard]] std::vector<NodeId> origins() const;

@@ -9,7 +9,10 @@
 namespace exdb {
 
 Replica::Replica(std::shared_ptr<const Dictionary> dictionary, bool clustered, NodeId self)
-    : dictionary_(std::move(dictionary)), clustered_(clustered), self_(self), log_(*dictionary_) {}
+    : dictionary_(std::move(dictionary)),
+      clustered_(clustered),
+      self_(self),
+      log_(std::make_unique<ConflictLog>(*dictionary_)) {}
 
 Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionary> dictionary,
                                                  const StorageOptions& options, bool clustered,
@@ -19,13 +22,13 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
   in_replicated.holds = [clustered](const ClassDef& type) { return !clustered || !type.local; };
   auto replicated = Storage::create(dictionary, in_replicated);
   if (!replicated) return replicated.status();
-  replica->replicated_ = std::move(*replicated);
-  replica->replicated_->set_index_changes(&replica->log_);
-  replica->certifier_ = std::make_unique<Certifier>(*replica->replicated_, replica->log_);
+  replica->replicated_.set(std::move(*replicated));
+  replica->replicated_->set_index_changes(replica->log_.get());
+  replica->certifier_ = std::make_unique<Certifier>(*replica->replicated_, *replica->log_);
   bool any_local = false;
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!clustered || !any_local) return replica;
-  auto local = LocalPart::create(dictionary, options, *replica->replicated_, *replica->certifier_,
+  auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->certifier_,
                                  replica->half_way_);
   if (!local) return local.status();
   replica->local_ = std::move(*local);
@@ -197,7 +200,8 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
   for (std::size_t i = 0; i < arrived_count_; ++i) {
     if (i % fetch_ahead == 0) fetch(i);
     const auto at = arrived_[i].item;
-    outcomes[at] = settle(arrived_[i].record, mine[at]);
+    auto known = repeats_ ? decided(items[at]) : std::nullopt;
+    outcomes[at] = known ? std::move(*known) : settle(arrived_[i].record, mine[at]);
     if (items[at].origin != self_) continue;
     if (local_) local_too |= local_->settle(items[at].sequence, outcomes[at].code == ErrorCode::ok);
   }
@@ -208,6 +212,28 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
   }
   remember(items, outcomes);
   change.done();
+}
+
+/// Of one that came before. Its csn is not kept: that of the newest commit stands for it, which has it
+/// too. R5.
+std::optional<ItemOutcome> Replica::decided(const RoundItem& item) const {
+  const auto code = outcomes_.decided({item.origin, item.sequence});
+  if (!code) return std::nullopt;
+  if (*code == ErrorCode::ok) return ItemOutcome{ErrorCode::ok, applied_, {}};
+  return ItemOutcome{
+      *code, {}, "it came a second time, after a change of view, and was decided then"};
+}
+
+void Replica::replace(std::unique_ptr<Replica> made) {
+  EXDB_ASSERT(made->applied_ >= applied_, "a state is replaced by one that is not older");
+  replicated_->set_index_changes(nullptr);
+  replicated_.set(made->replicated_.take());
+  log_ = std::move(made->log_);
+  certifier_ = std::move(made->certifier_);
+  applied_ = made->applied_;
+  horizon_ = made->horizon_;
+  fragments_ = std::move(made->fragments_);
+  outcomes_.replace(made->outcomes_);
 }
 
 Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon,
@@ -226,7 +252,7 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
             "this replica cannot go on: out of memory while a round was applied"};
   }
   horizon_ = std::max(horizon_, horizon);
-  log_.prune(horizon_);
+  log_->prune(horizon_);
   return {};
 }
 

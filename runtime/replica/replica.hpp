@@ -11,6 +11,7 @@
 //   R3  A round is published once, when all of it is installed, with the local parts of its
 //       transactions (L1 of local_part.hpp).
 //   R4  After a change that failed half-way nothing more is installed or published.
+//   R5  A transaction is certified once, however often it comes (expect_repeats()).
 // Threads: apply_round, forget and digest under the caller's lock (the drive lock of the node, or
 //   the database's own); the rest from any thread.
 // Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
@@ -24,6 +25,7 @@
 #include "cluster/round_consumer.hpp"
 #include "replica/local_part.hpp"
 #include "replica/outcome_table.hpp"
+#include "replica/replaceable.hpp"
 
 namespace exdb {
 
@@ -55,6 +57,14 @@ class Replica final : public RoundConsumer {
   /// The classes of this process alone, and their commits; null without a cluster, or when none is
   /// declared local.
   [[nodiscard]] LocalPart* local() const { return local_.get(); }
+
+  /// What is agreed becomes that of `made`, which has the same dictionary and a state that is not
+  /// older. Pins stay valid; open transactions go on. REQUIRES: the caller's lock, between two
+  /// rounds.
+  void replace(std::unique_ptr<Replica> made);
+  /// From now on transactions may come again that are decided already: they change nothing, and are
+  /// answered as they were. To be called before the first round, on all replicas or none.
+  void expect_repeats() { repeats_ = true; }
 
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
@@ -91,6 +101,7 @@ class Replica final : public RoundConsumer {
   Status unpack(std::span<const RoundItem> items);
   void fetch(std::size_t first);
   ItemOutcome settle(const TransactionRecord& record, bool mine);
+  [[nodiscard]] std::optional<ItemOutcome> decided(const RoundItem& item) const;
   void settle_all(std::span<const RoundItem> items, const std::vector<bool>& mine,
                   std::vector<ItemOutcome>& outcomes);
   void remember(std::span<const RoundItem> items, const std::vector<ItemOutcome>& outcomes);
@@ -99,8 +110,8 @@ class Replica final : public RoundConsumer {
   const bool clustered_;
   const NodeId self_;
   HalfWay half_way_;  ///< R4
-  std::unique_ptr<Storage> replicated_;
-  ConflictLog log_;
+  Replaceable<Storage> replicated_;
+  std::unique_ptr<ConflictLog> log_;
   std::unique_ptr<Certifier> certifier_;
   OpenSnapshots open_;
   std::unique_ptr<LocalPart> local_;
@@ -119,6 +130,7 @@ class Replica final : public RoundConsumer {
   static constexpr std::size_t fetch_ahead = 16;
 
   OutcomeTable outcomes_;
+  bool repeats_ = false;
   ReplicaCounters counters_;
 };
 

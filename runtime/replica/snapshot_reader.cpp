@@ -92,7 +92,7 @@ Status SnapshotReader::take_header(const SnapshotChunk& chunk) {
   replica_ = std::move(*replica);
   replica_->applied_ = header->csn;
   replica_->horizon_ = header->horizon;
-  replica_->log_.restore(header->floor, header->class_changed);
+  replica_->log_->restore(header->floor, header->class_changed);
   header_ = std::move(*header);
   return {};
 }
@@ -107,7 +107,7 @@ Status SnapshotReader::take_change(ByteReader& in) {
   if (csn <= header_->floor || csn > header_->csn || csn < last_change_)
     return bad("a change of a key is out of order");
   last_change_ = csn;
-  replica_->log_.key_changed(IndexId{static_cast<std::uint32_t>(index)}, key, true, csn);
+  replica_->log_->key_changed(IndexId{static_cast<std::uint32_t>(index)}, key, true, csn);
   return {};
 }
 
@@ -167,7 +167,7 @@ Status SnapshotReader::take_end(ByteReader& in) {
   const auto slots = in.get_varint();
   const auto missing = [](const char* what) { return bad(std::string(what) + " are missing"); };
   if (!in.ok() || slots != slots_) return missing("slots");
-  if (replica_->log_.size() != header_->changes) return missing("changes of keys");
+  if (replica_->log_->size() != header_->changes) return missing("changes of keys");
   if (parts_ != header_->parts) return missing("parts of transactions");
   if (replica_->outcomes_.origins().size() != header_->origins) return missing("outcomes");
   if (replica_->replicated_->digest() != header_->digest)

@@ -60,10 +60,10 @@ void SnapshotWriter::add_header(const Replica& replica, RoundHistory::Chain upto
   header.csn = replica.applied_;
   header.digest = replica.replicated_->digest();
   header.horizon = replica.horizon_;
-  header.floor = replica.log_.floor();
+  header.floor = replica.log_->floor();
   for (const auto& type : replica.dictionary_->classes())
-    header.class_changed.push_back(replica.log_.class_changed(type.id));
-  header.changes = replica.log_.size();
+    header.class_changed.push_back(replica.log_->class_changed(type.id));
+  header.changes = replica.log_->size();
   for (const auto& [id, fragments] : replica.fragments_) header.parts += fragments.parts.size();
   header.origins = replica.outcomes_.origins().size();
   object_.clear();
@@ -72,7 +72,7 @@ void SnapshotWriter::add_header(const Replica& replica, RoundHistory::Chain upto
 }
 
 void SnapshotWriter::add_changes(const Replica& replica) {
-  replica.log_.for_each([&](const ConflictLog::Change& change) {
+  replica.log_->for_each([&](const ConflictLog::Change& change) {
     object_.clear();
     ByteWriter writer(object_);
     writer.put_varint(change.csn.value);

@@ -70,6 +70,17 @@ struct ClusterParams {
   /// Asked, with the reachable neighbours, when the reachable qrank does not exceed half of the
   /// configured total.
   std::function<bool(const std::vector<std::uint32_t>&)> quorum;
+  // --- where nodes come and go: a transport without a collective gather. `quorum` is not asked then:
+  // --- the majority of the nodes decides who may write, and a node cannot overrule it.
+  /// How long open waits until this node is a member and has the state. After that the database is
+  /// there all the same: it reads, and writes fail with cluster_no_quorum until it is one.
+  std::chrono::milliseconds connect_timeout{5000};
+  std::uint64_t cluster_id = 0;  ///< the same everywhere, and of no other cluster
+  /// A node says so often that it lives, and is gone when it has been silent `keep_alive_probes`
+  /// times as long.
+  std::chrono::milliseconds keep_alive_time{1000};
+  std::uint32_t keep_alive_probes = 10;
+
   /// A failure found by the caller before it could open: open then fails with it on EVERY node
   /// alike.
   Status local_failure;

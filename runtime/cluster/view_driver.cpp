@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "cluster/view_driver.hpp"
+
+#include <algorithm>
+
+namespace exdb {
+namespace {
+
+using namespace std::chrono_literals;
+
+}  // namespace
+
+ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& history,
+                       StateSource& source, StateSink& sink, Time now)
+    : self_(options.self),
+      timeout_(timeout > 0ns ? timeout : Time::max()),
+      give_up_after_(options.timing.suspect),
+      give_up_alone_after_(options.timing.link_grace),
+      every_(tick_every(options.timing)),
+      member_(options, history, source, sink, now),
+      count_(options.qranks),
+      backlog_(options.qranks.size()),
+      next_tick_(now),
+      apart_since_(now),
+      without_since_(now) {
+  for (std::uint32_t id = 0; id < backlog_.size(); ++id) {
+    if (MemberId{id} == self_) continue;
+    count_.lose(MemberId{id});
+    // Nodes are up until the transport says otherwise.
+    member_.on_link_up(MemberId{id}, now);
+  }
+  count(now);
+}
+
+/// A quarter of what it has to notice.
+ViewDriver::Time ViewDriver::tick_every(const ViewTiming& timing) {
+  return std::max<Time>(
+      std::min({timing.beat, timing.stagger, timing.grace, timing.link_grace}) / 4, 1ms);
+}
+
+void ViewDriver::on_gone(MemberId member, Time now) {
+  backlog_[member.value].clear();
+  if (active()) member_.on_link_down(member, now);
+}
+
+void ViewDriver::on_up(MemberId member, Time now) {
+  if (active()) member_.on_link_up(member, now);
+}
+
+void ViewDriver::tick(Time now) {
+  if (!active() || now < next_tick_) return;
+  next_tick_ = now + every_;
+  member_.tick(now);
+  if (phase() != Phase::running) return;
+  count(now);
+  // There are too few with whom to end: no round will ever say so.
+  const auto alone = count_.reached_but(self_).empty();
+  if (stop_wanted_ && without_since_ &&
+      now - *without_since_ >= (alone ? give_up_alone_after_ : give_up_after_))
+    finish(Phase::ended);
+}
+
+/// I2.
+void ViewDriver::count(Time now) {
+  for (std::uint32_t id = 0; id < backlog_.size(); ++id)
+    if (MemberId{id} != self_) count_.set_reached(MemberId{id}, member_.reaches(MemberId{id}));
+  if (member_.seated()) apart_since_ = now;
+  const bool apart = now - apart_since_ >= timeout_;
+  count_.withhold(apart ? "this node has not been taken into the cluster" : "");
+  if (count_.majority())
+    without_since_.reset();
+  else if (!without_since_)
+    without_since_ = now;
+}
+
+void ViewDriver::want_stop(Time /*now*/) {
+  stop_wanted_ = true;
+  member_.want_stop();
+}
+
+void ViewDriver::post(Member::Offer offer, Time now) {
+  member_.post(
+      {std::move(offer.payload), offer.items, offer.more, offer.oldest_snapshot, offer.digest},
+      now);
+}
+
+void ViewDriver::fail(const Status& why) {
+  if (!over_) member_.fail(why);
+}
+
+const CompletedRound* ViewDriver::next_final() {
+  return phase() == Phase::running ? member_.next_final() : nullptr;
+}
+
+ViewDriver::Phase ViewDriver::phase() const {
+  if (over_) return *over_;
+  switch (member_.phase()) {
+    case ViewMember::Phase::running:
+      return Phase::running;
+    case ViewMember::Phase::ended:
+      return Phase::ended;
+    case ViewMember::Phase::left:
+      return Phase::left;
+    case ViewMember::Phase::failed:
+      break;
+  }
+  return Phase::failed;
+}
+
+bool ViewDriver::parting() const {
+  return !over_ && member_.phase() == ViewMember::Phase::ended &&
+         member_.slowest_applied() < member_.applied_round();
+}
+
+std::string ViewDriver::awaited_names() const {
+  std::vector<MemberId> others;
+  for (std::uint32_t id = 0; id < backlog_.size(); ++id)
+    if (MemberId{id} != self_ && member_.reaches(MemberId{id})) others.push_back(MemberId{id});
+  return names_of(others);
+}
+
+std::vector<ViewMember::Event> ViewDriver::take_events() {
+  auto events = member_.take_events();
+  for (auto& event : own_events_) events.push_back(std::move(event));
+  own_events_.clear();
+  return events;
+}
+
+void ViewDriver::finish(Phase phase) {
+  const bool news = this->phase() == Phase::running;
+  if (!over_) over_ = news ? phase : this->phase();
+  if (news) own_events_.push_back({ViewMember::Event::Kind::finished, self_, {}});
+}
+
+}  // namespace exdb

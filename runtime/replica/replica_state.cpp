@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "replica/replica_state.hpp"
+
+namespace exdb {
+namespace {
+
+class WriterStream final : public StateStream {
+ public:
+  explicit WriterStream(SnapshotWriter writer) : writer_(std::move(writer)) {}
+  bool next(std::vector<std::byte>& chunk) override { return writer_.next(chunk); }
+
+ private:
+  SnapshotWriter writer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<StateStream>> ReplicaState::open(RoundHistory::Chain upto) {
+  auto writer = SnapshotWriter::begin(replica_, upto, bounds_);
+  if (!writer) return writer.status();
+  return std::unique_ptr<StateStream>(std::make_unique<WriterStream>(std::move(*writer)));
+}
+
+void ReplicaState::begin() {
+  coming_.reset();  // its memory first
+  coming_ = std::make_unique<SnapshotReader>(dictionary_, options_, self_);
+}
+
+Status ReplicaState::add(Bytes chunk) { return coming_->add(chunk); }
+
+Status ReplicaState::finish(RoundHistory::Chain upto) {
+  const auto coming = std::move(coming_);
+  if (coming->header() && !(coming->header()->upto == upto))
+    return {ErrorCode::cluster_protocol, "the state is of another round than was said"};
+  auto made = coming->finish();
+  if (!made) return made.status();
+  // Rounds that are final are so everywhere: one of the two nodes has a history of its own.
+  if ((*made)->published() < replica_.published())
+    return {ErrorCode::inconsistent, "the state is older than the one that is here"};
+  replica_.replace(std::move(*made));
+  return {};
+}
+
+}  // namespace exdb

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// A replica as membership sees it: where a state is taken from for a node that joins, and put on a
+// node that does. The bytes are those of snapshot_stream.
+//
+// Invariants
+//   I1  What comes is seen by nobody until all of it is there; then it takes the place of the whole
+//       agreed state at once. Pins and open transactions go on.
+// Threads: under the replica's lock; a stream too.
+// Failure: a Status of snapshot_stream's; the replica is as it was.
+// Cost: open() and add() as there. A node that takes a state holds both until it is whole.
+#pragma once
+#include <memory>
+
+#include "cluster/state_transfer.hpp"
+#include "replica/snapshot_stream.hpp"
+
+namespace exdb {
+
+class ReplicaState final : public StateSource, public StateSink {
+ public:
+  /// `options`, `self`: as the replica was made with.
+  ReplicaState(Replica& replica, std::shared_ptr<const Dictionary> dictionary,
+               StorageOptions options, NodeId self, SnapshotBounds bounds)
+      : replica_(replica),
+        dictionary_(std::move(dictionary)),
+        options_(std::move(options)),
+        self_(self),
+        bounds_(bounds) {}
+
+  Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
+  void begin() override;
+  Status add(Bytes chunk) override;
+  Status finish(RoundHistory::Chain upto) override;
+
+ private:
+  Replica& replica_;
+  const std::shared_ptr<const Dictionary> dictionary_;
+  const StorageOptions options_;
+  const NodeId self_;
+  const SnapshotBounds bounds_;
+  std::unique_ptr<SnapshotReader> coming_;
+};
+
+}  // namespace exdb

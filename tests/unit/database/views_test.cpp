@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Databases whose nodes come and go, over the in-process transport.
+#include <future>
+
+#include "cluster/local_transport.hpp"
+#include "database_fixture.hpp"
+
+namespace exdb {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto patience = 60s;
+
+class ViewsTest : public ::testing::Test {
+ protected:
+  explicit ViewsTest(std::uint32_t nodes = 3) : network({.nodes = nodes, .gather = false}) {
+    db.resize(nodes);
+  }
+
+  std::unique_ptr<Database> open(std::unique_ptr<Transport> transport,
+                                 std::chrono::milliseconds connect_timeout = patience) {
+    ClusterParams params;
+    params.transport = std::move(transport);
+    params.keep_alive_time = 40ms;
+    params.keep_alive_probes = 250;  // also on a busy processor
+    params.connect_timeout = connect_timeout;
+    params.sync_msg_objects = 7;  // so that a state is many chunks
+    DatabaseOptions options;
+    options.segment_bytes = std::size_t{4} << 20;
+    return Database::open("views", schema, options, std::move(params));
+  }
+  void open_all() {
+    std::vector<std::future<std::unique_ptr<Database>>> opening;
+    for (std::uint32_t node = 0; node < db.size(); ++node)
+      opening.push_back(
+          std::async(std::launch::async, [this, node] { return open(network.endpoint(node)); }));
+    for (std::uint32_t node = 0; node < db.size(); ++node) db[node] = opening[node].get();
+  }
+  void kill(std::uint32_t node) {
+    network.crash(node);
+    db[node].reset();
+  }
+  CommitResult store(Database& on, int id, int price, std::size_t samples = 0) {
+    const auto con = on.connect();
+    con->start();
+    auto object = con->create(item);
+    object.set("id", id);
+    object.set("price", price);
+    object.set("name", std::string("x"));
+    const std::vector<double> values(samples, 1.5);
+    object.set_raw(item.record.at("samples"), FieldType::float64, std::as_bytes(std::span(values)));
+    return con->commit();
+  }
+  int price(Database& on, int id) {
+    const auto con = on.connect();
+    con->start();
+    const auto found = con->find(by_id, std::vector<Value>{id});
+    const int price = found ? static_cast<int>(found->get("price").as_int()) : -1;
+    con->rollback();
+    return price;
+  }
+  static bool eventually(const std::function<bool()>& holds) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      std::this_thread::sleep_for(2ms);
+    }
+    return true;
+  }
+
+  std::shared_ptr<const Dictionary> schema = Dictionary::parse(test_schema).value();
+  const ClassDef& item = *schema->find_class("Item");
+  const IndexDef& by_id = *schema->find_index(item.id, "by_id");
+  LocalNetwork network;
+  std::vector<std::unique_ptr<Database>> db;
+};
+
+/// Disabled, with the next: on a busy machine one commit in some runs is not committed, early, and it
+/// is not known why (2026-11-28). To be found before anybody can open such a cluster.
+TEST_F(ViewsTest, DISABLED_OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTheState) {
+  open_all();
+  for (int i = 0; i < 50; ++i) {
+    const auto stored = store(*db[i % 3], i, 100 + i);
+    ASSERT_TRUE(stored.committed()) << stored.text;
+  }
+  kill(2);
+  for (int i = 50; i < 60; ++i) ASSERT_TRUE(store(*db[i % 2], i, 100 + i).committed());
+  db[2] = open(network.restart(2));
+  EXPECT_EQ(price(*db[2], 3), 103);
+  EXPECT_EQ(price(*db[2], 59), 159);
+  ASSERT_TRUE(store(*db[2], 60, 160).committed());
+  EXPECT_TRUE(eventually([&] {
+    return db[0]->published() == db[2]->published() && db[1]->published() == db[2]->published();
+  }));
+  EXPECT_EQ(db[0]->digest(), db[2]->digest());
+  EXPECT_EQ(db[1]->digest(), db[2]->digest());
+  std::vector<std::future<void>> closing;
+  for (auto& each : db) closing.push_back(std::async(std::launch::async, [&] { each->close(); }));
+  for (auto& each : closing) EXPECT_NO_THROW(each.get());
+}
+
+TEST_F(ViewsTest, DISABLED_AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
+  open_all();
+  // More than a node keeps of rounds.
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(store(*db[i % 3], i, i, 1 << 17).committed());
+  kill(2);
+  ASSERT_TRUE(store(*db[0], 40, 40).committed());
+  db[2] = open(network.restart(2), 0ms);
+  const auto before = db[2]->connect();  // it holds the state that is replaced
+  before->start();
+  EXPECT_TRUE(eventually([&] { return db[2]->statistics().at("states_taken") == 1; }));
+  EXPECT_TRUE(eventually([&] { return db[2]->state().writes && price(*db[2], 40) == 40; }));
+  EXPECT_EQ(price(*db[2], 7), 7);
+  EXPECT_FALSE(before->find(by_id, std::vector<Value>{7}).has_value());
+  before->rollback();
+  ASSERT_TRUE(store(*db[2], 41, 41).committed());
+  EXPECT_ERROR(store(*db[2], 7, 8), duplicate);  // the indexes are of the new state
+  EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
+  EXPECT_EQ(db[0]->digest(), db[2]->digest());
+}
+
+TEST_F(ViewsTest, WithoutQuorumItReadsAndRefusesToWriteUntilThereIsOne) {
+  db[0] = open(network.endpoint(0), 50ms);
+  EXPECT_FALSE(db[0]->state().writes);
+  EXPECT_NE(db[0]->state().text.find("quorum"), std::string::npos) << db[0]->state().text;
+  EXPECT_EQ(price(*db[0], 1), -1);
+  EXPECT_EQ(store(*db[0], 1, 10).code, ErrorCode::cluster_no_quorum);
+  db[1] = open(network.endpoint(1));
+  EXPECT_TRUE(eventually([&] { return db[0]->state().writes; }));
+  EXPECT_TRUE(store(*db[0], 1, 10).committed());
+  EXPECT_TRUE(eventually([&] { return price(*db[1], 1) == 10; }));
+}
+
+}  // namespace
+}  // namespace exdb
