@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/member_phase.hpp"
 #include "cluster/opposite_order.hpp"
 #include "cluster/quorum_count.hpp"
 #include "cluster/round_history.hpp"
@@ -37,7 +38,8 @@ class Member {
  public:
   /// Of a clock that never goes back; its zero is the caller's.
   using Time = std::chrono::nanoseconds;
-  enum class Phase { running, ended, left, failed };
+  using Phase = MemberPhase;
+  using Offer = RoundOffer;
 
   /// Rules that the simulator takes out, one at a time. None in production.
   enum class Mutation : std::uint8_t {
@@ -80,15 +82,6 @@ class Member {
     Kind kind;
     MemberId member;
     Status why;
-  };
-
-  /// What this member puts into the next round.
-  struct Offer {
-    std::vector<std::byte> payload;
-    std::size_t items = 0;  ///< in the payload
-    bool more = false;      ///< there is more than fits one batch
-    Csn oldest_snapshot;
-    std::uint64_t digest = 0;  ///< of the state after the rounds applied so far
   };
 
   Member(Options options, RoundHistory& history, Finality& finality, Time now);

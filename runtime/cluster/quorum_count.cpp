@@ -42,7 +42,8 @@ std::string QuorumCount::explain() const {
          " of " + std::to_string(weight(true)) + ", and more than half is needed to write" +
          (lost.empty() ? std::string("; give the nodes a qrank above 0")
                        : " (gone: node " + lost + ")") +
-         ", or a quorumCallback that takes the responsibility";
+         (callback_ == Callback::asked ? ", or a quorumCallback that takes the responsibility"
+                                       : "");
 }
 
 }  // namespace exdb

@@ -17,8 +17,11 @@ namespace exdb {
 
 class QuorumCount {
  public:
-  explicit QuorumCount(std::vector<std::uint32_t> qranks)
-      : qranks_(std::move(qranks)), reached_(qranks_.size(), true) {}
+  /// Whether a program's quorumCallback can overrule the count: for texts.
+  enum class Callback { asked, not_asked };
+
+  explicit QuorumCount(std::vector<std::uint32_t> qranks, Callback callback = Callback::asked)
+      : qranks_(std::move(qranks)), reached_(qranks_.size(), true), callback_(callback) {}
 
   void lose(MemberId member) { set_reached(member, false); }
   void set_reached(MemberId member, bool reached);
@@ -37,6 +40,7 @@ class QuorumCount {
 
   std::vector<std::uint32_t> qranks_;
   std::vector<bool> reached_;
+  Callback callback_;
   std::uint64_t version_ = 0;
   std::string withheld_;
 };

@@ -5,11 +5,8 @@
 #include <algorithm>
 
 namespace exdb {
-namespace {
 
 using namespace std::chrono_literals;
-
-}  // namespace
 
 ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& history,
                        StateSource& source, StateSink& sink, Time now)
@@ -19,7 +16,7 @@ ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& 
       give_up_alone_after_(options.timing.link_grace),
       every_(tick_every(options.timing)),
       member_(options, history, source, sink, now),
-      count_(options.qranks),
+      count_(options.qranks, QuorumCount::Callback::not_asked),
       backlog_(options.qranks.size()),
       next_tick_(now),
       apart_since_(now),
@@ -79,12 +76,6 @@ void ViewDriver::want_stop(Time /*now*/) {
   member_.want_stop();
 }
 
-void ViewDriver::post(Member::Offer offer, Time now) {
-  member_.post(
-      {std::move(offer.payload), offer.items, offer.more, offer.oldest_snapshot, offer.digest},
-      now);
-}
-
 void ViewDriver::fail(const Status& why) {
   if (!over_) member_.fail(why);
 }
@@ -93,23 +84,8 @@ const CompletedRound* ViewDriver::next_final() {
   return phase() == Phase::running ? member_.next_final() : nullptr;
 }
 
-ViewDriver::Phase ViewDriver::phase() const {
-  if (over_) return *over_;
-  switch (member_.phase()) {
-    case ViewMember::Phase::running:
-      return Phase::running;
-    case ViewMember::Phase::ended:
-      return Phase::ended;
-    case ViewMember::Phase::left:
-      return Phase::left;
-    case ViewMember::Phase::failed:
-      break;
-  }
-  return Phase::failed;
-}
-
 bool ViewDriver::parting() const {
-  return !over_ && member_.phase() == ViewMember::Phase::ended &&
+  return !over_ && member_.phase() == Phase::ended &&
          member_.slowest_applied() < member_.applied_round();
 }
 

@@ -22,7 +22,7 @@ namespace exdb {
 class ViewDriver {
  public:
   using Time = ViewMember::Time;
-  using Phase = Member::Phase;
+  using Phase = MemberPhase;
 
   ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& history, StateSource& source,
              StateSink& sink, Time now);
@@ -35,7 +35,7 @@ class ViewDriver {
   void tick(Time now);
   void want_stop(Time now);
   void want_leave(Time now) { member_.want_leave(now); }
-  void post(Member::Offer offer, Time now);
+  void post(RoundOffer offer, Time now) { member_.post(std::move(offer), now); }
   void tell_elsewhere(const Elsewhere& /*where*/) {}
   void set_kept(const std::vector<Elsewhere>& /*kept*/) {}
   void applied() { member_.applied(); }
@@ -46,7 +46,7 @@ class ViewDriver {
   const CompletedRound* next_final();
   [[nodiscard]] Csn horizon() const { return member_.horizon(); }
   std::vector<std::byte> room() { return {}; }
-  [[nodiscard]] Phase phase() const;
+  [[nodiscard]] Phase phase() const { return over_.value_or(member_.phase()); }
   [[nodiscard]] bool may_post() const { return !over_ && member_.may_post(); }
   [[nodiscard]] bool wants_post() const { return !over_ && member_.wants_post(); }
   [[nodiscard]] bool ping_wanted() const { return false; }

@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "cluster/candidacy.hpp"
+#include "cluster/member_phase.hpp"
 #include "cluster/peers.hpp"
 #include "cluster/state_transfer.hpp"
 #include "cluster/view_rounds.hpp"
@@ -45,7 +46,8 @@ namespace exdb {
 class ViewMember {
  public:
   using Time = ViewTime;
-  enum class Phase { running, ended, left, failed };
+  using Phase = MemberPhase;
+  using Offer = RoundOffer;
 
   struct Options {
     MemberId self;
@@ -78,15 +80,6 @@ class ViewMember {
     Kind kind;
     MemberId member;
     Status why;
-  };
-
-  /// What this member puts into the next round.
-  struct Offer {
-    std::vector<std::byte> payload;
-    std::size_t items = 0;  ///< in the payload
-    bool more = false;      ///< there is more than fits one batch
-    Csn oldest_snapshot;
-    std::uint64_t digest = 0;  ///< of the state after the rounds applied so far
   };
 
   struct Output {

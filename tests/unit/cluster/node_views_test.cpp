@@ -123,7 +123,9 @@ TEST(NodeViews, TwoEqualHalvesBothStopWriting) {
   };
   EXPECT_TRUE(refuses(0));
   EXPECT_TRUE(refuses(1));
-  EXPECT_EQ(cluster.commit(0, "alone").code, ErrorCode::cluster_no_quorum);
+  const auto alone = cluster.commit(0, "alone");
+  EXPECT_EQ(alone.code, ErrorCode::cluster_no_quorum);
+  EXPECT_EQ(alone.text.find("quorumCallback"), std::string::npos) << alone.text;
   EXPECT_EQ(cluster.commit(1, "alone").code, ErrorCode::cluster_no_quorum);
   EXPECT_EQ(cluster.node(0).wait_fresh().code(), ErrorCode::cluster_no_quorum);
   EXPECT_EQ(cluster.replica(0).list().size(), 1U);
