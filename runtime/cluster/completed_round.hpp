@@ -29,4 +29,10 @@ struct CompletedRound {
   Ballot view;                 ///< in which it was made; none where membership is fixed
 };
 
+[[nodiscard]] inline std::size_t payload_bytes(const CompletedRound& round) {
+  std::size_t bytes = 0;
+  for (const auto& batch : round.batches) bytes += batch.payload.size();
+  return bytes;
+}
+
 }  // namespace exdb

@@ -13,12 +13,6 @@ namespace {
 /// Larger rounds than this are not worth their memory.
 constexpr std::size_t spare_bytes = 16 * 1024;
 
-std::size_t payload_bytes(const CompletedRound& round) {
-  std::size_t bytes = 0;
-  for (const auto& batch : round.batches) bytes += batch.payload.size();
-  return bytes;
-}
-
 std::uint64_t mixed(std::uint64_t hash, std::uint64_t with) {
   return hash_bytes(std::as_bytes(std::span(&with, 1)), hash);
 }

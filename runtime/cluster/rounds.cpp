@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 /// A step hands the lock back after this many rounds, so that a driver whose answer is there gets
 /// away.
 constexpr int rounds_a_step = 4;
+/// Who has caught up has a million rounds to apply: the others must hear of it meanwhile.
+constexpr int finals_at_once = 64;
 /// How often a thread that waits in stop looks at what it keeps elsewhere: well within a ping.
 constexpr auto look_elsewhere_every = 50ms;
 /// A failed node's leave is heard by then, or not at all.
@@ -76,7 +78,9 @@ bool Node::Inside::advance() {
     bool again = member.advance(now_.time_since_epoch());
     if (again) exchange_ns.add(std::uint64_t(Nanoseconds(now_ - round_began).count()));
     if (member.has_events()) handle_events();
-    while (const auto* round = member.next_final()) {
+    for (int given = 0; given < finals_at_once; ++given) {
+      const auto* const round = member.next_final();
+      if (round == nullptr) break;
       take(*round);
       again = true;
     }

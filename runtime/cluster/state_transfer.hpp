@@ -6,15 +6,21 @@
 // What the bytes are is the layer's above.
 //
 // Invariants
-//   T1  At most `credit` chunks are on their way, so neither side holds more of them.
+//   T1  At most `credit` chunks are on their way, or `credit_bytes` in more of them, so neither side
+//       holds more.
 //   T2  A state is taken only when every chunk has come, in order, and all of them together have the
-//       digest that the end promises. A transfer that breaks leaves nothing behind: the next one
-//       begins with begin().
+//       digest that the end promises. A transfer that breaks leaves nothing behind.
+//   T3  Rounds that become final while a state comes are fetched beside it, so that a state of any
+//       size is of use however soon the giver forgets rounds. They take no more memory than the
+//       state has taken so far, or `rounds_ahead_bytes_min`.
 // Threads: none; the caller has one lock around it.
 // Failure: a Status that says at which chunk.
 #pragma once
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "cluster/mutation.hpp"
 #include "cluster/view_messages.hpp"
@@ -45,8 +51,14 @@ class StateSink {
   /// A new state comes; forgets what a former transfer gave. What is in use stays in use.
   virtual void begin() = 0;
   virtual Status add(Bytes chunk) = 0;
-  /// All is here: the state after `upto` takes the place of the one in use.
+  /// All is here: begins to make the state after `upto` fit for use, beside this thread. Does not
+  /// block.
   virtual Status finish(RoundHistory::Chain upto) = 0;
+  /// After finish(): whether it is fit for use. When it is, it has taken the place of the one in use
+  /// in this call, which does not block.
+  virtual Result<bool> ready() = 0;
+  /// Forgets what has come; what is in use stays.
+  virtual void drop() = 0;
 };
 
 /// A state that is given to one node.
@@ -54,12 +66,17 @@ class Donation {
  public:
   using Send = std::function<void(const ViewMessage&)>;
 
+  /// Small chunks go in greater numbers: an answer takes as long as the receiver waits for a
+  /// processor.
+  static constexpr std::size_t credit_bytes = std::size_t{1} << 20;
+
   Donation(std::uint64_t transfer, std::unique_ptr<StateStream> stream, std::uint64_t credit)
       : transfer_(transfer), credit_(credit), stream_(std::move(stream)) {}
-  /// Sends what credit there is for. The receiver has the chunks before `next`. False: that is no
-  /// acknowledgement of this transfer.
-  bool on_ack(const SnapAck& ack, const Send& send);
-  void pump(const Send& send);
+  /// The receiver has the chunks before `next`. False: that is no acknowledgement of this transfer.
+  bool on_ack(const SnapAck& ack);
+  /// Sends what credit there is for, and nothing more once `bytes_max` have been sent. Returns how
+  /// many bytes it sent.
+  std::size_t pump(const Send& send, std::size_t bytes_max);
   /// All is sent and received.
   [[nodiscard]] bool over() const { return ended_ && acknowledged_ == sent_; }
 
@@ -67,7 +84,31 @@ class Donation {
   std::uint64_t transfer_, credit_;
   std::unique_ptr<StateStream> stream_;
   std::uint64_t sent_ = 0, acknowledged_ = 0, digest_ = 0;
+  std::deque<std::size_t> under_way_;  ///< sizes of the chunks from acknowledged_ on
+  std::size_t under_way_bytes_ = 0;
   bool ended_ = false;
+};
+
+/// Rounds after a state that is on its way, in order and without gaps.
+class RoundsAhead {
+ public:
+  /// Those after `after` are wanted.
+  void begin(RoundHistory::Chain after);
+  /// After which round the giver is to be asked now; nothing while it has not answered, has
+  /// forgotten them, or as many as `bytes_max` are here.
+  std::optional<RoundHistory::Chain> ask(std::size_t bytes_max);
+  /// Its answer. True: it has more.
+  bool take(const Rounds& rounds);
+  /// Gives them away; oldest first.
+  std::deque<CompletedRound> release() { return std::exchange(rounds_, {}); }
+  /// No answer comes any more.
+  void end() { asked_ = broken_ = true; }
+
+ private:
+  RoundHistory::Chain upto_;
+  std::deque<CompletedRound> rounds_;
+  std::size_t bytes_ = 0;
+  bool asked_ = false, broken_ = false;
 };
 
 /// A state that is taken from one node.
@@ -78,9 +119,14 @@ class Intake {
   [[nodiscard]] bool under_way() const { return begun_.has_value(); }
   /// The answer to a chunk that fits; nothing when it is of another transfer.
   Result<std::optional<SnapAck>> on_chunk(const SnapChunk& chunk);
-  /// The state that is in place now; nothing when it is of another transfer.
-  Result<std::optional<SnapBegin>> on_end(const SnapEnd& end);
-  void abandon() { begun_.reset(); }
+  /// All has come; not when it is of another transfer. From then on ready() is to be asked.
+  Status on_end(const SnapEnd& end);
+  [[nodiscard]] bool whole() const { return whole_; }
+  /// The state that is in place now; nothing while it is made fit for use. REQUIRES: whole().
+  Result<std::optional<SnapBegin>> ready();
+  void abandon();
+  /// Of the chunks that have come.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
   [[nodiscard]] bool fits(std::uint64_t transfer) const;
@@ -89,7 +135,9 @@ class Intake {
   StateSink& sink_;
   ViewMutation mutation_;
   std::optional<SnapBegin> begun_;
+  bool whole_ = false;
   std::uint64_t next_ = 0, digest_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace exdb

@@ -11,6 +11,8 @@
 
 namespace exdb {
 
+using namespace std::chrono_literals;
+
 // --- giving ---
 
 Rounds ViewMember::rounds_after(Chain after, Round upto) const {
@@ -30,7 +32,7 @@ Rounds ViewMember::rounds_after(Chain after, Round upto) const {
   std::size_t bytes = 0;
   const auto status =
       history_.read_from(after.round.next(), [&](const CompletedRound& round) -> Status {
-        for (const auto& batch : round.batches) bytes += batch.payload.size();
+        bytes += payload_bytes(round);
         const bool full = answer.rounds.size() == options_.rounds_per_frame ||
                           (!answer.rounds.empty() && bytes > options_.bytes_per_frame);
         if (round.round > upto || full) return {ErrorCode::interrupted, "enough"};
@@ -50,10 +52,10 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Fetch& fetc
     return send(from, rounds_after(fetch.after, history_.chain().round), header.ballot);
   }
   auto& peer = peers_.of(from);
-  if (fetch.after.round > peer.final.round) peer.final = fetch.after;
+  if (!fetch.ahead && fetch.after.round > peer.final.round) peer.final = fetch.after;
   const auto upto = make_ack(false).final.round;
   auto answer = rounds_after(fetch.after, upto);
-  if (answer.state == Rounds::State::not_kept) return give_state(from);
+  if (answer.state == Rounds::State::not_kept && !fetch.ahead) return give_state(from);
   send(from, answer);
 }
 
@@ -70,17 +72,55 @@ void ViewMember::give_state(MemberId to) {
   }
   ++counters_.states_given;
   send(to, SnapBegin{++transfers_, upto, applied_view_, horizon_applied_});
-  auto& given = given_[to.value];
-  given.emplace(Given{Donation(transfers_, std::move(*stream), options_.chunk_credit), now_});
-  given->donation.pump([&](const ViewMessage& message) { send(to, message); });
+  stop_giving(to);
+  ++giving_;
+  given_[to.value].emplace(
+      Given{Donation(transfers_, std::move(*stream), options_.chunk_credit), now_, now_});
+  pump(to);
+}
+
+void ViewMember::stop_giving(MemberId to) {
+  if (!given_[to.value]) return;
+  given_[to.value].reset();
+  --giving_;
+}
+
+/// Giving takes time from who commits, and memory: 100 bytes take about as long to give as a commit.
+void ViewMember::pump(MemberId to) {
+  constexpr Time busy_for = std::chrono::milliseconds(20);
+  constexpr std::int64_t pauses = 50;  // a second
+  constexpr std::size_t unbounded = std::size_t{1} << 30;
+  auto& given = *given_[to.value];
+  const auto give = [&](const ViewMessage& message) { send(to, message); };
+  const auto since = std::min(now_ - given.pumped, busy_for);
+  if (!seated_ || now_ >= items_at_ + busy_for) {
+    given.allowance = 0;
+    given.pumped = now_;
+    given.donation.pump(give, unbounded);
+    return;
+  }
+  const auto earned = std::int64_t(options_.state_bytes_per_second) * since / 1s;
+  if (earned > 0) given.pumped = now_;
+  given.allowance += earned;
+  // At intervals: a receiver that gets a chunk now and then polls all the time.
+  given.spending |= given.allowance >= std::int64_t(options_.state_bytes_per_second) / pauses;
+  if (given.spending && given.allowance > 0)
+    given.allowance -= std::int64_t(given.donation.pump(give, std::size_t(given.allowance)));
+  given.spending &= given.allowance > 0;
+}
+
+void ViewMember::pump_all() {
+  for (std::uint32_t to = 0; to < given_.size(); ++to)
+    if (given_[to]) pump(MemberId{to});
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapAck& ack) {
   auto& given = given_[from.value];
   if (!given) return;
   given->since = now_;
-  given->donation.on_ack(ack, [&](const ViewMessage& message) { send(from, message); });
-  if (given->donation.over()) given.reset();
+  if (!given->donation.on_ack(ack)) return;
+  pump(from);
+  if (given->donation.over()) stop_giving(from);
 }
 
 // --- taking ---
@@ -88,7 +128,17 @@ void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapAck
 void ViewMember::stop_catching_up() {
   if (intake_.under_way()) ++counters_.transfers_broken;
   intake_.abandon();
+  ahead_.end();
   catch_up_.reset();
+}
+
+/// Of rounds that were fetched and wait until they are applied, or until the state before them is.
+std::size_t ViewMember::ahead_bytes_max() const {
+  return std::max(options_.ahead_bytes_min, intake_.bytes());
+}
+
+void ViewMember::ask_ahead() {
+  if (const auto after = ahead_.ask(ahead_bytes_max())) send(catch_up_->from, Fetch{*after, true});
 }
 
 /// Who has more final rounds than this node: a member of a view rather than another, then who has
@@ -106,11 +156,16 @@ std::optional<MemberId> ViewMember::best_donor() const {
 }
 
 void ViewMember::tick_join() {
-  for (auto& given : given_)
-    if (given && now_ - given->since >= options_.timing.suspect) given.reset();
+  for (const auto member : peers_.others()) {
+    const auto& given = given_[member.value];
+    if (given && now_ - given->since >= options_.timing.suspect) stop_giving(member);
+  }
+  if (giving_ > 0) pump_all();
+  if (catch_up_ && intake_.whole()) tick_intake();
   if (catch_up_ && now_ - catch_up_->since >= options_.timing.patience) stop_catching_up();
+  if (applied_ == final_) fetched_bytes_ = 0;  // some may have been cut off, unapplied
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
-  if (busy || phase_ != Phase::running || final_.value > applied_.value + options_.window) return;
+  if (busy || phase_ != Phase::running || fetched_bytes_ >= ahead_bytes_max()) return;
   const auto donor = best_donor();
   if (!donor) return;
   catch_up_ = CatchUp{*donor, now_};
@@ -120,8 +175,9 @@ void ViewMember::tick_join() {
 void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rounds) {
   if (header.ballot.none()) {
     peers_.of(from).final = rounds.final;
-    if (!seated_ && !pending_ && catch_up_ && catch_up_->from == from && !intake_.under_way())
-      take_final(from, rounds);
+    if (seated_ || pending_ || !catch_up_ || catch_up_->from != from) return;
+    if (!intake_.under_way()) return take_final(from, rounds);
+    if (ahead_.take(rounds)) ask_ahead();
   } else if (pending_ && pending_->view.ballot == header.ballot && pending_->from == from) {
     take_staged(rounds);
   }
@@ -179,6 +235,7 @@ bool ViewMember::append_final(const CompletedRound& round) {
   const auto before = chain_known(final_);
   if (round.round != before.round.next()) return false;
   ++counters_.rounds_fetched;
+  fetched_bytes_ += payload_bytes(round);
   const Chain now{round.round, chained(before.hash, round)};
   auto same = history_.chain_at(round.round);
   if (!same.ok() || *same != now) {
@@ -194,7 +251,7 @@ bool ViewMember::append_final(const CompletedRound& round) {
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBegin& begin) {
-  if (seated_ || pending_ || !catch_up_ || catch_up_->from != from) return;
+  if (seated_ || pending_ || !catch_up_ || catch_up_->from != from || intake_.whole()) return;
   catch_up_->since = now_;
   auto same = history_.chain_at(begin.upto.round);
   if (begin.upto.round <= final_) {
@@ -209,6 +266,7 @@ void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBeg
     return set_final(begin.upto.round);
   }
   intake_.begin(begin);
+  ahead_.begin(begin.upto);
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapChunk& chunk) {
@@ -219,17 +277,29 @@ void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapChu
     tell(Event::Kind::warning, from, ack.status().text());
     return stop_catching_up();
   }
-  if (*ack) send(from, **ack);
+  if (!*ack) return;
+  send(from, **ack);
+  ask_ahead();
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapEnd& end) {
   if (!catch_up_ || catch_up_->from != from) return;
-  auto begun = intake_.on_end(end);
-  if (!begun) {
-    tell(Event::Kind::warning, from, begun.status().text());
+  if (auto status = intake_.on_end(end); !status) {
+    tell(Event::Kind::warning, from, status.text());
     return stop_catching_up();
   }
-  if (!*begun) return;
+  if (intake_.whole()) tick_intake();
+}
+
+/// All chunks are here, and the consumer makes a state of them; that takes as long as it takes.
+void ViewMember::tick_intake() {
+  catch_up_->since = now_;
+  auto begun = intake_.ready();
+  if (!begun) {
+    tell(Event::Kind::warning, catch_up_->from, begun.status().text());
+    return stop_catching_up();
+  }
+  if (!*begun) return ask_ahead();
   catch_up_.reset();
   take_state(**begun);
 }
@@ -239,10 +309,13 @@ void ViewMember::take_state(const SnapBegin& begin) {
   EXDB_ASSERT(begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
   if (auto status = history_.restart(begin.upto); !status) return fail(status);
+  fetched_bytes_ = 0;
   final_ = applied_ = begin.upto.round;
   final_view_ = applied_view_ = begin.view;
   horizon_ = horizon_applied_ = begin.horizon;
   tell(Event::Kind::replaced, options_.self);
+  for (const auto& round : ahead_.release())
+    if (!append_final(round)) break;
   tick_join();
 }
 

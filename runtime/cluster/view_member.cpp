@@ -77,8 +77,13 @@ void ViewMember::on_link_up(MemberId member, Time now) {
 void ViewMember::on_link_down(MemberId member, Time now) {
   now_ = now;
   peers_.link(member, false, now);
-  given_[member.value].reset();
-  if (catch_up_ && catch_up_->from == member) stop_catching_up();
+  stop_giving(member);
+  if (!catch_up_ || catch_up_->from != member) return;
+  // A state that is here as a whole needs nobody any more.
+  if (intake_.whole())
+    ahead_.end();
+  else
+    stop_catching_up();
 }
 
 RoundHistory::Chain ViewMember::chain_known(Round round) const {
@@ -206,6 +211,7 @@ void ViewMember::post(Offer offer, Time now) {
 
 bool ViewMember::advance(Time now) {
   now_ = now;
+  if (giving_ > 0) pump_all();
   // What became complete before a promise and was not taken yet is not taken any more (W3).
   if (phase_ != Phase::running || !seated_) return false;
   auto round = rounds_->take_round();
@@ -242,6 +248,8 @@ void ViewMember::settle(CompletedRound&& round) {
     odd_.add(member);
   }
   if (round.last) last_round_ = round.round;
+  for (const auto& batch : round.batches)
+    if (!batch.payload.empty()) items_at_ = now_;
   if (const auto status = history_.append(std::move(round)); !status) return fail(status);
   rounds_->holds(history_.chain().round);
   ack_due_ = true;
@@ -287,7 +295,9 @@ const CompletedRound* ViewMember::next_final() {
 void ViewMember::applied() {
   EXDB_ASSERT(applied_ < final_, "W1: a round is applied after it was given out");
   applied_ = applied_.next();
-  applied_view_ = history_.held(applied_).view;
+  const auto& round = history_.held(applied_);
+  applied_view_ = round.view;
+  if (fetched_bytes_ > 0) fetched_bytes_ -= std::min(fetched_bytes_, payload_bytes(round));
   horizon_applied_ = horizon_;
   history_.release(applied_);
   // Who waits for the slowest is told before the window is shut.

@@ -60,6 +60,12 @@ class ViewMember {
     std::size_t rounds_per_frame = 256;  ///< in an answer to FETCH
     std::size_t bytes_per_frame = std::size_t{1} << 20;
     std::uint64_t chunk_credit = 4;
+    /// Of the state given to each node that joins, while transactions are committed in the view; else
+    /// as fast as it is taken.
+    std::size_t state_bytes_per_second = std::size_t{48} << 20;
+    /// Of fetched rounds that are not applied yet, or the size of the state before them if that is
+    /// more.
+    std::size_t ahead_bytes_min = std::size_t{64} << 20;
     ViewMutation mutation = ViewMutation::none;
   };
 
@@ -177,6 +183,9 @@ class ViewMember {
   struct Given {
     Donation donation;
     Time since;
+    Time pumped;
+    std::int64_t allowance = 0;  ///< bytes; less than none after a long chunk
+    bool spending = false;       ///< until the allowance is used up
   };
 
   // view_member.cpp: rounds, and who gets which frame
@@ -242,6 +251,12 @@ class ViewMember {
   void take_final(MemberId from, const Rounds& rounds);
   bool append_final(const CompletedRound& round);
   void give_state(MemberId to);
+  void stop_giving(MemberId to);
+  void pump(MemberId to);
+  void pump_all();
+  [[nodiscard]] std::size_t ahead_bytes_max() const;
+  void ask_ahead();
+  void tick_intake();
   void take_state(const SnapBegin& begin);
 
   const Options options_;
@@ -289,7 +304,11 @@ class ViewMember {
   Intake intake_;
   std::optional<CatchUp> catch_up_;
   Time next_catch_up_{0};
+  RoundsAhead ahead_;
+  std::size_t fetched_bytes_ = 0;            ///< of final rounds that were fetched, not applied yet
   std::vector<std::optional<Given>> given_;  ///< by receiver
+  std::size_t giving_ = 0;                   ///< of those, how many there are
+  Time items_at_ = Time::min();              ///< when a round with transactions was complete last
   std::uint64_t transfers_ = 0;
 
   std::vector<Output> outputs_;

@@ -150,7 +150,10 @@ void put(Out& out, const NewView& view) {
   }
 }
 
-void put(Out& out, const Fetch& fetch) { out.put(fetch.after); }
+void put(Out& out, const Fetch& fetch) {
+  out.put(fetch.after);
+  out.put(fetch.ahead);
+}
 
 void put(Out& out, const Rounds& rounds) {
   out.put(std::uint8_t(rounds.state));
@@ -254,7 +257,10 @@ void get(In& in, NewView& view) {
   }
 }
 
-void get(In& in, Fetch& fetch) { fetch.after = in.chain(); }
+void get(In& in, Fetch& fetch) {
+  fetch.after = in.chain();
+  fetch.ahead = in.flag();
+}
 
 CompletedRound get_round(In& in) {
   CompletedRound round;

@@ -73,9 +73,11 @@ struct ViewAck {};
 struct Install {};
 
 /// Asks for rounds from the one after `after` on. With a ballot in the header: complete rounds for
-/// that view change; without: final ones.
+/// that view change; without: final ones. `ahead`: of what comes after a state that is on its way;
+/// it says nothing of what the asker has, and no state answers it.
 struct Fetch {
   RoundHistory::Chain after;
+  bool ahead = false;
 };
 
 /// Answers FETCH: rounds, and the chain after the last of them.

@@ -22,24 +22,40 @@ Result<std::unique_ptr<StateStream>> ReplicaState::open(RoundHistory::Chain upto
   return std::unique_ptr<StateStream>(std::make_unique<WriterStream>(std::move(*writer)));
 }
 
+void ReplicaState::drop() {
+  stop_.request_stop();
+  if (building_.valid()) building_.wait();
+  building_ = {};
+  coming_.reset();
+}
+
 void ReplicaState::begin() {
-  coming_.reset();  // its memory first
+  drop();  // its memory first
   coming_ = std::make_unique<SnapshotReader>(dictionary_, options_, self_);
 }
 
 Status ReplicaState::add(Bytes chunk) { return coming_->add(chunk); }
 
 Status ReplicaState::finish(RoundHistory::Chain upto) {
-  const auto coming = std::move(coming_);
-  if (coming->header() && !(coming->header()->upto == upto))
+  if (coming_->header() && !(coming_->header()->upto == upto))
     return {ErrorCode::cluster_protocol, "the state is of another round than was said"};
-  auto made = coming->finish();
+  stop_ = {};
+  building_ = std::async(std::launch::async, [reader = coming_.get(), stop = stop_.get_token()] {
+    return reader->finish(stop);
+  });
+  return {};
+}
+
+Result<bool> ReplicaState::ready() {
+  if (building_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  auto made = building_.get();
+  coming_.reset();
   if (!made) return made.status();
   // Rounds that are final are so everywhere: one of the two nodes has a history of its own.
   if ((*made)->published() < replica_.published())
-    return {ErrorCode::inconsistent, "the state is older than the one that is here"};
+    return Status(ErrorCode::inconsistent, "the state is older than the one that is here");
   replica_.replace(std::move(*made));
-  return {};
+  return true;
 }
 
 }  // namespace exdb

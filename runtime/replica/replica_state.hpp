@@ -7,11 +7,16 @@
 // Invariants
 //   I1  What comes is seen by nobody until all of it is there; then it takes the place of the whole
 //       agreed state at once. Pins and open transactions go on.
-// Threads: under the replica's lock; a stream too.
+//   I2  Indexes are built by a thread of their own, on a replica that nobody else has: a node is not
+//       silent for the seconds that a hundred million rows take.
+// Threads: under the replica's lock; a stream too. drop(), begin() and the destructor wait for the
+//   thread that builds: at most for the index at which it is.
 // Failure: a Status of snapshot_stream's; the replica is as it was.
 // Cost: open() and add() as there. A node that takes a state holds both until it is whole.
 #pragma once
+#include <future>
 #include <memory>
+#include <stop_token>
 
 #include "cluster/state_transfer.hpp"
 #include "replica/snapshot_stream.hpp"
@@ -30,9 +35,12 @@ class ReplicaState final : public StateSource, public StateSink {
         bounds_(bounds) {}
 
   Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
+  ~ReplicaState() override { drop(); }
   void begin() override;
   Status add(Bytes chunk) override;
   Status finish(RoundHistory::Chain upto) override;
+  Result<bool> ready() override;
+  void drop() override;
 
  private:
   Replica& replica_;
@@ -41,6 +49,8 @@ class ReplicaState final : public StateSource, public StateSink {
   const NodeId self_;
   const SnapshotBounds bounds_;
   std::unique_ptr<SnapshotReader> coming_;
+  std::stop_source stop_;
+  std::future<Result<std::unique_ptr<Replica>>> building_;  ///< of coming_
 };
 
 }  // namespace exdb

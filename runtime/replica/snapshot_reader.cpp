@@ -176,14 +176,15 @@ Status SnapshotReader::take_end(ByteReader& in) {
   return {};
 }
 
-Result<std::unique_ptr<Replica>> SnapshotReader::finish() {
+Result<std::unique_ptr<Replica>> SnapshotReader::finish(const std::stop_token& stop) {
   if (!failure_.ok()) return failure_;
   if (!complete_) {
     return fail({ErrorCode::cluster_protocol,
                  "a snapshot ends after chunk " + std::to_string(chunks_) + ", before its end"});
   }
   try {
-    replica_->replicated_->finish_install(header_->csn);
+    if (!replica_->replicated_->finish_install(header_->csn, stop))
+      return fail({ErrorCode::interrupted, "a snapshot: its indexes are not wanted any more"});
   } catch (const Error& error) {
     return fail({error.code(), std::string("the indexes of a snapshot: ") + error.what()});
   } catch (const std::bad_alloc&) {

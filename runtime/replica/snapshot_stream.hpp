@@ -27,6 +27,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <vector>
 
 #include "replica/replica.hpp"
@@ -83,8 +84,9 @@ class SnapshotReader {
   [[nodiscard]] bool complete() const { return complete_; }
   /// Of the state that comes, once the first chunk has.
   [[nodiscard]] const std::optional<SnapshotHeader>& header() const { return header_; }
-  /// Builds the indexes and gives the replica out. Fails when the stream is not complete. O(rows).
-  Result<std::unique_ptr<Replica>> finish();
+  /// Builds the indexes and gives the replica out. Fails when the stream is not complete, and with
+  /// interrupted when it is told to stop: then after the index at which it is. O(rows).
+  Result<std::unique_ptr<Replica>> finish(const std::stop_token& stop = {});
 
  private:
   Status take(const SnapshotChunk& chunk);

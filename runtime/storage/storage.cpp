@@ -173,7 +173,9 @@ void Storage::install(ClassId cls, SlotId slot, Csn csn, Bytes row) {
 void Storage::install_emptied(ClassId cls, SlotId slot, Csn csn) {
   inside_->writing().install_emptied(cls, slot, csn);
 }
-void Storage::finish_install(Csn applied) { inside_->writing().finish_install(applied); }
+bool Storage::finish_install(Csn applied, const std::stop_token& stop) {
+  return inside_->writing().finish_install(applied, stop);
+}
 
 std::uint64_t Storage::digest() const { return inside_->writing().digest(); }
 void Storage::set_index_changes(IndexChanges* sink) { inside_->writing().set_index_changes(sink); }

@@ -26,6 +26,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "exdb/schema.hpp"
@@ -130,9 +131,10 @@ class Storage {
   void install(ClassId cls, SlotId slot, Csn csn, Bytes row);
   void install_emptied(ClassId cls, SlotId slot, Csn csn);
   /// Builds the indexes and publishes `applied`. O(rows · log rows); takes the keys of one index at
-  /// a time in memory beside it.
+  /// a time in memory beside it. False: told to stop, and the storage is good for nothing; that is
+  /// looked at between two indexes.
   /// REQUIRES: applied >= every csn that was installed.
-  void finish_install(Csn applied);
+  bool finish_install(Csn applied, const std::stop_token& stop = {});
 
   /// Sum of a 64-bit hash over (class, slot, row) of the newest rows: equal on equal replicas,
   /// whatever the order of arrival.

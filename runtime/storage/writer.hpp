@@ -64,7 +64,7 @@ class StorageWriter {
 
   void install(ClassId cls, SlotId slot, Csn csn, Bytes row);
   void install_emptied(ClassId cls, SlotId slot, Csn csn);
-  void finish_install(Csn applied);
+  bool finish_install(Csn applied, const std::stop_token& stop);
   /// From now on slots used again are noted there, as long as somebody else holds it.
   void note_reused(const std::shared_ptr<ReusedSlots>& reused);
 

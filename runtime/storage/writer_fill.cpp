@@ -44,15 +44,17 @@ void StorageWriter::install_emptied(ClassId cls, SlotId slot, Csn csn) {
   slots_[cls.value].install_emptied(slot, csn);
 }
 
-void StorageWriter::finish_install(Csn applied) {
+bool StorageWriter::finish_install(Csn applied, const std::stop_token& stop) {
   EXDB_ASSERT(applied_ == Csn{0} && filled_ <= applied, "what was installed was applied");
   for (const auto& definition : core_.dictionary->indexes()) {
+    if (stop.stop_requested()) return false;
     if (slots_[definition.class_id.value].rows() == 0) continue;
     if (indexes_[definition.id.value].hash) fill_hash(definition, applied);
     if (indexes_[definition.id.value].ordered) fill_ordered(definition, applied);
   }
   filled_ = Csn{0};
   publish(applied);
+  return true;
 }
 
 void StorageWriter::fill_hash(const IndexDef& definition, Csn csn) {

@@ -16,6 +16,7 @@ Faults::Faults(SimulatedCluster& cluster, Counts& counts)
   constexpr std::array gaps{25ms, 70ms, 180ms};
   constexpr std::array<std::uint64_t, 3> odds{8, 30, 1000000};
   gap_ = gaps[random_.below(gaps.size())];
+  out_counts_ = random_.one_in(3);
   at_message_in_ = odds[random_.below(odds.size())];
 }
 
@@ -109,7 +110,8 @@ void Faults::strike() {
       count("all links cut, one node hears the rest");
       return cut_all_but_to(id, random_.within(60ms));
     default:
-      if (cluster_.replay_old_frame()) count("frame of a former life");
+      for (auto frames = 1 + random_.below(8); frames > 0; --frames)
+        if (cluster_.replay_old_frame()) count("frame of a former life");
   }
 }
 
@@ -185,16 +187,24 @@ void Faults::leave(std::uint32_t id) {
 
 /// A strike at the sender or the receiver, just before the message goes out.
 void Faults::at_message(std::uint32_t from, std::uint32_t to, const Frame& frame) {
-  const auto decoded = decode_view_frame(*frame);
-  const auto name = std::string(name_of(Result<ViewFrame>(decoded)->message));
+  auto decoded = decode_view_frame(*frame);
+  const auto name = std::string(name_of(decoded->message));
   const bool steady = name == "BATCH" || name == "ACK" || name == "JOIN" || name == "EVICTED";
   // Catching up hides what a node brings back from a view that is over: it is struck more often.
   const bool catches_up = name == "FETCH" || name == "ROUNDS";
   const auto one_in = at_message_in_ * (steady ? 60 : 1) / (catches_up ? 3 : 1);
   // Where rounds are seldom, one that is under way is worth more: its sender alone is to complete it.
-  if (name == "BATCH" && cluster_.load_every() > 60ms && random_.one_in(12)) {
+  // So it is in a view that lacks a node: who is left out has none of its rounds.
+  const bool some_are_out = out_counts_ && name == "BATCH" && cluster_.somebody_is_out();
+  if (name == "BATCH" && random_.one_in(some_are_out ? 20 : 12) &&
+      (some_are_out || cluster_.load_every() > 60ms)) {
     count("all links cut at BATCH, its sender hears the rest");
     return cut_all_but_to(from, random_.within(40ms));
+  }
+  // Who fetches for a view change has given nothing up yet, whatever becomes of the giver.
+  if (name == "FETCH" && !decoded->header.ballot.none() && random_.one_in(3)) {
+    count("giver isolated at FETCH in a ballot");
+    return isolate(to, random_.between(150ms, 700ms));
   }
   if (!random_.one_in(one_in)) return;
   const auto victim = random_.one_in(2) ? from : to;

@@ -46,6 +46,7 @@ class Faults {
   bool on_ = false;
   std::uint64_t round_ = 0;      ///< of begin() and end(): what was asked for before is void
   Time gap_;                     ///< between two faults, on the average
+  bool out_counts_;              ///< batches of a view without somebody are struck more often
   std::uint64_t at_message_in_;  ///< one in so many messages of a view change is struck
 };
 

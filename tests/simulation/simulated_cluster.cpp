@@ -60,8 +60,14 @@ Status SimulatedNode::add(Bytes chunk) {
 }
 
 Status SimulatedNode::finish(RoundHistory::Chain /*upto*/) {
-  state = coming;
+  asked_until_ready = ready_after();
   return {};
+}
+
+Result<bool> SimulatedNode::ready() {
+  if (asked_until_ready-- > 0) return false;
+  state = coming;
+  return true;
 }
 
 // --- the cluster ---
@@ -73,7 +79,8 @@ SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
       weights_(options.qranks),
       checker_(weights_, [this](const std::string& what) { fail(what); }) {
   constexpr std::size_t sizes[] = {0, 1500, 20000};
-  history_bytes_ = sizes[random_.below(3)];
+  const auto size = sizes[random_.below(3)];
+  history_bytes_ = options.history_bytes.value_or(size);
   member_options_.qranks = options.qranks;
   member_options_.cluster_id = 77;
   member_options_.timing = timing();
@@ -81,12 +88,22 @@ SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
   member_options_.window = random_.one_in(2) ? 3 : 64;
   member_options_.rounds_per_frame = random_.one_in(2) ? 4 : 16;
   member_options_.chunk_credit = 1 + random_.below(3);
+  member_options_.state_bytes_per_second = random_.one_in(3) ? 2000 : 10'000'000;
+  member_options_.ahead_bytes_min = random_.one_in(4) ? 500 : 10'000'000;
+  if (options.ahead_bytes_min) member_options_.ahead_bytes_min = *options.ahead_bytes_min;
+  if (options.state_bytes_per_second)
+    member_options_.state_bytes_per_second = *options.state_bytes_per_second;
   member_options_.mutation = options.mutation;
   // Seldom enough in some seeds that few rounds lie between two faults.
   load_every_ = random_.one_in(3) ? 100ms + random_.within(900ms) : 10ms + random_.within(40ms);
   for (std::uint32_t id = 0; id < options.qranks.size(); ++id) {
     auto node = std::make_unique<SimulatedNode>();
     node->id = id;
+    // At once, or later than other nodes keep rounds.
+    node->ready_after = [this] {
+      if (options_.asked_until_ready) return *options_.asked_until_ready;
+      return random_.one_in(2) ? random_.below(60) : 0;
+    };
     nodes_.push_back(std::move(node));
     clock_.at(random_.within(random_.one_in(3) ? 300ms : 5ms), [this, id] { start(id); });
   }
@@ -136,6 +153,11 @@ bool SimulatedCluster::can_spare(std::uint32_t id) const {
         checker_.was_installed(one->id) && !one->leaving)
       voters.add(MemberId{one->id});
   return weights_.majority(voters);
+}
+
+bool SimulatedCluster::somebody_is_out() const {
+  return std::ranges::any_of(
+      nodes_, [](const auto& one) { return !one->up || !one->member->seated(); });
 }
 
 void SimulatedCluster::pause(std::uint32_t id, Time for_so_long) {

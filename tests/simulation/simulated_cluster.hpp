@@ -7,8 +7,10 @@
 // Threads: none.
 #pragma once
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -24,6 +26,11 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   ViewMutation mutation = ViewMutation::none;
   bool traced = false;  ///< each event as a line on stderr
+  // Instead of what the seed says.
+  std::optional<std::size_t> history_bytes{};  ///< of rounds that are kept for others
+  /// How often it is asked whether a state that has come is fit for use before it is.
+  std::optional<std::uint64_t> asked_until_ready{};
+  std::optional<std::size_t> ahead_bytes_min{}, state_bytes_per_second{};
 };
 
 /// One node: its life, its state, its clients.
@@ -32,6 +39,8 @@ struct SimulatedNode final : StateSource, StateSink {
   void begin() override { coming = ToyState(); }
   Status add(Bytes chunk) override;
   Status finish(RoundHistory::Chain upto) override;
+  Result<bool> ready() override;
+  void drop() override { coming = ToyState(); }
 
   std::uint32_t id = 0;
   bool up = false, leaving = false;
@@ -39,6 +48,8 @@ struct SimulatedNode final : StateSource, StateSink {
   std::unique_ptr<MemoryRoundHistory> history;
   std::unique_ptr<ViewMember> member;
   ToyState state, coming;
+  std::uint64_t asked_until_ready = 0;
+  std::function<std::uint64_t()> ready_after;  ///< so many questions
   // Clients.
   std::vector<ToyTransaction> waiting;  ///< not posted yet
   std::set<std::uint64_t> pending;      ///< sequences without an outcome
@@ -67,6 +78,8 @@ class SimulatedCluster final : public NetworkUser {
   void crash(std::uint32_t id, bool silent);
   /// Whether this node may lose its memory, or leave, and the state stays with a majority.
   [[nodiscard]] bool can_spare(std::uint32_t id) const;
+  /// Some node is down, or a member of no view.
+  [[nodiscard]] bool somebody_is_out() const;
   void pause(std::uint32_t id, Time for_so_long);
   void leave(std::uint32_t id);
   /// A frame of a former life of its sender comes once more. False when there is none.

@@ -26,7 +26,11 @@ class ViewMemberTest : public testing::Test {
   void make(std::vector<std::uint32_t> qranks) {
     ClusterOptions options;
     options.qranks = std::move(qranks);
+    make(options);
+  }
+  void make(const ClusterOptions& options) {
     cluster = std::make_unique<SimulatedCluster>(options);
+    cluster->set_load(20ms);
     ASSERT_TRUE(soon([&] { return cluster->whole(); })) << cluster->broken();
   }
   bool soon(const std::function<bool()>& when) {
@@ -104,6 +108,24 @@ TEST_F(ViewMemberTest, a_node_that_lost_its_memory_is_a_learner_until_it_is_inst
   ASSERT_TRUE(soon([&] { return cluster->whole(); }));
   EXPECT_TRUE(member(1).voter());
   EXPECT_GT(member(1).applied_round(), Round{});
+}
+
+/// T3. Without it each state would be too old to be of use when it is there.
+TEST_F(ViewMemberTest, a_state_is_of_use_when_others_have_forgotten_the_rounds_after_it) {
+  ClusterOptions options;
+  options.history_bytes = 6000;  // some 150 ms of the load below
+  options.asked_until_ready = 200;
+  options.ahead_bytes_min = options.state_bytes_per_second = 1'000'000;
+  make(options);
+  cluster->set_load(4ms);
+  pass(300ms);
+  cluster->crash(1, false);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,2"; }));
+  pass(300ms);
+  cluster->start(1);
+  ASSERT_TRUE(soon([&] { return members_at(1) == "0,1,2"; }));
+  EXPECT_EQ(member(1).counters().states_taken, 1U);
+  EXPECT_GT(member(1).counters().rounds_fetched, 100U) << "the test is of no use";
 }
 
 TEST_F(ViewMemberTest, two_fresh_nodes_do_not_form_a_cluster_beside_one_with_a_state) {

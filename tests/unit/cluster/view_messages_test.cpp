@@ -71,7 +71,7 @@ std::vector<ViewMessage> one_of_each() {
           view,
           ViewAck{},
           Install{},
-          Fetch{{Round{4}, 77}},
+          Fetch{{Round{4}, 77}, true},
           rounds,
           Join{true, false, {4, MemberId{1}}, {Round{3}, 5}, Round{4}, set_of({1, 2})},
           Leave{},

@@ -69,13 +69,15 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
     coming_.push_back(std::move(entry));
     return in.ok() ? Status() : Status(ErrorCode::cluster_sync, "a broken chunk");
   }
-  Status finish(RoundHistory::Chain /*upto*/) override {
+  Status finish(RoundHistory::Chain /*upto*/) override { return {}; }
+  Result<bool> ready() override {
     const std::lock_guard lock(mutex_);
     list_ = std::move(coming_);
     published_ = list_.size();
     ++replaced;
-    return {};
+    return true;
   }
+  void drop() override { coming_.clear(); }
 
   std::vector<Entry> list() const {
     const std::lock_guard lock(mutex_);
