@@ -290,7 +290,10 @@ bool Node::seated() const { return inside_->seated_.load(); }
 
 bool Node::wait_seated(std::chrono::milliseconds cap) {
   auto& in = *inside_;
-  const auto there = [&in] { return in.seated_.load() && in.applied_.load() >= in.posted_.load(); };
+  // A member of a large view may have heard too few of the others yet.
+  const auto there = [&in] {
+    return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.majority();
+  };
   return in.drive_until(there, Inside::Clock::now() + cap) == Inside::Driven::done;
 }
 

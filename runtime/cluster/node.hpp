@@ -144,7 +144,8 @@ class Node {
   [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
-  /// Drives until this node is a member and has the state, or `cap` has passed. True when it has.
+  /// Drives until this node is a member, has the state and may write, or `cap` has passed. True when
+  /// it may.
   bool wait_seated(std::chrono::milliseconds cap);
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;

@@ -77,6 +77,8 @@ void Node::Inside::handle(const ViewMember::Event& event) {
     case Kind::installed:
       trace.event(member.completed(), [&] { return event.why.text(); });
       ++views;
+      member.views()->recount(now_.time_since_epoch());
+      quorum.update(member.quorum());
       set_seated(true);
       break;
     case Kind::wedged:
