@@ -46,6 +46,7 @@ void Node::Inside::flush_views() {
   Status failed;
   member.views()->send_all([&](MemberId to, const Frame& frame) {
     if (!failed.ok() || !transport->has_room(to.value)) return false;
+    traffic.sent(to.value, frame->size());
     failed = transport->send(to.value, frame);
     return failed.ok();
   });
