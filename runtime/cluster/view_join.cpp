@@ -162,7 +162,11 @@ void ViewMember::tick_join() {
   }
   if (giving_ > 0) pump_all();
   if (catch_up_ && intake_.whole()) tick_intake();
-  if (catch_up_ && now_ - catch_up_->since >= options_.timing.patience) stop_catching_up();
+  // A state may take long to begin, and its chunks to make and to take in; a donor that is gone is
+  // noticed by its link or its silence. A state that is whole needs it no more.
+  if (catch_up_ && !intake_.whole() &&
+      (now_ - catch_up_->since >= options_.timing.suspect || !reached_.has(catch_up_->from)))
+    stop_catching_up();
   if (applied_ == final_) fetched_bytes_ = 0;  // some may have been cut off, unapplied
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
   if (busy || phase_ != Phase::running || fetched_bytes_ >= ahead_bytes_max()) return;
