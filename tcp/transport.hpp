@@ -64,6 +64,7 @@ class TcpTransport final : public Transport {
   void wait(std::chrono::nanoseconds cap) override;
   void wake() override { poller_.wake(); }
   [[nodiscard]] bool wakes() const override { return true; }
+  [[nodiscard]] bool by_system() const override { return true; }
   [[nodiscard]] bool crowded() const override { return crowded_; }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;

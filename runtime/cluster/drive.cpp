@@ -26,6 +26,11 @@ constexpr auto rare_after = 1ms;
 /// would spin while the other has the answer (first commit after idle, 2 ranks on 2 processors: 100
 /// to 200 µs of it).
 constexpr auto spin_after_event = 20us;
+/// Where the system brings the frames, it likes to wake a thread on the processor of who sent the
+/// frame, and leaves both there while each sleeps or yields for the other (TCP on the loopback, two
+/// nodes on two processors: a commit 100 us instead of 20, for seconds, the other processor idle).
+/// Who spins is moved away by the next balancing.
+constexpr auto spin_after_event_system = 150us;
 /// A waiting committer polls for longer than the listener, yielding: a nap costs it more than it
 /// costs the host.
 constexpr auto yield_after_event = 1ms;
@@ -142,7 +147,9 @@ bool Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline
 bool Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
   const auto idle = idle_since(now);
   const bool crowded = transport->crowded();
-  if (idle < spin_after_event || options.progress == Progress::spin) {
+  const auto spin =
+      transport->by_system() && !crowded ? spin_after_event_system : spin_after_event;
+  if (idle < spin || options.progress == Progress::spin) {
     breathe(crowded);
     return false;
   }

@@ -25,8 +25,8 @@
 //       made, unless its first poll says otherwise.
 // Threads: send, broadcast, has_room, remove, add, poll and close by one thread at a time (the
 //   caller holds the drive lock). wait() by one thread at a time too, but without the drive lock:
-//   beside poll(), send() and broadcast() of another. wake, wakes, statistics, crowded, self and
-//   size by any.
+//   beside poll(), send() and broadcast() of another. wake, wakes, by_system, statistics, crowded,
+//   self and size by any.
 // Failure: a failed transport says so from poll(); frames handed over before may or may not have
 //   arrived.
 #pragma once
@@ -112,6 +112,8 @@ class Transport {
   /// True while a frame from any node that is not removed ends wait() by itself: then the cap need
   /// not be short. False where only looking tells (MPI between hosts).
   [[nodiscard]] virtual bool wakes() const { return false; }
+  /// Frames come by system calls, and the system decides where a thread wakes that waits for them.
+  [[nodiscard]] virtual bool by_system() const { return false; }
   /// True when more threads than processing units poll on this host: do not spin, yield.
   [[nodiscard]] virtual bool crowded() const = 0;
 
