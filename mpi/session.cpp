@@ -90,14 +90,15 @@ Status Session::drain_turn() {
 }
 
 bool Session::collective_drain(int tag, const Deadline& deadline) {
+  // Who has gone alone has said so before: this rank need not promise to wait (I2).
+  if (tag == tag_end && (!drain_turn() || left_out())) return false;
   std::uint64_t exchanges = exchange.promised();
   for (std::uint32_t node = 0; node < opened.size; ++node) {
     if (node != opened.rank && !outbox.send_end(node, tag, exchanges)) return false;
   }
   for (unsigned turns = 0;; pause(turns)) {
     if (deadline.passed() || !drain_turn()) return false;
-    // Who has removed this node does not wait for it in a close. Where the transports are long
-    // closed (tag_end_left), whoever is here has agreed to be.
+    // Where the transports are long closed (tag_end_left), whoever is here has agreed to be.
     if (tag == tag_end && left_out()) return false;
     if (!all_ended(tag, exchanges)) continue;
     // A rank that has begun more exchanges than others: they join in, with nothing to say.
@@ -106,11 +107,18 @@ bool Session::collective_drain(int tag, const Deadline& deadline) {
   }
 }
 
+/// Who gives up between its drain and the barrier (its deadline, a failed call) has said alone, and
+/// never comes: that ends the wait too.
 bool Session::collective_barrier(const Deadline& deadline) {
   barrier_begun = true;
   MPI_Request barrier = MPI_REQUEST_NULL;
-  return status_of(MPI_Ibarrier(opened.control, &barrier), "MPI_Ibarrier") &&
-         finish(barrier, deadline, "closing");
+  if (!status_of(MPI_Ibarrier(opened.control, &barrier), "MPI_Ibarrier")) return false;
+  for (unsigned turns = 0;; pause(turns)) {
+    int done = 0;
+    if (!status_of(MPI_Test(&barrier, &done, MPI_STATUS_IGNORE), "closing")) return false;
+    if (done != 0) return true;
+    if (deadline.passed() || !drain_turn() || left_out()) return false;
+  }
 }
 
 void Session::flush(std::chrono::milliseconds patience) {

@@ -20,6 +20,12 @@ constexpr std::uint32_t collective_above_nodes = 64;
 /// While something is under way inside MPI nobody rings for it: polling moves it.
 constexpr std::chrono::nanoseconds nap_while_moving{50'000};
 
+std::chrono::milliseconds close_deadline_of(const Options& options) {
+  if (options.deadline.count() == 0) return options.close_deadline;
+  if (options.close_deadline.count() == 0) return options.deadline;
+  return std::min(options.deadline, options.close_deadline);
+}
+
 std::size_t bound_bytes_of(const Options& options) {
   if (options.send_bound_bytes != 0) return options.send_bound_bytes;
   return std::max<std::size_t>(send_bound_bytes_default, 4 * options.send_buffer_bytes);
@@ -47,7 +53,7 @@ bool too_many_for_the_units(const Opened& opened) {
 MpiTransport::MpiTransport(Opened opened, const Options& options)
     : rank_(opened.rank),
       size_(opened.size),
-      deadline_(options.deadline),
+      close_deadline_(close_deadline_of(options)),
       crowded_(too_many_for_the_units(opened)),
       began_collective_(begins_collective(opened, options)),
       collective_(began_collective_),
@@ -178,7 +184,7 @@ void MpiTransport::remove(std::uint32_t node) {
   see_who_wakes();
   // A node that left may be closing collectively right now: it must not wait for this one.
   if (node != rank_ && usable())
-    (void)remember(session_->outbox.send_end(node, tag_end, end_without_you));
+    (void)remember(session_->say_alone(node));
 }
 
 Status MpiTransport::add(std::uint32_t node) {
@@ -242,9 +248,16 @@ void MpiTransport::wait(std::chrono::nanoseconds cap) {
   });
 }
 
-/// A close without the others. What is on its way out is given a second; the rest waits until the
-/// ranks of this cluster meet again.
+void MpiTransport::say_alone() {
+  for (std::uint32_t node = 0; node < size_; ++node) {
+    if (node != rank_ && !removed_[node] && !session_->say_alone(node)) return;
+  }
+}
+
+/// A close without the others, who hear of it. What is on its way out is given a second; the rest
+/// waits until the ranks of this cluster meet again.
 void MpiTransport::leave_session() {
+  if (failure_ && !session_->barrier_begun) say_alone();
   session_->flush(std::chrono::milliseconds(1000));
   if (failure_ && session_->opened.id != 0 && !session_->barrier_begun)
     return leave_behind(session_);
@@ -260,7 +273,7 @@ void MpiTransport::close(bool collective) {
   if (!mpi_usable()) return keep_for_ever(session_);
   // With a node removed, or after a failure, not every rank comes here, and freeing a communicator
   // is collective.
-  const Deadline deadline(deadline_);
+  const Deadline deadline(close_deadline_);
   if (collective && failure_ && !ever_removed_ && session_->collective_drain(tag_end, deadline) &&
       session_->collective_barrier(deadline)) {
     session_->cancel();
@@ -276,6 +289,7 @@ void MpiTransport::mpi_ends() {
   std::lock_guard guard(lock_);
   if (closed_) return;
   closed_ = true;
+  if (failure_) say_alone();
   session_->flush(std::chrono::milliseconds(1000));
   session_->cancel();
   keep_for_ever(session_);

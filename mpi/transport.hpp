@@ -13,6 +13,9 @@
 //       has gone never completes.
 //   I4  A session is freed here by a collective close in which all take part; else it goes to the
 //       left sessions, or, when MPI has failed or ended, is kept for ever.
+//
+//   I5  Whoever goes alone says so to all (session.hpp, I2), so a close never waits for a rank that
+//       has closed, however, and for others no longer than Options::close_deadline.
 // Threads: as exdb::Transport.
 // Failure: the first failed MPI call is remembered and returned by every later call.
 #pragma once
@@ -57,7 +60,7 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
 
  private:
   const std::uint32_t rank_, size_;
-  const std::chrono::milliseconds deadline_;
+  const std::chrono::milliseconds close_deadline_;
   bool crowded_ = false;
   const bool began_collective_;
   std::atomic<bool> collective_;
@@ -81,6 +84,7 @@ class MpiTransport final : public Transport, private CollectiveGather, private E
   Status broadcast_collectively(Frame frame);
   [[nodiscard]] UnderWay exchanges_under_way() const;
   [[nodiscard]] std::optional<std::uint32_t> first_without_room() const;
+  void say_alone();
   void leave_session();
   void see_who_wakes();
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "left_sessions.hpp"
 #include "mpi_fixture.hpp"
 
 namespace exdb::mpi_testing {
@@ -169,7 +170,58 @@ TEST(MpiClosing, a_rank_that_never_closes_does_not_hold_the_others_for_ever) {
   mpi::Options options;
   options.deadline = std::chrono::milliseconds(2000);
   auto transport = open(options);
-  transport->close(transport->self() != 0);
+  if (transport->self() != 0) transport->close(true);
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+mpi::Options for_ever(mpi::Exchange exchange) {
+  auto options = with(exchange);
+  options.deadline = options.close_deadline = {};
+  return options;
+}
+
+/// The one that goes alone says so, whether the others wait already or come later.
+TEST(MpiClosing, one_that_closes_alone_is_not_waited_for) {
+  for (auto exchange : {mpi::Exchange::p2p, mpi::Exchange::collective}) {
+    for (const bool first : {true, false}) {
+      auto transport = open(for_ever(exchange));
+      const bool alone = transport->self() == 0;
+      if (alone && !first) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      if (alone) transport->close(false);
+      if (first) MPI_Barrier(MPI_COMM_WORLD);
+      if (!alone) transport->close(true);
+      MPI_Barrier(MPI_COMM_WORLD);
+    }
+  }
+  open()->close(true);
+  EXPECT_EQ(mpi::left_sessions(), 0U);  // what was left by all is free
+}
+
+/// All close together but for the one whose deadline is over before the last comes, who is in a
+/// barrier of the program meanwhile.
+TEST(MpiClosing, one_that_gives_up_takes_the_others_along) {
+  if (world_size() < 3) GTEST_SKIP() << "needs one that gives up, one that waits and one that is late";
+  auto options = for_ever(mpi::Exchange::p2p);
+  if (world_rank() == 0) options.close_deadline = std::chrono::milliseconds(50);
+  auto transport = open(options);
+  if (world_rank() == 1) {
+    int given_up = 0;
+    MPI_Recv(&given_up, 1, MPI_INT, 0, 7, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  }
+  transport->close(true);
+  const int given_up = 1;
+  if (world_rank() == 0) MPI_Send(&given_up, 1, MPI_INT, 1, 7, MPI_COMM_WORLD);
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/// Agreed to end, then closed in opposite orders: each waits in one close for who waits in the other.
+TEST(MpiClosing, opposite_orders_of_closing_end) {
+  mpi::Options options;
+  options.deadline = {};
+  options.close_deadline = std::chrono::milliseconds(500);
+  auto first = open(options), second = open(options);
+  (world_rank() == 0 ? first : second)->close(true);
+  (world_rank() == 0 ? second : first)->close(true);
   MPI_Barrier(MPI_COMM_WORLD);
 }
 

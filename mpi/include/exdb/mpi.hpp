@@ -37,8 +37,13 @@ struct Options {
   /// buffers when that is more.
   std::uint64_t send_bound_bytes = 0;
   Progress progress = Progress::adaptive;
-  /// For opening and for a collective close; 0 = wait for ever.
+  /// For opening; 0 = wait for ever.
   std::chrono::milliseconds deadline{60'000};
+  /// How long a collective close waits for ranks that have not closed yet, if that is less than
+  /// `deadline`; 0 = as that one. It then ends as a close of this rank alone. All have agreed to end
+  /// before, so they come at once, or are busy with something else: possibly with closing another
+  /// transport that waits in turn for this rank.
+  std::chrono::milliseconds close_deadline{10'000};
   /// What the caller believes about its communicator: catches a handle that means another one here.
   std::optional<std::uint32_t> expected_rank, expected_size;
   /// A failure found by the caller before: then every rank gets it.
