@@ -48,7 +48,11 @@ void Node::Inside::tick_views() {
 Status Node::Inside::refusal_of(std::uint32_t node) const {
   const auto& by = *member.views();
   if (by.member().reaches(MemberId{node}) && node != self.value) return {};
-  if (auto status = transport->refused(node); !status.ok()) return status;
+  if (auto status = transport->refused(node); !status.ok()) {
+    const auto who = node == self.value ? std::string("a node that did not say who it is")
+                                        : "node " + std::to_string(node);
+    return {status.code(), "no link with " + who + ": " + status.text()};
+  }
   if (!by.member().foreign(MemberId{node})) return {};
   return {ErrorCode::cluster_incompatible,
           "node " + std::to_string(node) +
