@@ -25,7 +25,15 @@ void TcpTransport::mark_broken(Connection& connection, Status why, Event event) 
   connection.why = event;
   broken_.push_back(connection.id);
   busy_ = true;  // a poll is wanted, to reap it
-  if (event == Event::refused) ++links_.refused;
+  if (event == Event::refused) {
+    ++links_.refused;
+    // Whom it is about: the node that was dialled, or who has proved to be one; else a stranger,
+    // which is told of under this node's own number.
+    const auto known = connection.node < size() ? connection.node
+                       : connection.hello       ? connection.hello->peer()
+                                                : any_node;
+    peers_[known < size() ? known : self_].refused = connection.broken;
+  }
   if (event == Event::silent) ++links_.silent;
   if (event == Event::crowd) ++links_.crowded_out;
   const std::string who =
@@ -278,6 +286,7 @@ void TcpTransport::opened(const Delivery& delivery, Connection& connection, cons
     ++links_.resumed;
   } else {
     peer.up = delivery.any = true;
+    peer.refused = {};
     log_.line("node " + std::to_string(peer.node) + " (" + connection.peer_address + ") is up");
     delivery.sink.on_up(peer.node, peer.starts);
   }

@@ -22,6 +22,7 @@ struct Peer {
 
   Session session;
   bool up = false;
+  Status refused;                 ///< why the newest attempt of a link was refused, here or there
   std::uint64_t incarnation = 0;  ///< of its process; 0 = never met
   std::uint32_t starts = 0;       ///< other incarnations met since the first
   Connection* link = nullptr;     ///< which carries the session, or is about to

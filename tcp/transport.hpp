@@ -68,6 +68,7 @@ class TcpTransport final : public Transport {
   [[nodiscard]] bool crowded() const override { return crowded_; }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
+  [[nodiscard]] Status refused(std::uint32_t node) const override { return peers_[node].refused; }
 
   [[nodiscard]] LinkStatistics link_statistics() const { return links_; }
   /// Of all kinds, strangers among them.

@@ -282,8 +282,13 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.node->start(own_listener);
   if (core.node->wait_seated(patience)) return;
   core.node->failure().or_throw();
+  if (const auto refused = core.node->refused(); !refused.ok()) {
+    core.node->close(false);
+    refused.or_throw();
+  }
   auto why = core.node->state().text;
   if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
+  if (const auto refusals = core.node->refusals(); !refusals.empty()) why += "; " + refusals;
   std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",
                core.self.value, core.name.c_str(), why.c_str());
 }

@@ -128,6 +128,10 @@ class Transport {
   /// The call by which all nodes find each other at opening; owned by the transport. Null: there is
   /// none, and who the nodes are is told by other means.
   [[nodiscard]] virtual CollectiveGather* gather() { return nullptr; }
+  /// Why `node` and this one do not let each other in, as far as this side knows: the newest reason
+  /// since that node was up last; ok when there is none. With node == self(): the same of somebody
+  /// who did not get as far as saying who he is. By the thread that polls.
+  [[nodiscard]] virtual Status refused(std::uint32_t /*node*/) const { return {}; }
   /// True: a broadcast arrives only after every node has made its own (a collective exchange), so
   /// nodes that have nothing to say must be asked to take part first. May become false by remove(),
   /// never true again.
