@@ -110,9 +110,7 @@ void ViewMember::tick_join() {
     if (given && now_ - given->since >= options_.timing.suspect) given.reset();
   // A state may take long to begin, and its chunks to make and to take in; a donor that is gone is
   // noticed by its link or its silence.
-  if (catch_up_ &&
-      (now_ - catch_up_->since >= options_.timing.suspect || !reached_.has(catch_up_->from)))
-    stop_catching_up();
+  if (catch_up_ && now_ - catch_up_->since >= options_.timing.suspect) stop_catching_up();
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
   if (busy || phase_ != Phase::running || final_.value > applied_.value + options_.window) return;
   const auto donor = best_donor();
