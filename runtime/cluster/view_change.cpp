@@ -158,6 +158,9 @@ void ViewMember::begin_ballot(const std::string& reason) {
   counter_seen_ = ballot.counter;
   promised_ = ballot;
   pending_.reset();
+  wanted_ = {};
+  for (const auto member : peers_.others())
+    if (seated_ && admissible(member)) wanted_.add(member);
   wedge();
   ++counters_.ballots;
   ballot_began_ = ballot_activity_ = now_;
@@ -218,7 +221,14 @@ void ViewMember::tick_ballot() {
   const bool all = std::all_of(asked.begin(), asked.end(), [this](MemberId member) {
     return candidacy_->answered(member) || member == options_.self;
   });
-  const bool waited = now_ - ballot_began_ >= timing.grace;
+  // Whom this is for is given longer: a view that is the same again has cost the others as much, and
+  // a node that is slow to answer would be left out each time.
+  const auto wanted = wanted_.list();
+  const bool late = std::any_of(wanted.begin(), wanted.end(), [this](MemberId member) {
+    return !candidacy_->answered(member) && reached_.has(member);
+  });
+  const auto grace = late ? std::max(timing.grace, timing.patience / 2) : timing.grace;
+  const bool waited = now_ - ballot_began_ >= grace;
   if (candidacy_->has_promises() && (all || waited)) return choose_view();
   if (now_ - ballot_began_ >= timing.patience || (all && waited)) abandon("too few promises");
 }

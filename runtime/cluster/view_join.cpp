@@ -164,8 +164,7 @@ void ViewMember::tick_join() {
   if (catch_up_ && intake_.whole()) tick_intake();
   // A state may take long to begin, and its chunks to make and to take in; a donor that is gone is
   // noticed by its link or its silence. A state that is whole needs it no more.
-  if (catch_up_ && !intake_.whole() &&
-      (now_ - catch_up_->since >= options_.timing.suspect || !reached_.has(catch_up_->from)))
+  if (catch_up_ && !intake_.whole() && now_ - catch_up_->since >= options_.timing.suspect)
     stop_catching_up();
   if (applied_ == final_) fetched_bytes_ = 0;  // some may have been cut off, unapplied
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;

@@ -300,7 +300,7 @@ class ViewMember {
   // The change of view.
   std::optional<Candidacy> candidacy_;
   bool proposed_ = false;
-  MemberSet asked_;
+  MemberSet asked_, wanted_;  ///< of the ballot; whom a seated member began it for
   std::optional<Pending> pending_;
   std::optional<Time> change_since_;
   Time ballot_began_{0}, ballot_activity_{0}, next_try_{0};

@@ -70,7 +70,8 @@ Status Node::Inside::refused() const {
     if (member.views()->member().reaches(MemberId{node})) return {};
     if (first.ok()) first = refusal_of(node);
   }
-  return first.ok() ? refusal_of(self.value) : first;
+  // What a stranger was refused for is no reason: anybody who reaches the port could make open fail.
+  return first;
 }
 
 void Node::Inside::count_refusals() {

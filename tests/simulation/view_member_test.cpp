@@ -128,6 +128,23 @@ TEST_F(ViewMemberTest, a_state_is_of_use_when_others_have_forgotten_the_rounds_a
   EXPECT_GT(member(1).counters().rounds_fetched, 100U) << "the test is of no use";
 }
 
+/// Its word comes later than a ballot waits for members (25 ms), earlier than it waits for joiners (50).
+TEST_F(ViewMemberTest, a_joiner_that_is_slow_to_answer_is_taken_in_all_the_same) {
+  isolate(2);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,1" && members_at(1) == "0,1"; }));
+  const auto views = member(0).counters().views;
+  constexpr Time late = 16ms;
+  cluster->network().heal_all();
+  ASSERT_TRUE(soon([&] { return member(0).reaches({2}) && member(1).reaches({2}); }));
+  ASSERT_EQ(members_at(0), "0,1") << "it is not admitted yet: it backs off";
+  for (const auto other : {0U, 1U}) {
+    cluster->network().slow(2, other, late);
+    cluster->network().slow(other, 2, late);
+  }
+  EXPECT_TRUE(soon([&] { return cluster->whole(); }));
+  EXPECT_EQ(member(0).counters().views, views + 1) << "and at the first attempt";
+}
+
 TEST_F(ViewMemberTest, two_fresh_nodes_do_not_form_a_cluster_beside_one_with_a_state) {
   pass(300ms);
   cluster->crash(1, false);

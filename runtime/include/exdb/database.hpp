@@ -102,7 +102,8 @@ class Database {
   /// applied, asks nobody. Throws cluster_not_initialized without a cluster. Also after close().
   [[nodiscard]] ClusterInfo cluster_info() const;
   /// What became of a transaction of any node, wherever this is asked: agreed state. unknown when
-  /// it has not come here (yet, or ever), or is not among the last 65,536 of its node.
+  /// it has not come here (yet, or ever), or is not among the last 65,536 of its
+  /// node. Of a node that was started again, those of the life before last are forgotten.
   [[nodiscard]] TransactionOutcome outcome(TxnId id) const;
 
   void set_window(const ClusterWindow& window);
