@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: The exdb authors
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, final
+from typing import Any, final, overload
 
 class Class:
     @property
@@ -140,6 +140,21 @@ class Callbacks:
     def answer(self, number: int, yes: bool) -> None: ...
     def close(self) -> None: ...
 
+class TcpParams:
+    connect_timeout_ms: int
+    connect_interval_ms: int
+    socket_send_buf_bytes: int
+    socket_recv_buf_bytes: int
+    socket_domain: int
+    keep_alive_time_ms: int
+    keep_alive_probes: int
+    ssl_params: dict[str, int | str] | None
+    cluster_secret_file: str
+    insecure_network: bool
+    cluster_id: int
+    receive_buffer_bytes: int
+    send_bound_bytes: int
+
 class ClusterRequest:
     node_id: int | None
     window: tuple[int, int, int]
@@ -152,7 +167,12 @@ class ClusterRequest:
     send_buffer_bytes: int
     receive_buffer_bytes: int
     timeout_ms: int
+    @overload
     def __init__(self, fortran_handle: int, rank: int, size: int) -> None: ...
+    @overload
+    def __init__(self) -> None: ...
+    @property
+    def tcp(self) -> TcpParams | None: ...
     @property
     def callbacks(self) -> Callbacks: ...
     def add_node(self, addr: str, qrank: int) -> None: ...
@@ -171,6 +191,7 @@ def open(
     own_thread: bool,
 ) -> Database: ...
 def load_mpi_library(path: str) -> None: ...
+def load_tcp_library(path: str) -> None: ...
 def describe_mpi() -> dict[str, Any]: ...
 def mark_forked() -> None: ...
 def mark_ending() -> None: ...

@@ -81,7 +81,7 @@ class Database:
 
     @property
     def node_id(self) -> int:
-        """Index of this node; with MPI its rank in the communicator; 0 without a cluster."""
+        """``nodeId`` of this node; with MPI its rank in the communicator; 0 without a cluster."""
         return self._core.node_id
 
     @property
@@ -110,6 +110,9 @@ class Database:
         timeout: seconds after which this gives up and leaves the cluster: ClusterTimeoutError
             names the nodes that have not closed. (A node that says nothing at all is given up
             after the ``timeout`` of open.)
+
+        Over TCP nodes that are gone are not waited for, and without a quorum there is nobody to
+        agree with: it ends after the keep-alive at the latest.
 
         Ctrl-C ends it. Two databases that one thread closes are closed in the same order on all
         nodes; opposite orders raise ClusterError on those nodes, naming both databases. Raises

@@ -288,10 +288,19 @@ ClusterWindow Node::window() const { return inside_->window.bounds(); }
 
 bool Node::seated() const { return inside_->seated_.load(); }
 
-bool Node::wait_seated(std::chrono::milliseconds cap) {
+bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled) {
   auto& in = *inside_;
   const auto there = [&in] { return in.seated_.load() && in.applied_.load() >= in.posted_.load(); };
-  return in.drive_until(there, Inside::Clock::now() + cap) == Inside::Driven::done;
+  const auto over = [&] {
+    return there() || in.refused_by_majority.load() || (cancelled != nullptr && cancelled->load());
+  };
+  (void)in.drive_until(over, Inside::Clock::now() + cap);
+  return there();
+}
+
+Status Node::refusal_by_others() const {
+  const std::lock_guard lock(inside_->drive_lock);
+  return inside_->member.views() ? inside_->refusal_by(Inside::Among::all) : Status();
 }
 
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }

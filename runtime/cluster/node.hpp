@@ -144,8 +144,12 @@ class Node {
   [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
-  /// Drives until this node is a member and has the state, or `cap` has passed. True when it has.
-  bool wait_seated(std::chrono::milliseconds cap);
+  /// Drives until this node is a member and has the state, or `cap` has passed, or `*cancelled`, or
+  /// nodes that refuse it are a majority by themselves. True when it has.
+  bool wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled = nullptr);
+  /// Why a node that is there is none of this cluster, where with such nodes there would be the
+  /// majority that is missing; else ok.
+  [[nodiscard]] Status refusal_by_others() const;
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;
   [[nodiscard]] NodeState state() const;

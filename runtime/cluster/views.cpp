@@ -20,6 +20,7 @@ void Node::Inside::tick_views() {
   by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
+  if (!seated_) refused_by_majority = !refusal_by(Among::refusers).ok();
   if (by.quorum().version() != before) {
     quorum.update(by.quorum());
     turn.wake_done();
@@ -40,6 +41,22 @@ void Node::Inside::tick_views() {
                    by.quorum().explain());
     turn.wake_done();
   }
+}
+
+/// The first refusal by a node that, with the others that count, would make the majority that is
+/// missing.
+Status Node::Inside::refusal_by(Among whom) const {
+  const auto& reached = member.quorum();
+  if (reached.majority()) return {};
+  auto count = reached;
+  Status first;
+  for (std::uint32_t node = 0; node < transport->size(); ++node) {
+    const auto why = node == self.value ? Status() : transport->refusal(node);
+    if (first.ok()) first = why;
+    count.set_reached(MemberId{node},
+                      !why.ok() || (whom == Among::all && reached.reaches(MemberId{node})));
+  }
+  return count.majority() ? first : Status();
 }
 
 void Node::Inside::flush_views() {

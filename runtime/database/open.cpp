@@ -271,6 +271,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   const auto patience = params.connect_timeout;
+  const auto cancelled = params.cancelled;
   auto options = options_of(core, params, cluster_id_of(core, params));
   options.membership = {timing_of(params), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
@@ -280,8 +281,11 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.route->number_from(life >> sequence_shift);
   core.next_autoid = autoids_from(life);
   core.node->start(own_listener);
-  if (core.node->wait_seated(patience)) return;
+  if (core.node->wait_seated(patience, cancelled.get())) return;
   core.node->failure().or_throw();
+  if (cancelled && *cancelled)
+    throw Error(ErrorCode::interrupted, "open was interrupted before this node was a member");
+  core.node->refusal_by_others().or_throw();
   auto why = core.node->state().text;
   if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
   std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",

@@ -123,6 +123,9 @@ class Transport {
   virtual void close(bool collective) = 0;
 
   // --- optional ---
+  /// Why a node that is there cannot be linked (it has another schema, another secret, no right
+  /// certificate …): of the last attempt; ok when it is linked, or does not answer at all. As poll().
+  [[nodiscard]] virtual Status refusal(std::uint32_t /*node*/) const { return {}; }
   /// The call by which all nodes find each other at opening; owned by the transport. Null: there is
   /// none, and who the nodes are is told by other means.
   [[nodiscard]] virtual CollectiveGather* gather() { return nullptr; }
