@@ -217,6 +217,7 @@ void bind_database(py::module_& module) {
              }
              return counted;
            })
+      .def("cluster_info", cluster_info)
       .def("outcome", outcome, py::arg("origin"), py::arg("sequence"))
       .def("window", window)
       .def("set_window", set_window, py::arg("bytes"), py::arg("length"), py::arg("timeout_ms"))

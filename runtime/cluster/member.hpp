@@ -144,6 +144,10 @@ class Member {
   [[nodiscard]] Round completed() const { return protocol_.completed(); }
   [[nodiscard]] Round applied_round() const { return applied_; }
   [[nodiscard]] const QuorumCount& quorum() const { return quorum_; }
+  /// Members whose batch of the round that this one has posted is missing here.
+  [[nodiscard]] std::vector<MemberId> missing() const {
+    return posted() > completed() ? protocol_.missing() : std::vector<MemberId>{};
+  }
   /// "nodes 1, 2": members that have not said stop; if all have, those whose batch is missing.
   [[nodiscard]] std::string awaited_names() const;
   [[nodiscard]] Time ping_every() const;

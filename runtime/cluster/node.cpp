@@ -75,7 +75,8 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       notifier(options.notify),
       closing(options.cluster_id, options.name),
       seated_(!options.membership),
-      member(driver_of(options, *transport, *history, *finality, now_.time_since_epoch())) {
+      member(driver_of(options, *transport, *history, *finality, now_.time_since_epoch())),
+      traffic(transport->size()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
   // Its own callback could not make this node a member: a majority of nodes has to say so.
@@ -290,7 +291,10 @@ bool Node::seated() const { return inside_->seated_.load(); }
 
 bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled) {
   auto& in = *inside_;
-  const auto there = [&in] { return in.seated_.load() && in.applied_.load() >= in.posted_.load(); };
+  // A member of a large view may have heard too few of the others yet.
+  const auto there = [&in] {
+    return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.majority();
+  };
   const auto over = [&] {
     return there() || in.refused_by_majority.load() || (cancelled != nullptr && cancelled->load());
   };

@@ -30,7 +30,7 @@
 #include "cluster/round_consumer.hpp"
 #include "cluster/round_history.hpp"
 #include "cluster/state_transfer.hpp"
-#include "exdb/cluster.hpp"
+#include "exdb/cluster_info.hpp"
 
 namespace exdb {
 
@@ -144,8 +144,8 @@ class Node {
   [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
-  /// Drives until this node is a member and has the state, or `cap` has passed, or `*cancelled`, or
-  /// nodes that refuse it are a majority by themselves. True when it has.
+  /// Drives until this node is a member, has the state and may write, or `cap` has passed, or
+  /// `*cancelled`, or nodes that refuse it are a majority by themselves. True when it may.
   bool wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled = nullptr);
   /// Why a node that is there is none of this cluster, where with such nodes there would be the
   /// majority that is missing; else ok.
@@ -155,6 +155,9 @@ class Node {
   [[nodiscard]] NodeState state() const;
   [[nodiscard]] NodeStatistics statistics() const;
   [[nodiscard]] TransportStatistics transport_statistics() const;
+  /// What a node knows of the cluster; the rest of it is the database's. O(nodes); waits for the
+  /// drive lock, which is held for a few rounds at most.
+  [[nodiscard]] ClusterInfo cluster_info() const;
   /// The lock under which the consumer is called: for local commits that must not run beside a
   /// round.
   std::mutex& drive_lock();

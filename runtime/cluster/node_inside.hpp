@@ -26,6 +26,7 @@
 #include "cluster/quorum.hpp"
 #include "cluster/round_driver.hpp"
 #include "cluster/trace.hpp"
+#include "cluster/traffic.hpp"
 #include "cluster/turn.hpp"
 
 namespace exdb {
@@ -90,6 +91,9 @@ struct Node::Inside final : FrameSink {
   enum class Among { refusers, all };
   [[nodiscard]] Status refusal_by(Among whom) const;
 
+  // --- for people, under the drive lock: node_info.cpp ---
+  void fill_members(ClusterInfo& info);
+
   // --- for all ---
   [[nodiscard]] Phase phase() const { return phase_.load(std::memory_order_acquire); }
   [[nodiscard]] bool finished() const { return phase() != Phase::running; }
@@ -148,6 +152,7 @@ struct Node::Inside final : FrameSink {
   std::vector<RoundProtocol::Output> outputs;  ///< being sent; kept likewise
 
   // --- statistics ---
+  Traffic traffic;
   LogHistogram exchange_ns;
   std::atomic<std::uint64_t> rounds{0}, rounds_empty{0}, items_sent{0}, items_received{0},
       apply_ns{0}, views{0}, states_taken{0};

@@ -38,6 +38,7 @@ class RoundDriver {
   [[nodiscard]] ViewDriver* views() const { return views_.get(); }
   /// REQUIRES: views() is null.
   [[nodiscard]] Member& fixed() { return *fixed_; }
+  [[nodiscard]] const Member& fixed() const { return *fixed_; }
 
   void on_frame(MemberId from, Bytes frame, Time now) {
     if (fixed_)

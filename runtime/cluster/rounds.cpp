@@ -63,6 +63,7 @@ bool Node::Inside::step() {
 }
 
 void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame) {
+  traffic.received(from, frame.size());
   member.on_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
@@ -132,6 +133,10 @@ void Node::Inside::flush() {
   outputs.clear();
   member.fixed().take_outputs(outputs);
   for (auto& output : outputs) {
+    if (output.to)
+      traffic.sent(output.to->value, output.frame->size());
+    else
+      traffic.broadcast(output.frame->size());
     const auto status = output.to ? transport->send(output.to->value, std::move(output.frame))
                                   : transport->broadcast(std::move(output.frame));
     if (!status.ok()) return member.fail(status);
@@ -256,6 +261,7 @@ void Node::Inside::handle(const Member::Event& event) {
   using Kind = Member::Event::Kind;
   switch (event.kind) {
     case Kind::removed:
+      traffic.removed(event.member.value);
       transport->remove(event.member.value);
       break;
     case Kind::forget:

@@ -374,6 +374,9 @@ void ViewMember::install() {
   progress_at_ = now_;
   installed_ = accepted_;
   seated_ = voter_ = true;
+  // Whom its frames have just told to live is reached now, not at the next tick: who sees that this
+  // node is a member may write at once.
+  look_at_links();
   unconfirmed_.clear();
   odd_ = {};
   stop_said_ = false;

@@ -7,8 +7,10 @@
 //
 // Invariants
 //   I1  Frames to one node keep their order; those that wait when its link breaks are lost with it.
-//   I2  The count allows writes exactly while a majority is reached, and this node is a member of a
-//       view or has not been one for less than `timeout`: a change of view refuses nobody.
+//   I2  The count, as of the last tick or the last recount(), allows writes exactly while a majority
+//       is reached, and this node is a member of a view or has not been one for less than `timeout`:
+//       a change of view refuses nobody. Who is told that this node is seated is told after a
+//       recount(), so that a commit is never refused for what the next tick would have seen.
 // Threads: none; the caller has one lock around it.
 #pragma once
 #include <deque>
@@ -61,6 +63,8 @@ class ViewDriver {
   // --- besides ---
   /// The next batch is one that was posted before: no items are taken with it.
   [[nodiscard]] bool owes() const { return member_.owes(); }
+  /// Brings the count up to date: after a view was installed, before anybody hears of it.
+  void recount(Time now) { count(now); }
   [[nodiscard]] Round applied_round() const { return member_.applied_round(); }
   [[nodiscard]] bool seated() const { return phase() == Phase::running && member_.seated(); }
   /// Since when no majority was reached; nothing while one is.

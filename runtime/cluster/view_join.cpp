@@ -108,7 +108,11 @@ std::optional<MemberId> ViewMember::best_donor() const {
 void ViewMember::tick_join() {
   for (auto& given : given_)
     if (given && now_ - given->since >= options_.timing.suspect) given.reset();
-  if (catch_up_ && now_ - catch_up_->since >= options_.timing.patience) stop_catching_up();
+  // A state may take long to begin, and its chunks to make and to take in; a donor that is gone is
+  // noticed by its link or its silence.
+  if (catch_up_ &&
+      (now_ - catch_up_->since >= options_.timing.suspect || !reached_.has(catch_up_->from)))
+    stop_catching_up();
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
   if (busy || phase_ != Phase::running || final_.value > applied_.value + options_.window) return;
   const auto donor = best_donor();

@@ -148,6 +148,9 @@ class ViewMember {
   [[nodiscard]] std::size_t unfinished() const { return unfinished_.size(); }
   /// What all members of view() have applied, by their own word. REQUIRES: as view().
   [[nodiscard]] Round slowest_applied() const { return rounds_->slowest_applied(); }
+  /// What one of them has. REQUIRES: as view().
+  [[nodiscard]] Round applied_by(MemberId member) const { return rounds_->applied_by(member); }
+  [[nodiscard]] bool was_seated() const { return rounds_.has_value(); }
   [[nodiscard]] bool reaches(MemberId member) const { return reached_.has(member); }
   [[nodiscard]] const Counters& counters() const { return counters_; }
 

@@ -42,6 +42,8 @@ class ViewRounds {
   std::optional<CompletedRound> take_round();
   [[nodiscard]] Round held_by_majority() const;
   [[nodiscard]] Round slowest_applied() const;
+  /// What this member has applied, by its own last word. REQUIRES: one of view().
+  [[nodiscard]] Round applied_by(MemberId member) const { return marks_[member.value].applied; }
 
  private:
   struct Sent {

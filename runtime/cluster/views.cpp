@@ -63,6 +63,7 @@ void Node::Inside::flush_views() {
   Status failed;
   member.views()->send_all([&](MemberId to, const Frame& frame) {
     if (!failed.ok() || !transport->has_room(to.value)) return false;
+    traffic.sent(to.value, frame->size());
     failed = transport->send(to.value, frame);
     return failed.ok();
   });
@@ -94,6 +95,8 @@ void Node::Inside::handle(const ViewMember::Event& event) {
     case Kind::installed:
       trace.event(member.completed(), [&] { return event.why.text(); });
       ++views;
+      member.views()->recount(now_.time_since_epoch());
+      quorum.update(member.quorum());
       set_seated(true);
       break;
     case Kind::wedged:

@@ -164,6 +164,21 @@ std::uint64_t Database::digest() const {
   return core_->replica->digest();
 }
 
+ClusterInfo Database::cluster_info() const {
+  auto info = core_->require_cluster("cluster_info").cluster_info();
+  const auto& applied = core_->replica->counters();
+  info.remote_commits = applied.remote_committed;
+  info.remote_aborts = applied.remote_aborted;
+  // In this order: what is held is never above what is published.
+  const auto pinned = core_->replica->pinned();
+  info.published = core_->replica->published();
+  info.oldest_snapshot = pinned.empty() ? info.published : pinned.front();
+  info.oldest_snapshot_age = info.published.value - info.oldest_snapshot.value;
+  info.snapshots = pinned.size();
+  info.versions_pinned = core_->replica->storage_statistics().garbage;
+  return info;
+}
+
 TransactionOutcome Database::outcome(TxnId id) const {
   const auto code = core_->replica->outcome(id);
   if (!code) return TransactionOutcome::unknown;

@@ -177,11 +177,13 @@ ItemOutcome Replica::settle(const TransactionRecord& record, bool mine) {
   auto verdict = certifier_->certify(record, mine);
   if (verdict.code != ErrorCode::ok) {
     counters_.aborted.fetch_add(1, std::memory_order_relaxed);
+    if (!mine) counters_.remote_aborted.fetch_add(1, std::memory_order_relaxed);
     return {verdict.code, {}, std::move(verdict.text)};
   }
   applied_ = applied_.next();
   certifier_->apply(record, applied_);
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
+  if (!mine) counters_.remote_committed.fetch_add(1, std::memory_order_relaxed);
   counters_.rows_written.fetch_add(record.ops.size(), std::memory_order_relaxed);
   return {ErrorCode::ok, applied_, {}};
 }

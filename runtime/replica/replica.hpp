@@ -31,6 +31,7 @@ namespace exdb {
 
 struct ReplicaCounters {
   std::atomic<std::uint64_t> committed{0}, aborted{0}, rows_written{0}, fragments{0};
+  std::atomic<std::uint64_t> remote_committed{0}, remote_aborted{0};  ///< of those, other nodes'
 };
 
 class Replica final : public RoundConsumer {
@@ -80,6 +81,8 @@ class Replica final : public RoundConsumer {
 
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
+  /// The csns of replicated snapshots that are held: as Storage::pinned().
+  [[nodiscard]] std::vector<Csn> pinned() const { return replicated_->pinned(); }
   /// An op that the newest state here already shows to be in conflict, or null: spares an exchange.
   /// Lock-free.
   [[nodiscard]] const WriteOp* hopeless(const TransactionRecord& record) const;

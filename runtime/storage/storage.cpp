@@ -96,6 +96,12 @@ Result<Snapshot> Storage::pin() {
 const Dictionary& Storage::dictionary() const { return *inside_->core->dictionary; }
 int Storage::fd() const { return inside_->core->segment->fd(); }
 
+std::vector<Csn> Storage::pinned() const {
+  std::vector<Csn> pins;
+  inside_->core->readers.scan(pins);
+  return pins;
+}
+
 StorageStatistics Storage::statistics() const {
   const auto& core = *inside_->core;
   StorageStatistics statistics;

@@ -79,6 +79,9 @@ class Storage {
   [[nodiscard]] const Dictionary& dictionary() const;
   [[nodiscard]] int fd() const;
   [[nodiscard]] StorageStatistics statistics() const;
+  /// The csns of which snapshots are held, ascending, each once: as of some moment of the call.
+  /// O(places in use).
+  [[nodiscard]] std::vector<Csn> pinned() const;
 
   // --- the writer: reads of the newest state, installed or not yet published ---
   [[nodiscard]] Csn applied() const;

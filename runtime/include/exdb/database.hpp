@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "exdb/cluster.hpp"
+#include "exdb/cluster_info.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/schema.hpp"
 
@@ -98,6 +98,9 @@ class Database {
   /// of the program, when nobody commits).
   [[nodiscard]] std::uint64_t digest() const;
   [[nodiscard]] Statistics statistics() const;
+  /// The cluster as this node sees it. O(nodes + snapshots held); waits for the round that is being
+  /// applied, asks nobody. Throws cluster_not_initialized without a cluster. Also after close().
+  [[nodiscard]] ClusterInfo cluster_info() const;
   /// What became of a transaction of any node, wherever this is asked: agreed state. unknown when
   /// it has not come here (yet, or ever), or is not among the last 65,536 of its node.
   [[nodiscard]] TransactionOutcome outcome(TxnId id) const;

@@ -4,6 +4,7 @@
 // All of exdb's C++ API but the MPI transport (exdb/mpi.hpp).
 #pragma once
 #include "exdb/cluster.hpp"
+#include "exdb/cluster_info.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/database.hpp"
 #include "exdb/errors.hpp"

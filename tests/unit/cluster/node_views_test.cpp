@@ -141,5 +141,20 @@ TEST(NodeViews, OneThatLeavesIsNotMissed) {
   EXPECT_EQ(cluster.replica(2).list().size(), 1U);
 }
 
+/// Its clock ticks once a second; the view is installed in between, by frames alone.
+TEST(NodeViews, WhoIsSeatedMayWriteAtOnce) {
+  ViewNodeCluster cluster({.nodes = 2, .gather = false}, [](std::uint32_t id, Node::Options& o) {
+    auto& timing = o.membership->timing;
+    timing.suspect = timing.stall = patience;
+    if (id == 1) timing.beat = timing.stagger = timing.grace = timing.link_grace = 4s;
+  });
+  cluster.start(1);
+  std::this_thread::sleep_for(50ms);  // its first tick, at which nobody is there
+  cluster.start(0);
+  ASSERT_TRUE(cluster.node(1).wait_seated(patience));
+  const auto outcome = cluster.commit(1, "at once");
+  EXPECT_EQ(outcome.code, ErrorCode::ok) << outcome.text;
+}
+
 }  // namespace
 }  // namespace exdb

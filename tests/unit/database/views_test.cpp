@@ -52,7 +52,9 @@ class ViewsTest : public ::testing::Test {
     object.set("name", std::string("x"));
     const std::vector<double> values(samples, 1.5);
     object.set_raw(item.record.at("samples"), FieldType::float64, std::as_bytes(std::span(values)));
-    return con->commit();
+    auto result = con->commit();
+    if (!result.committed()) last_refusal = result.text;
+    return result;
   }
   int price(Database& on, int id) {
     const auto con = on.connect();
@@ -76,22 +78,21 @@ class ViewsTest : public ::testing::Test {
   const IndexDef& by_id = *schema->find_index(item.id, "by_id");
   LocalNetwork network;
   std::vector<std::unique_ptr<Database>> db;
+  std::string last_refusal;
 };
 
-/// Disabled, with the next: on a busy machine one commit in some runs is not committed, early, and it
-/// is not known why (2026-11-28). To be found before anybody can open such a cluster.
-TEST_F(ViewsTest, DISABLED_OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTheState) {
+TEST_F(ViewsTest, OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTheState) {
   open_all();
   for (int i = 0; i < 50; ++i) {
-    const auto stored = store(*db[i % 3], i, 100 + i);
-    ASSERT_TRUE(stored.committed()) << stored.text;
+    ASSERT_TRUE(store(*db[i % 3], i, 100 + i).committed()) << i << ": " << last_refusal;
   }
   kill(2);
-  for (int i = 50; i < 60; ++i) ASSERT_TRUE(store(*db[i % 2], i, 100 + i).committed());
+  for (int i = 50; i < 60; ++i)
+    ASSERT_TRUE(store(*db[i % 2], i, 100 + i).committed()) << last_refusal;
   db[2] = open(network.restart(2));
   EXPECT_EQ(price(*db[2], 3), 103);
   EXPECT_EQ(price(*db[2], 59), 159);
-  ASSERT_TRUE(store(*db[2], 60, 160).committed());
+  ASSERT_TRUE(store(*db[2], 60, 160).committed()) << last_refusal;
   EXPECT_TRUE(eventually([&] {
     return db[0]->published() == db[2]->published() && db[1]->published() == db[2]->published();
   }));
@@ -102,12 +103,13 @@ TEST_F(ViewsTest, DISABLED_OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTh
   for (auto& each : closing) EXPECT_NO_THROW(each.get());
 }
 
-TEST_F(ViewsTest, DISABLED_AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
+TEST_F(ViewsTest, AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
   open_all();
   // More than a node keeps of rounds.
-  for (int i = 0; i < 40; ++i) ASSERT_TRUE(store(*db[i % 3], i, i, 1 << 17).committed());
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(store(*db[i % 3], i, i, 1 << 17).committed()) << last_refusal;
   kill(2);
-  ASSERT_TRUE(store(*db[0], 40, 40).committed());
+  ASSERT_TRUE(store(*db[0], 40, 40).committed()) << last_refusal;
   db[2] = open(network.restart(2), 0ms);
   const auto before = db[2]->connect();  // it holds the state that is replaced
   before->start();
@@ -116,7 +118,7 @@ TEST_F(ViewsTest, DISABLED_AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
   EXPECT_EQ(price(*db[2], 7), 7);
   EXPECT_FALSE(before->find(by_id, std::vector<Value>{7}).has_value());
   before->rollback();
-  ASSERT_TRUE(store(*db[2], 41, 41).committed());
+  ASSERT_TRUE(store(*db[2], 41, 41).committed()) << last_refusal;
   EXPECT_ERROR(store(*db[2], 7, 8), duplicate);  // the indexes are of the new state
   EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
   EXPECT_EQ(db[0]->digest(), db[2]->digest());
