@@ -17,6 +17,7 @@ def test_it_says_who_takes_part_and_what_was_done(good: Callable[..., list[Any]]
             with con.startTransaction(exdb.MCO_READ_ONLY, fresh=True):
                 assert con.count("Item") == 3
             info = db.cluster_info()
+            comm.Barrier()
             left = None
             if rank == 2:
                 db.abandon()

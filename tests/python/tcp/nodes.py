@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from proxies import Network
+from network import Network
 
 WORKER = Path(__file__).with_name("worker.py")
 # A node that is silent for 3 s is gone: long for a machine with two busy processors, and short
