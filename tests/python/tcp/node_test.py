@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -125,16 +124,14 @@ def test_close_ends_while_others_work_on_and_stop_waits_for_all(cluster: Make) -
 
 
 def test_ctrl_c_ends_an_open_and_frees_the_port(cluster: Make) -> None:
-    three = cluster(3, nwparams={"connectTimeout": 60_000})
+    three = cluster(3, nwparams={"connectTimeout": 3_600_000})
     node = three.spawn(0)
     opening = three.opening(0).replace("\n", "\n    ")
     node.send(f"\ntry:\n{opening}\nexcept KeyboardInterrupt:\n    interrupted = True\n")
-    start = time.monotonic()
     wait_until(lambda: _listens(three.addresses[0]))
     node.signal(signal.SIGINT)
     node.receive()
     assert node.do("interrupted")
-    assert time.monotonic() - start < 30
     # The same process may try again at once.
     node.do(three.opening(0, nwparams={"connectTimeout": 300}))
     assert node.do("db.state.reads")
