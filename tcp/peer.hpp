@@ -27,7 +27,7 @@ struct Peer {
   Connection* link = nullptr;     ///< which carries the session, or is about to
   Connection* dialing = nullptr;  ///< a dialled one whose link message is not answered yet
   std::uint64_t attempt = 0;      ///< dials made; of a node that dials us, the newest it made
-  Status refusal;               ///< of the last greeting with it; ok: linked, or no answer
+  Status refusal;                 ///< of the last greeting with it; ok: linked, or no answer
   Time last_heard, last_sent;
   Time tell_by = Time::max();  ///< until then it must be told what was taken in
 

@@ -139,8 +139,8 @@ std::unique_ptr<Transport> ClusterRequest::tcp_transport(const Dictionary& dicti
   std::memcpy(tcp->schema_hash.data(), &hash, sizeof hash);
   params.connect_timeout = std::chrono::milliseconds(tcp->connect_timeout_ms);
   params.keep_alive_time = std::chrono::milliseconds(tcp->keep_alive_time_ms);
-  params.keep_alive_probes = std::uint32_t(std::min<std::int64_t>(
-      tcp->keep_alive_probes, std::numeric_limits<std::uint32_t>::max()));
+  params.keep_alive_probes = std::uint32_t(
+      std::min<std::int64_t>(tcp->keep_alive_probes, std::numeric_limits<std::uint32_t>::max()));
   params.cluster_id = tcp->cluster_id;
   params.cancelled = cancelled;
   auto made = make_tcp_transport(*tcp);
