@@ -24,9 +24,16 @@ void TcpTransport::mark_broken(Connection& connection, Status why, Event event) 
   connection.broken = std::move(why);
   connection.why = event;
   broken_.push_back(connection.id);
-  remember_refusal(connection, event);
   busy_ = true;  // a poll is wanted, to reap it
-  if (event == Event::refused) ++links_.refused;
+  if (event == Event::refused) {
+    ++links_.refused;
+    // Whom it is about: the node that was dialled, or who has proved to be one; else a stranger,
+    // which is told of under this node's own number.
+    const auto known = connection.node < size() ? connection.node
+                       : connection.hello       ? connection.hello->peer()
+                                                : any_node;
+    peers_[known < size() ? known : self_].refused = connection.broken;
+  }
   if (event == Event::silent) ++links_.silent;
   if (event == Event::crowd) ++links_.crowded_out;
   const std::string who =
@@ -34,20 +41,6 @@ void TcpTransport::mark_broken(Connection& connection, Status why, Event event) 
           ? "link to node " + std::to_string(connection.node) + " (" + connection.peer_address + ")"
           : "connection from " + connection.peer_address;
   if (event != Event::count) log_.limited(event, now_, who + ": " + connection.broken.text());
-}
-
-/// Whom it concerns is known where this node dialled, or the peer has proved who it is.
-void TcpTransport::remember_refusal(const Connection& connection, Event event) {
-  if (connection.phase >= Phase::linking) return;
-  std::uint32_t node = connection.node;
-  if (node >= size() && connection.hello) node = connection.hello->peer();
-  if (node >= size() || node == self_) return;
-  if (event == Event::refused)
-    peers_[node].refusal = {connection.broken.code(), "node " + std::to_string(node) + " (" +
-                                                          connection.peer_address +
-                                                          "): " + connection.broken.text()};
-  else if (event == Event::unreachable)
-    peers_[node].refusal = {};
 }
 
 void TcpTransport::want_out(Connection& connection, bool out) {
@@ -287,13 +280,13 @@ void TcpTransport::opened(const Delivery& delivery, Connection& connection, cons
     return gone(delivery, peer, s.text());
   }
   connection.phase = Phase::open;
-  peer.refusal = {};
   peer.last_heard = now_;
   ++links_.opened;
   if (resumed) {
     ++links_.resumed;
   } else {
     peer.up = delivery.any = true;
+    peer.refused = {};
     log_.line("node " + std::to_string(peer.node) + " (" + connection.peer_address + ") is up");
     delivery.sink.on_up(peer.node, peer.starts);
   }

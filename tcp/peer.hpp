@@ -22,12 +22,12 @@ struct Peer {
 
   Session session;
   bool up = false;
+  Status refused;                 ///< why the newest attempt of a link was refused, here or there
   std::uint64_t incarnation = 0;  ///< of its process; 0 = never met
   std::uint32_t starts = 0;       ///< other incarnations met since the first
   Connection* link = nullptr;     ///< which carries the session, or is about to
   Connection* dialing = nullptr;  ///< a dialled one whose link message is not answered yet
   std::uint64_t attempt = 0;      ///< dials made; of a node that dials us, the newest it made
-  Status refusal;                 ///< of the last greeting with it; ok: linked, or no answer
   Time last_heard, last_sent;
   Time tell_by = Time::max();  ///< until then it must be told what was taken in
 

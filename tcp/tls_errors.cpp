@@ -48,6 +48,7 @@ std::string alert_text(int alert, const TlsParams& params) {
     case SSL_AD_CERTIFICATE_EXPIRED:
       return ours + "it has expired, or is not valid yet";
     case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_DECRYPT_ERROR:  // a CA of the same name, and another one
       return ours +
              "it, or an intermediate CA that should be in the same file, is of a CA that the "
              "peer does not know";

@@ -67,9 +67,7 @@ class TcpTransport final : public Transport {
   [[nodiscard]] bool crowded() const override { return crowded_; }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
-  [[nodiscard]] Status refusal(std::uint32_t node) const override {
-    return node < size() ? peers_[node].refusal : Status();
-  }
+  [[nodiscard]] Status refused(std::uint32_t node) const override { return peers_[node].refused; }
 
   [[nodiscard]] LinkStatistics link_statistics() const { return links_; }
   /// Of all kinds, strangers among them.
@@ -126,7 +124,6 @@ class TcpTransport final : public Transport {
   void tell_what_was_taken(Peer& peer);
   void want_out(Connection& connection, bool out);
   void mark_broken(Connection& connection, Status why, Event event = Event::broken);
-  void remember_refusal(const Connection& connection, Event event);
 
   // --- dialing.cpp: connections that are no links yet, and timers
   void accept_strangers(std::uint64_t listener_id);

@@ -296,15 +296,24 @@ bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* c
     return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.majority();
   };
   const auto over = [&] {
-    return there() || in.refused_by_majority.load() || (cancelled != nullptr && cancelled->load());
+    return there() || in.refused_by_too_many.load() || (cancelled != nullptr && cancelled->load());
   };
   (void)in.drive_until(over, Inside::Clock::now() + cap);
   return there();
 }
 
-Status Node::refusal_by_others() const {
+Status Node::refused() const {
   const std::lock_guard lock(inside_->drive_lock);
-  return inside_->member.views() ? inside_->refusal_by(Inside::Among::all) : Status();
+  return inside_->refused();
+}
+
+std::string Node::refusals() const {
+  const std::lock_guard lock(inside_->drive_lock);
+  std::string all;
+  for (std::uint32_t node = 0; node < inside_->transport->size(); ++node)
+    if (const auto why = inside_->refusal_of(node); !why.ok())
+      all += (all.empty() ? "" : "; ") + why.text();
+  return all;
 }
 
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }

@@ -144,12 +144,14 @@ class Node {
   [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
-  /// Drives until this node is a member, has the state and may write, or `cap` has passed, or
-  /// `*cancelled`, or nodes that refuse it are a majority by themselves. True when it may.
+  /// Why this node is not let in: ok unless every node that answers at all refuses it. Never, where
+  /// membership is fixed.
+  [[nodiscard]] Status refused() const;
+  /// Why those that refuse it do, one after the other; empty when nobody does.
+  [[nodiscard]] std::string refusals() const;
+  /// Drives until this node is a member, has the state and may write, or so many nodes refuse it
+  /// that it never can be, or `cap` has passed, or `*cancelled`. True when it may write.
   bool wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled = nullptr);
-  /// Why a node that is there is none of this cluster, where with such nodes there would be the
-  /// majority that is missing; else ok.
-  [[nodiscard]] Status refusal_by_others() const;
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;
   [[nodiscard]] NodeState state() const;

@@ -87,9 +87,9 @@ struct Node::Inside final : FrameSink {
   void tick_views();
   void flush_views();
   void set_seated(bool seated);
-  /// Who counts for the majority: nodes that refuse this one, or those that are reached too.
-  enum class Among { refusers, all };
-  [[nodiscard]] Status refusal_by(Among whom) const;
+  [[nodiscard]] Status refusal_of(std::uint32_t node) const;
+  [[nodiscard]] Status refused() const;
+  void count_refusals();
 
   // --- for people, under the drive lock: node_info.cpp ---
   void fill_members(ClusterInfo& info);
@@ -130,7 +130,7 @@ struct Node::Inside final : FrameSink {
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<std::uint64_t> posted_{0}, applied_{0};
   std::atomic<bool> seated_;
-  std::atomic<bool> refused_by_majority{false};  ///< looked at while it is not seated
+  std::atomic<bool> refused_by_too_many{false};  ///< what is left could not form a quorum
   std::atomic<bool> stop_wanted{false}, leave_wanted{false};
   std::atomic<bool> parting{false};       ///< as Member::parting
   std::atomic<bool> stop_refused{false};  ///< stop_refusal_ is set

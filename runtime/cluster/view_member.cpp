@@ -47,8 +47,9 @@ void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
   if (header.cluster_id != options_.cluster_id || header.sender != from ||
       from.value >= weights_.members() || from == options_.self) {
     ++counters_.foreign;
-    return;
+    return note_foreign(from, header.sender == from);
   }
+  foreign_.remove(from);
   if (!peers_.hear(from, header.incarnation, now)) {
     ++counters_.old_lives;
     if (!mutated(ViewMutation::takes_old_lives))
@@ -60,6 +61,16 @@ void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
   if (phase_ == Phase::ended && !wants) return;
   counter_seen_ = std::max(counter_seen_, header.ballot.counter);
   std::visit([&](const auto& body) { take(from, header, body); }, message);
+}
+
+/// Said once, until something of this cluster comes from there.
+void ViewMember::note_foreign(MemberId from, bool another_cluster) {
+  if (!another_cluster || foreign_.has(from)) return;
+  foreign_.add(from);
+  tell(Event::Kind::warning, from,
+       "node " + std::to_string(from.value) +
+           " is of another cluster (its schema, the qranks in nodes, or the cluster id differ): it "
+           "is not let in");
 }
 
 void ViewMember::on_link_up(MemberId member, Time now) {

@@ -152,6 +152,8 @@ class ViewMember {
   [[nodiscard]] Round applied_by(MemberId member) const { return rounds_->applied_by(member); }
   [[nodiscard]] bool was_seated() const { return rounds_.has_value(); }
   [[nodiscard]] bool reaches(MemberId member) const { return reached_.has(member); }
+  /// What came from it last was of another cluster: id, schema or qranks differ.
+  [[nodiscard]] bool foreign(MemberId member) const { return foreign_.has(member); }
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
@@ -183,6 +185,7 @@ class ViewMember {
   };
 
   // view_member.cpp: rounds, and who gets which frame
+  void note_foreign(MemberId from, bool another_cluster);
   [[nodiscard]] bool mutated(ViewMutation mutation) const { return options_.mutation == mutation; }
   void send(MemberId to, const ViewMessage& message, Ballot ballot = {});
   void take(MemberId from, const ViewHeader& header, const Ack& ack);
@@ -268,7 +271,7 @@ class ViewMember {
   // The view.
   std::optional<ViewRounds> rounds_;  ///< of the newest view installed here
   bool seated_ = false, quorum_ = false;
-  MemberSet reached_, odd_;
+  MemberSet reached_, odd_, foreign_;
   std::vector<std::optional<Time>> apart_since_;  ///< members that are not seated in this view
   Round final_, applied_;
   Ballot final_view_, applied_view_;  ///< in which those were made

@@ -20,7 +20,7 @@ void Node::Inside::tick_views() {
   by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
-  if (!seated_) refused_by_majority = !refusal_by(Among::refusers).ok();
+  count_refusals();
   if (by.quorum().version() != before) {
     quorum.update(by.quorum());
     turn.wake_done();
@@ -43,20 +43,49 @@ void Node::Inside::tick_views() {
   }
 }
 
-/// The first refusal by a node that, with the others that count, would make the majority that is
-/// missing.
-Status Node::Inside::refusal_by(Among whom) const {
-  const auto& reached = member.quorum();
-  if (reached.majority()) return {};
-  auto count = reached;
+/// Of another node, why it and this one do not let each other in; of this one, why somebody who did
+/// not say who he is was refused.
+Status Node::Inside::refusal_of(std::uint32_t node) const {
+  const auto& by = *member.views();
+  if (by.member().reaches(MemberId{node}) && node != self.value) return {};
+  if (auto status = transport->refused(node); !status.ok()) {
+    const auto who = node == self.value ? std::string("a node that did not say who it is")
+                                        : "node " + std::to_string(node);
+    return {status.code(), "no link with " + who + ": " + status.text()};
+  }
+  if (!by.member().foreign(MemberId{node})) return {};
+  return {ErrorCode::cluster_incompatible,
+          "node " + std::to_string(node) +
+              " is of another cluster: its schema, the qranks in nodes, or the cluster id differ "
+              "from those of this node (" +
+              std::to_string(self.value) + ")"};
+}
+
+/// The first refusal by a node that said who it is, where nobody is reached.
+Status Node::Inside::refused() const {
+  if (!member.views() || seated_) return {};
   Status first;
   for (std::uint32_t node = 0; node < transport->size(); ++node) {
-    const auto why = node == self.value ? Status() : transport->refusal(node);
-    if (first.ok()) first = why;
-    count.set_reached(MemberId{node},
-                      !why.ok() || (whom == Among::all && reached.reaches(MemberId{node})));
+    if (node == self.value) continue;
+    if (member.views()->member().reaches(MemberId{node})) return {};
+    if (first.ok()) first = refusal_of(node);
   }
-  return count.majority() ? first : Status();
+  return first.ok() ? refusal_of(self.value) : first;
+}
+
+void Node::Inside::count_refusals() {
+  if (seated_) return refused_by_too_many.store(false);
+  std::uint64_t refusing = 0, total = 0;
+  bool all = transport->size() > 1;
+  for (std::uint32_t node = 0; node < transport->size(); ++node) {
+    total += options.nodes[node].qrank;
+    if (node == self.value) continue;
+    const bool refuses = !refusal_of(node).ok();
+    all &= refuses;
+    refusing += refuses ? options.nodes[node].qrank : 0;
+  }
+  const bool too_many = all || (refusing > 0 && 2 * refusing > total);
+  if (refused_by_too_many.exchange(too_many) != too_many) turn.wake_done();
 }
 
 void Node::Inside::flush_views() {

@@ -247,6 +247,13 @@ std::uint64_t cluster_id_of(const DatabaseCore& core, const ClusterParams& param
   return hash_bytes(bytes, 0);
 }
 
+/// 1234567 as 1,234,567.
+std::string in_threes(std::uint64_t number) {
+  auto text = std::to_string(number);
+  for (auto at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
 /// Nobody has to be told of a failure here: the others do without this node.
 void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
                    Status failure) {
@@ -267,6 +274,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
       std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,
                                      SnapshotBounds{static_cast<std::size_t>(core.sync_msg_objects),
                                                     static_cast<std::size_t>(core.sync_msg_bytes)});
+  core.replica_state->tell_progress([self = core.self.value](auto rows, auto of) {
+    std::fprintf(stderr, "exdb[node %u] joining: %s of %s rows\n", self, in_threes(rows).c_str(),
+                 in_threes(of).c_str());
+  });
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
@@ -285,9 +296,13 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.node->failure().or_throw();
   if (cancelled && *cancelled)
     throw Error(ErrorCode::interrupted, "open was interrupted before this node was a member");
-  core.node->refusal_by_others().or_throw();
+  if (const auto refused = core.node->refused(); !refused.ok()) {
+    core.node->close(false);
+    refused.or_throw();
+  }
   auto why = core.node->state().text;
   if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
+  if (const auto refusals = core.node->refusals(); !refusals.empty()) why += "; " + refusals;
   std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",
                core.self.value, core.name.c_str(), why.c_str());
 }

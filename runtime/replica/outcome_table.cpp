@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "base/assert.hpp"
 
@@ -58,12 +59,28 @@ void OutcomeTable::Window::advance(std::uint64_t to) {
   highest = to;
 }
 
+void OutcomeTable::Window::begin_life() {
+  auto before = std::make_unique<Window>();
+  before->highest = std::exchange(highest, 0);
+  before->pages.swap(pages);
+  former = std::move(before);
+}
+
+std::size_t OutcomeTable::Window::bytes() const {
+  std::size_t bytes = former ? former->bytes() : 0;
+  for (const auto& page : pages) bytes += page ? sizeof(*page) : 0;
+  return bytes;
+}
+
 void OutcomeTable::record(TxnId id, ErrorCode code) {
   if (id.sequence == 0 || id.sequence > sequence_max) return;  // names no transaction
   auto& window = windows_[id.origin];
   if (id.sequence > window.highest) {
+    if (window.highest != 0 && id.sequence - window.highest >= life_gap) window.begin_life();
     window.advance(id.sequence);
   } else if (id.sequence < window.lowest()) {
+    if (window.former && window.former->covers(id.sequence))
+      window.former->set(id.sequence, entry_of(code));
     return;
   }
   window.set(id.sequence, entry_of(code));
@@ -73,9 +90,10 @@ std::optional<ErrorCode> OutcomeTable::find(TxnId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = windows_.find(id.origin);
   if (found == windows_.end()) return std::nullopt;
-  const auto& window = found->second;
-  if (id.sequence > window.highest || id.sequence < window.lowest()) return std::nullopt;
-  const auto entry = window.get(id.sequence);
+  const auto* window = &found->second;
+  if (!window->covers(id.sequence)) window = window->former.get();
+  if (window == nullptr || !window->covers(id.sequence)) return std::nullopt;
+  const auto entry = window->get(id.sequence);
   return entry == unknown ? std::nullopt : std::optional(codes[entry]);
 }
 
@@ -83,7 +101,8 @@ std::optional<ErrorCode> OutcomeTable::decided(TxnId id) const {
   {
     const std::lock_guard lock(mutex_);
     const auto found = windows_.find(id.origin);
-    if (found != windows_.end() && id.sequence < found->second.lowest())
+    if (found != windows_.end() && id.sequence < found->second.lowest() &&
+        !(found->second.former && found->second.former->covers(id.sequence)))
       return ErrorCode::unknown_outcome;
   }
   return find(id);
@@ -98,9 +117,7 @@ void OutcomeTable::replace(OutcomeTable& other) {
 std::size_t OutcomeTable::bytes() const {
   const std::lock_guard lock(mutex_);
   std::size_t bytes = 0;
-  for (const auto& [origin, window] : windows_) {
-    for (const auto& page : window.pages) bytes += page ? sizeof(*page) : 0;
-  }
+  for (const auto& [origin, window] : windows_) bytes += window.bytes();
   return bytes;
 }
 
@@ -119,31 +136,51 @@ void OutcomeTable::encode(NodeId origin, std::vector<std::byte>& out) const {
   const auto& window = found->second;
   ByteWriter writer(out);
   writer.put_varint(origin.value);
-  writer.put_varint(window.highest);
-  for (auto at = window.lowest(); at <= window.highest;) {
-    const auto entry = window.get(at);
+  writer.put(static_cast<std::uint8_t>(window.former != nullptr));
+  if (window.former) window.former->encode(writer);
+  window.encode(writer);
+}
+
+void OutcomeTable::Window::encode(ByteWriter& out) const {
+  out.put_varint(highest);
+  for (auto at = lowest(); at <= highest;) {
+    const auto entry = get(at);
     auto end = at + 1;
-    while (end <= window.highest && window.get(end) == entry) ++end;
-    writer.put(entry);
-    writer.put_varint(end - at);
+    while (end <= highest && get(end) == entry) ++end;
+    out.put(entry);
+    out.put_varint(end - at);
     at = end;
   }
+}
+
+Status OutcomeTable::Window::decode(ByteReader& in) {
+  highest = in.get_varint();
+  if (highest == 0 || highest > sequence_max) return bad("no such number");
+  for (auto at = lowest(); at <= highest;) {
+    const auto entry = in.get<std::uint8_t>();
+    const auto run = in.get_varint();
+    if (!in.ok()) return bad("they are cut short");
+    if (entry >= codes.size()) return bad("unknown outcome");
+    if (run == 0 || run - 1 > highest - at) return bad("a run beyond the last number");
+    for (const auto end = at + run; at < end; ++at) set(at, entry);
+  }
+  return {};
 }
 
 Status OutcomeTable::decode(ByteReader& in) {
   const auto origin = in.get_varint();
   if (origin > std::numeric_limits<std::uint32_t>::max()) return bad("no such origin");
   Window window;
-  window.highest = in.get_varint();
-  if (window.highest == 0 || window.highest > sequence_max) return bad("no such number");
-  for (auto at = window.lowest(); at <= window.highest;) {
-    const auto entry = in.get<std::uint8_t>();
-    const auto run = in.get_varint();
-    if (!in.ok()) return bad("they are cut short");
-    if (entry >= codes.size()) return bad("unknown outcome");
-    if (run == 0 || run - 1 > window.highest - at) return bad("a run beyond the last number");
-    for (const auto end = at + run; at < end; ++at) window.set(at, entry);
+  const auto lives = in.get<std::uint8_t>();
+  if (lives > 1) return bad("too many lives");
+  if (lives == 1) {
+    window.former = std::make_unique<Window>();
+    if (auto status = window.former->decode(in); !status) return status;
   }
+  if (auto status = window.decode(in); !status) return status;
+  if (window.former &&
+      (window.highest < life_gap || window.former->highest > window.highest - life_gap))
+    return bad("two lives that are one");
   const std::lock_guard lock(mutex_);
   if (!windows_.emplace(NodeId{static_cast<std::uint32_t>(origin)}, std::move(window)).second)
     return bad("an origin comes twice");

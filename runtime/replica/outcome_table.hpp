@@ -14,7 +14,11 @@
 //   O2  find() tells how the transaction with this very number ended, or nothing: numbers may come
 //       in any order (priorities), with gaps, or never. Known are those within `remembered` of the
 //       highest number of their origin that came; a lower one is forgotten, also when it comes late.
-//   O3  Memory: 4 KiB for each 4,096 numbers of an origin that came or were passed over within the
+//   O4  A number that is life_gap or more above the highest begins another life of its origin (what a
+//       node that is started again numbers from: CommitRoute::number_from). The window of the life
+//       before stays as it was, so that its last transactions can still be asked for; that of the one
+//       before goes.
+//   O3  Memory, of each life that is kept: 4 KiB for each 4,096 numbers of an origin that came or were passed over within the
 //       window, at most 64 KiB an origin; nothing for an origin that has sent nothing.
 // Threads: find() from any thread; record() through a Writer, which holds the lock of the table.
 // Failure: decode() gives a Status for bytes that are no outcomes, and adds nothing.
@@ -35,6 +39,9 @@ class OutcomeTable {
  public:
   static constexpr std::uint64_t remembered = 65536;
   /// Higher ones, like 0, name no transaction: what is added to a number below stays a number.
+  /// Of numbers that are a nanosecond's quarter each: 67 ms between the last start and this one, less
+  /// what was committed meanwhile. Nobody passes over so many in one life.
+  static constexpr std::uint64_t life_gap = std::uint64_t{1} << 24;
   static constexpr std::uint64_t sequence_max = std::uint64_t{1} << 62;
 
   /// Holds the lock while it lives: one for all transactions of a round.
@@ -74,7 +81,15 @@ class OutcomeTable {
     /// The entry of number s is at s % remembered; a page that is not there is unknown throughout.
     std::array<std::unique_ptr<std::array<std::uint8_t, page_entries>>, remembered / page_entries>
         pages;
+    std::unique_ptr<Window> former;  ///< of the life before; has none itself
 
+    void begin_life();
+    [[nodiscard]] bool covers(std::uint64_t sequence) const {
+      return sequence <= highest && sequence >= lowest();
+    }
+    [[nodiscard]] std::size_t bytes() const;
+    void encode(ByteWriter& out) const;
+    Status decode(ByteReader& in);
     [[nodiscard]] std::uint8_t get(std::uint64_t sequence) const;
     void set(std::uint64_t sequence, std::uint8_t entry);
     void advance(std::uint64_t to);

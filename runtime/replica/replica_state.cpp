@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "replica/replica_state.hpp"
 
+#include <algorithm>
+
 namespace exdb {
 namespace {
 
@@ -24,10 +26,21 @@ Result<std::unique_ptr<StateStream>> ReplicaState::open(RoundHistory::Chain upto
 
 void ReplicaState::begin() {
   coming_.reset();  // its memory first
+  tenths_told_ = 0;
   coming_ = std::make_unique<SnapshotReader>(dictionary_, options_, self_);
 }
 
-Status ReplicaState::add(Bytes chunk) { return coming_->add(chunk); }
+Status ReplicaState::add(Bytes chunk) {
+  auto status = coming_->add(chunk);
+  if (!status || !tell_ || !coming_->header()) return status;
+  const auto of = coming_->header()->slots;
+  if (of < progress_rows_min) return status;
+  const auto rows = std::min(coming_->slots(), of);
+  const auto tenths = rows / (of / 10);
+  if (tenths > tenths_told_) tell_(rows, of);
+  tenths_told_ = std::max(tenths_told_, tenths);
+  return status;
+}
 
 Status ReplicaState::finish(RoundHistory::Chain upto) {
   const auto coming = std::move(coming_);

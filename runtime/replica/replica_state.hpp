@@ -11,6 +11,7 @@
 // Failure: a Status of snapshot_stream's; the replica is as it was.
 // Cost: open() and add() as there. A node that takes a state holds both until it is whole.
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "cluster/state_transfer.hpp"
@@ -29,6 +30,12 @@ class ReplicaState final : public StateSource, public StateSink {
         self_(self),
         bounds_(bounds) {}
 
+  /// Told, while a state of progress_rows_min rows or more comes, at each tenth of it: rows that are
+  /// here, rows there are. Under the replica's lock.
+  using Progress = std::function<void(std::uint64_t rows, std::uint64_t of)>;
+  static constexpr std::uint64_t progress_rows_min = 10'000;
+  void tell_progress(Progress tell) { tell_ = std::move(tell); }
+
   Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
   void begin() override;
   Status add(Bytes chunk) override;
@@ -41,6 +48,8 @@ class ReplicaState final : public StateSource, public StateSink {
   const NodeId self_;
   const SnapshotBounds bounds_;
   std::unique_ptr<SnapshotReader> coming_;
+  Progress tell_;
+  std::uint64_t tenths_told_ = 0;
 };
 
 }  // namespace exdb

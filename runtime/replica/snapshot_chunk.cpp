@@ -74,6 +74,7 @@ void encode_header(const SnapshotHeader& header, std::vector<std::byte>& out) {
   writer.put(header.changes);
   writer.put(header.parts);
   writer.put(header.origins);
+  writer.put(header.slots);
   writer.put_varint(header.class_changed.size());
   for (const auto csn : header.class_changed) writer.put(csn.value);
 }
@@ -97,6 +98,7 @@ Result<SnapshotHeader> decode_header(Bytes bytes) {
   header.changes = in.get<std::uint64_t>();
   header.parts = in.get<std::uint64_t>();
   header.origins = in.get<std::uint64_t>();
+  header.slots = in.get<std::uint64_t>();
   const auto classes = in.get_varint();
   if (!in.ok() || in.remaining() % sizeof(Csn) != 0 || in.remaining() / sizeof(Csn) != classes)
     return bad("its length is wrong");

@@ -37,7 +37,7 @@
 namespace exdb {
 
 constexpr std::size_t chunk_head_bytes = 32;
-constexpr std::uint16_t snapshot_version = 1;
+constexpr std::uint16_t snapshot_version = 2;
 
 struct SnapshotChunk {
   enum class Kind : std::uint8_t {
@@ -67,6 +67,7 @@ struct SnapshotHeader {
   Csn horizon, floor;            ///< of the conflict log
   std::vector<Csn> class_changed;
   std::uint64_t changes = 0, parts = 0, origins = 0;  ///< objects of these kinds that follow
+  std::uint64_t slots = 0;                            ///< about how many of these: for people
 
   bool operator==(const SnapshotHeader&) const = default;
 };

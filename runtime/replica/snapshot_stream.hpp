@@ -81,6 +81,8 @@ class SnapshotReader {
   /// The next chunk of the stream.
   Status add(Bytes chunk);
   [[nodiscard]] bool complete() const { return complete_; }
+  /// Slots taken in so far.
+  [[nodiscard]] std::uint64_t slots() const { return slots_; }
   /// Of the state that comes, once the first chunk has.
   [[nodiscard]] const std::optional<SnapshotHeader>& header() const { return header_; }
   /// Builds the indexes and gives the replica out. Fails when the stream is not complete. O(rows).

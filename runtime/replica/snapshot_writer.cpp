@@ -65,6 +65,7 @@ void SnapshotWriter::add_header(const Replica& replica, RoundHistory::Chain upto
     header.class_changed.push_back(replica.log_->class_changed(type.id));
   header.changes = replica.log_->size();
   for (const auto& [id, fragments] : replica.fragments_) header.parts += fragments.parts.size();
+  header.slots = slots_.slots_at_most();
   header.origins = replica.outcomes_.origins().size();
   object_.clear();
   encode_header(header, object_);

@@ -57,6 +57,12 @@ class SlotExport {
   [[nodiscard]] Csn csn() const { return snapshot_.csn(); }
   /// The state that is exported: indexes, too, may be read at it.
   [[nodiscard]] const Snapshot& snapshot() const { return snapshot_; }
+  /// How many slots next() gives, but for those that come twice: all that were ever used.
+  [[nodiscard]] std::uint64_t slots_at_most() const {
+    std::uint64_t sum = 0;
+    for (const auto end : ends_) sum += end;
+    return sum;
+  }
   /// The next slot; none at the end.
   [[nodiscard]] std::optional<ExportedSlot> next();
 

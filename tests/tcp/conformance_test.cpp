@@ -4,29 +4,13 @@
 // The TCP transport under the suite: all nodes in this process, over 127.0.0.1.
 #include <barrier>
 
-#include "tcp_nodes.hpp"
-#include "test_ca.hpp"
-#include "tls_factory.hpp"
+#include "tls_nodes.hpp"
 #include "transport_suite.hpp"
 
 namespace exdb::conformance {
 namespace {
 
 enum class Security { none, secret, tls };
-
-/// One certificate for all nodes, which have one address.
-std::shared_ptr<tcp::ChannelFactory> tls_channels(std::uint32_t nodes) {
-  const tcp::TemporaryFolder folder;
-  const tcp::Certified ca({.common_name = "ca", .is_ca = true});
-  const auto node = ca.issue({.common_name = "node", .alternative_names = "IP:127.0.0.1"});
-  tcp::TlsParams params;
-  params.ca_file = folder.write("ca.pem", ca.certificate_pem());
-  params.cert_file_pem = folder.write("node.pem", node.certificate_pem());
-  params.pkey_file_pem = folder.write("node.key", node.key_pem());
-  auto made = tcp::TlsFactory::make(params, std::vector<std::string>(nodes, "127.0.0.1"));
-  EXPECT_TRUE(made.ok()) << made.status().text();
-  return *std::move(made);
-}
 
 template <std::uint32_t Count, Security Kind>
 class TcpFabric : public Fabric {
@@ -36,7 +20,7 @@ class TcpFabric : public Fabric {
     nodes_.params.keep_alive_time_ms = 1000;
     // Checking some megabytes takes seconds under a sanitizer, and meanwhile nobody polls.
     nodes_.params.keep_alive_probes = Kind == Security::tls ? 15 : 5;
-    if (Kind == Security::tls) nodes_.inside.channels = tls_channels(Count);
+    if (Kind == Security::tls) nodes_.inside.channels = tcp::tls_channels(Count);
     if (Kind == Security::secret) nodes_.inside.secret.assign(32, std::byte{7});
   }
   std::uint32_t nodes() const override { return Count; }

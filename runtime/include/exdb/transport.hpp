@@ -123,12 +123,13 @@ class Transport {
   virtual void close(bool collective) = 0;
 
   // --- optional ---
-  /// Why a node that is there cannot be linked (it has another schema, another secret, no right
-  /// certificate …): of the last attempt; ok when it is linked, or does not answer at all. As poll().
-  [[nodiscard]] virtual Status refusal(std::uint32_t /*node*/) const { return {}; }
   /// The call by which all nodes find each other at opening; owned by the transport. Null: there is
   /// none, and who the nodes are is told by other means.
   [[nodiscard]] virtual CollectiveGather* gather() { return nullptr; }
+  /// Why `node` and this one do not let each other in, as far as this side knows: the newest reason
+  /// since that node was up last; ok when there is none. With node == self(): the same of somebody
+  /// who did not get as far as saying who he is. By the thread that polls.
+  [[nodiscard]] virtual Status refused(std::uint32_t /*node*/) const { return {}; }
   /// True: a broadcast arrives only after every node has made its own (a collective exchange), so
   /// nodes that have nothing to say must be asked to take part first. May become false by remove(),
   /// never true again.

@@ -14,6 +14,25 @@ using namespace std::chrono_literals;
 
 constexpr auto patience = 60s;
 
+/// What node 0 was told, in order: "+1" for a connect of node 1, "-1" for its disconnect.
+class Told {
+ public:
+  std::function<void(Notification, const NodeInfo&)> writer() {
+    return [this](Notification what, const NodeInfo& about) {
+      const std::lock_guard lock(mutex_);
+      told_ += (what == Notification::connect ? "+" : "-") + std::to_string(about.node_id);
+    };
+  }
+  std::string all() const {
+    const std::lock_guard lock(mutex_);
+    return told_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string told_;
+};
+
 class ViewsTest : public ::testing::Test {
  protected:
   explicit ViewsTest(std::uint32_t nodes = 3) : network({.nodes = nodes, .gather = false}) {
@@ -28,6 +47,7 @@ class ViewsTest : public ::testing::Test {
     params.keep_alive_probes = 250;  // also on a busy processor
     params.connect_timeout = connect_timeout;
     params.sync_msg_objects = 7;  // so that a state is many chunks
+    params.notify = notify;
     DatabaseOptions options;
     options.segment_bytes = std::size_t{4} << 20;
     return Database::open("views", schema, options, std::move(params));
@@ -76,10 +96,44 @@ class ViewsTest : public ::testing::Test {
   std::shared_ptr<const Dictionary> schema = Dictionary::parse(test_schema).value();
   const ClassDef& item = *schema->find_class("Item");
   const IndexDef& by_id = *schema->find_index(item.id, "by_id");
+  Told told;  // before the databases, which tell it of their ends
   LocalNetwork network;
   std::vector<std::unique_ptr<Database>> db;
   std::string last_refusal;
+  std::function<void(Notification, const NodeInfo&)> notify;
 };
+
+TEST_F(ViewsTest, TheProgramIsToldWhoComesWhoDiesAndWhoLeaves) {
+  notify = told.writer();
+  db[0] = open(network.endpoint(0), 0ms);
+  notify = {};
+  db[1] = open(network.endpoint(1));
+  EXPECT_TRUE(eventually([&] { return told.all() == "+1"; })) << told.all();
+  db[2] = open(network.endpoint(2));
+  EXPECT_TRUE(eventually([&] { return told.all() == "+1+2"; })) << told.all();
+  kill(1);
+  EXPECT_TRUE(eventually([&] { return told.all() == "+1+2-1"; })) << told.all();
+  db[1] = open(network.restart(1));
+  EXPECT_TRUE(eventually([&] { return told.all() == "+1+2-1+1"; })) << told.all();
+  db[2]->abandon();
+  network.crash(2);  // in process nobody but this tells that a transport was closed
+  EXPECT_TRUE(eventually([&] { return told.all() == "+1+2-1+1-2"; })) << told.all();
+  ASSERT_TRUE(store(*db[0], 1, 1).committed()) << last_refusal;
+}
+
+TEST_F(ViewsTest, WhatANodeCommittedInTheLifeBeforeCanStillBeAskedFor) {
+  open_all();
+  const auto committed = store(*db[2], 1, 10);
+  ASSERT_TRUE(committed.committed()) << last_refusal;
+  kill(2);
+  ASSERT_TRUE(eventually([&] { return store(*db[0], 2, 20).committed(); })) << last_refusal;
+  std::this_thread::sleep_for(100ms);  // lives are told apart by their times: OutcomeTable O4
+  db[2] = open(network.restart(2));
+  ASSERT_TRUE(store(*db[2], 3, 30).committed()) << last_refusal;
+  EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
+  for (const auto node : {0, 2})
+    EXPECT_EQ(db[node]->outcome(committed.id), TransactionOutcome::committed) << node;
+}
 
 TEST_F(ViewsTest, OneOfThreeIsKilledTwoGoOnAndItComesBackEmptyAndGetsTheState) {
   open_all();

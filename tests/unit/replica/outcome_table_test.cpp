@@ -130,10 +130,43 @@ TEST(OutcomeTable, memory_is_a_byte_a_number_of_an_origin_that_sends) {
   for (std::uint64_t at = 1; at <= 3 * OutcomeTable::remembered; ++at)
     record(table, {NodeId{9}, at}, ErrorCode::ok);
   EXPECT_EQ(table.bytes(), OutcomeTable::remembered);
-  record(table, {NodeId{9}, OutcomeTable::sequence_max}, ErrorCode::ok);
+  record(table, {NodeId{9}, 5 * OutcomeTable::remembered}, ErrorCode::ok);
   EXPECT_EQ(table.bytes(), 4096u);
   record(table, {NodeId{2}, 70'000}, ErrorCode::ok);
   EXPECT_EQ(table.bytes(), 2 * 4096u);
+  // Of a node that is started again and again two lives are kept.
+  for (std::uint64_t life = 1; life <= 10; ++life)
+    record(table, {NodeId{9}, life * OutcomeTable::life_gap * 2}, ErrorCode::ok);
+  EXPECT_EQ(table.bytes(), 3 * 4096u);
+}
+
+TEST(OutcomeTable, the_life_before_can_still_be_asked_for_and_travels_along) {
+  constexpr auto gap = OutcomeTable::life_gap;
+  const NodeId origin{3};
+  OutcomeTable table, restored;
+  for (std::uint64_t at = 1; at <= 100; ++at) record(table, {origin, at}, codes[at % 4]);
+  record(table, {origin, gap + 100}, ErrorCode::ok);
+  record(table, {origin, 50}, ErrorCode::snapshot_too_old);  // late
+  const auto bytes = encoded(table);
+  ByteReader in(bytes);
+  ASSERT_TRUE(restored.decode(in).ok());
+  for (const auto* each : {&table, &restored}) {
+    EXPECT_EQ(each->find({origin, gap + 100}), ErrorCode::ok);
+    EXPECT_EQ(each->find({origin, 99}), codes[99 % 4]);
+    EXPECT_EQ(each->find({origin, 50}), ErrorCode::snapshot_too_old);
+    EXPECT_EQ(each->find({origin, 101}), std::nullopt);
+    EXPECT_EQ(each->find({origin, gap + 99}), std::nullopt);
+    EXPECT_EQ(each->decided({origin, 99}), codes[99 % 4]);
+    EXPECT_EQ(each->decided({origin, 101}), ErrorCode::unknown_outcome);
+  }
+  EXPECT_EQ(encoded(restored), bytes);
+  // The next one after that is one too many; one number less is no life of its own.
+  record(table, {origin, 2 * gap + 100 - 1}, ErrorCode::ok);
+  EXPECT_EQ(table.find({origin, gap + 100}), std::nullopt);
+  EXPECT_EQ(table.find({origin, 99}), codes[99 % 4]);
+  record(table, {origin, 3 * gap + 100}, ErrorCode::ok);
+  EXPECT_EQ(table.find({origin, 99}), std::nullopt);
+  EXPECT_EQ(table.find({origin, 2 * gap + 100 - 1}), ErrorCode::ok);
 }
 
 TEST(OutcomeTable, bytes_that_are_no_outcomes_are_refused_and_add_nothing) {
