@@ -26,6 +26,7 @@ def working(cluster: Make) -> Any:
     """Three nodes at work."""
     three = cluster(3)
     three.start()
+    three.views = three.nodes[0].do("db.cluster_info().views")  # the third may have come later
     three.write()
     return three
 
@@ -41,7 +42,7 @@ def ends_well(cluster: Any) -> None:
     ended = cluster.end_writers()
     assert all(one["refused"] == one["unknown"] == 0 for one in ended)
     assert cluster.must_agree()
-    assert cluster.nodes[0].do("db.cluster_info().views") == 1  # nobody noticed
+    assert cluster.nodes[0].do("db.cluster_info().views") == cluster.views  # nobody noticed
     cluster.close()
 
 
