@@ -26,6 +26,7 @@ def working(cluster: Make) -> Any:
     """Three nodes at work."""
     three = cluster(3)
     three.start()
+    assert three.nodes[0].do("wait_for(lambda: db.cluster_info().active_nodes == [0, 1, 2])")
     three.views = three.nodes[0].do("db.cluster_info().views")  # the third may have come later
     three.write()
     return three
