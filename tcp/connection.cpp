@@ -58,8 +58,13 @@ Result<bool> Connection::read_hello() {
   heard_.resize(Hello::message_bytes);
   auto moved = stream.read(std::span(heard_).subspan(there));
   heard_.resize(there + moved.bytes);
-  if (!moved.status)
+  if (!moved.status) {
+    const bool unanswered = dialled && heard_.empty() && stream.channel() == nullptr;
+    if (unanswered && hello && hello->peer() == any_node)
+      moved.status = {moved.status.code(),
+                      moved.status.text() + " before a word (is TLS on there, by ssl_params?)"};
     return fail(std::move(moved.status), moved.refused ? Event::refused : Event::silent);
+  }
   if (!may_be_hello(heard_))
     return fail({ErrorCode::cluster_protocol, "what arrived is no greeting of an exdb node"},
                 Event::refused);

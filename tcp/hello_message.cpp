@@ -37,7 +37,8 @@ std::string difference(Refusal why, const RefusalFacts& facts) {
                  ? "the cluster secrets differ: give the same cluster_secret_file to all nodes"
                  : "a message was damaged on its way";
     case Refusal::cluster:
-      return "it belongs to another cluster: check the addresses in nodes";
+      return "it belongs to another cluster, or gives other qranks: check the addresses and qranks "
+             "in nodes";
     case Refusal::nodes:
       return "this node was opened with " + std::to_string(facts.nodes) +
              " nodes, the other with " + std::to_string(facts.peer_nodes) +

@@ -34,6 +34,7 @@ the module, and cursors do not execute statements but walk over rows.
 """
 
 from ._core import Class, Index, Object, Struct
+from .cluster_info import ClusterInfo, ClusterNodeInfo, ClusterTraffic
 from .connection import Connection, Cursor, Transaction
 from .database import Database
 from .dictionary import Dictionary, load_dictionary
@@ -129,12 +130,15 @@ __all__ = [
     "MCO_UPDATE",
     "Class",
     "ClusterError",
+    "ClusterInfo",
+    "ClusterNodeInfo",
     "ClusterNodeParams",
     "ClusterParameterError",
     "ClusterParams",
     "ClusterProtocolError",
     "ClusterStoppedError",
     "ClusterTimeoutError",
+    "ClusterTraffic",
     "ClusterWindow",
     "CommitInterrupted",
     "ConflictError",

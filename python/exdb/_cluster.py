@@ -2,16 +2,19 @@
 # SPDX-FileCopyrightText: The exdb authors
 """From ClusterParams to what the engine takes, with every argument checked.
 
-What is wrong here is wrong on one rank only as a rule, so nothing here may end in an exception on
-that rank alone: ``open`` hands the failure to the collective part, and every rank raises it.
+With MPI, what is wrong here is wrong on one rank only as a rule, so nothing here may end in an
+exception on that rank alone: ``open`` hands the failure to the collective part, and every rank
+raises it. With TCP there is nobody to tell, and it is raised at once.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from . import _core, _mpi
+from . import _core, _mpi, _tcp
 from ._callbacks import CallbackThreads
 from ._check import boolean, integer, shown
 from .errors import ClusterParameterError, Error, NotSupportedError
@@ -20,29 +23,22 @@ from .params import ClusterNodeParams, ClusterParams, ClusterWindow
 EXCHANGES = {"auto": 0, "p2p": 1, "collective": 2}
 PROGRESSES = {"adaptive": 0, "spin": 1, "cooperative": 2}
 MPI_KEYS = ("comm", "exchange", "progress", "resilient")
-TCP_KEYS = (
-    "connectTimeout",
-    "connectInterval",
-    "socketSendBuf",
-    "socketRecvBuf",
-    "socketDomain",
-    "keepAliveTime",
-    "keepAliveProbes",
-    "ssl_params",
-    "cluster_secret_file",
-    "insecure_network",
-)
-TCP_LATER = (
-    "nwtype='TCP' comes in a later release; use nwtype='MPI' (mpiexec -n N python ..., with "
-    "nodes=[] and nodeId=None)"
+MODE_EARLY_DATA_SEND = 2
+SEND_BOUND_BYTES = 16 << 20
+QUORUM_LATER = (
+    "quorumCallback with nwtype='TCP' comes in a later release: whether a node may write is agreed "
+    "by the majority of the nodes. Leave it out, and give the node that shall go on alone a higher "
+    "qrank"
 )
 
+log = logging.getLogger("exdb")
 
-def communicator_of(params: object) -> _mpi.Communicator:
-    """The communicator by which a failure on one rank can be told to all.
+
+def communicator_of(params: object) -> _mpi.Communicator | None:
+    """The communicator by which a failure on one rank can be told to all; None with TCP.
 
     There is one when MPI is asked for in any way, however wrong the rest may be. Raises, locally,
-    when there is none.
+    when it is unknown whether there is one.
     """
     if not isinstance(params, ClusterParams):
         raise ClusterParameterError(
@@ -50,10 +46,12 @@ def communicator_of(params: object) -> _mpi.Communicator:
         )
     nwparams = params.nwparams
     has_comm = isinstance(nwparams, Mapping) and nwparams.get("comm") is not None
-    wants_mpi = isinstance(params.nwtype, str) and params.nwtype.upper() == "MPI"
-    if not (wants_mpi or has_comm or params.MPICluster):
-        if isinstance(params.nwtype, str) and params.nwtype.upper() == "TCP":
-            raise NotSupportedError(TCP_LATER)
+    nwtype = params.nwtype.upper() if isinstance(params.nwtype, str) else None
+    # MPICluster beside TCP is a mistake of which other ranks must hear, if this is a job.
+    in_job = params.MPICluster and (nwtype != "TCP" or "mpi4py.MPI" in sys.modules)
+    if not (nwtype == "MPI" or has_comm or in_job):
+        if nwtype == "TCP":
+            return None
         raise ClusterParameterError(f"nwtype must be 'MPI' or 'TCP', not {shown(params.nwtype)}")
     return _mpi.communicator(nwparams["comm"] if has_comm and nwparams is not None else None)
 
@@ -86,23 +84,25 @@ def _check_nwtype(params: ClusterParams) -> None:
     if not isinstance(params.nwtype, str) or params.nwtype.upper() not in ("MPI", "TCP"):
         raise ClusterParameterError(f"nwtype must be 'MPI' or 'TCP', not {shown(params.nwtype)}")
     boolean(params.MPICluster, "MPICluster", ClusterParameterError)
-    if params.nwtype.upper() == "TCP":
-        if params.MPICluster:
-            raise ClusterParameterError("MPICluster=True goes with nwtype='MPI', not with 'TCP'")
-        raise NotSupportedError(TCP_LATER)
+    if params.nwtype.upper() == "TCP" and params.MPICluster:
+        raise ClusterParameterError(
+            "MPICluster=True goes with nwtype='MPI', not with 'TCP': leave one of them out"
+        )
 
 
-def _nwparams(params: ClusterParams) -> dict[str, Any]:
+def _nwparams(params: ClusterParams, nwtype: str) -> dict[str, Any]:
     given = {} if params.nwparams is None else params.nwparams
     if not isinstance(given, Mapping):
         raise ClusterParameterError(f"nwparams must be a dict, not {shown(given)}")
+    keys_of = {"MPI": MPI_KEYS, "TCP": _tcp.KEYS}
     for key in given:
-        if key in MPI_KEYS:
+        if key in keys_of[nwtype]:
             continue
-        hint = " (a key of nwtype='TCP')" if key in TCP_KEYS else ""
+        other = next((name for name, keys in keys_of.items() if key in keys), None)
+        hint = f" (a key of nwtype={other!r})" if other else ""
         raise ClusterParameterError(
-            f"nwparams has an unknown key {key!r}{hint}; known with nwtype='MPI' are: "
-            + ", ".join(MPI_KEYS)
+            f"nwparams has an unknown key {key!r}{hint}; known with nwtype={nwtype!r} are: "
+            + ", ".join(keys_of[nwtype])
         )
     if boolean(given.get("resilient", False), "nwparams 'resilient'", ClusterParameterError):
         raise NotSupportedError(
@@ -112,7 +112,14 @@ def _nwparams(params: ClusterParams) -> dict[str, Any]:
     return dict(given)
 
 
-def _node_id(params: ClusterParams, comm: _mpi.Communicator) -> int | None:
+def _node_id(params: ClusterParams, comm: _mpi.Communicator | None) -> int | None:
+    if comm is None:
+        if params.nodeId is None:
+            raise ClusterParameterError(
+                "nodeId must be given with nwtype='TCP': the index of this node in nodes"
+            )
+        # Whether it is an index of nodes is seen beside them.
+        return _integer(params.nodeId, "nodeId", 0, 2**31)
     if params.nodeId is None:
         return None
     number = _integer(params.nodeId, "nodeId", -(2**31), 2**31)
@@ -123,7 +130,7 @@ def _node_id(params: ClusterParams, comm: _mpi.Communicator) -> int | None:
     return number  # whether it is the rank, and nobody else's, is seen when all have said theirs
 
 
-def _nodes(params: ClusterParams, comm: _mpi.Communicator) -> list[tuple[str, int]]:
+def _nodes(params: ClusterParams, comm: _mpi.Communicator | None) -> list[tuple[str, int]]:
     try:
         nodes = list(params.nodes if params.nodes is not None else ())
     except TypeError:
@@ -133,7 +140,12 @@ def _nodes(params: ClusterParams, comm: _mpi.Communicator) -> list[tuple[str, in
             raise ClusterParameterError(f"nodes must hold ClusterNodeParams, not {shown(node)}")
         if not isinstance(node.addr, str):
             raise ClusterParameterError(f"addr must be a str, not {shown(node.addr)}")
-    if nodes and len(nodes) != comm.size:
+    if comm is None and not nodes:
+        raise ClusterParameterError(
+            "nodes must be given with nwtype='TCP': one ClusterNodeParams('host:port') a node, the "
+            "same list on every node"
+        )
+    if comm is not None and nodes and len(nodes) != comm.size:
         raise ClusterParameterError(
             f"nodes lists {len(nodes)} nodes, but the communicator has {comm.size} ranks"
         )
@@ -159,17 +171,22 @@ def check_window(window: ClusterWindow | None) -> tuple[int, int, int]:
     )
 
 
-def request(comm: _mpi.Communicator) -> _core.ClusterRequest:
+def request(comm: _mpi.Communicator | None) -> _core.ClusterRequest:
     """What the engine takes, with the default of every argument."""
+    if comm is None:
+        return _core.ClusterRequest()
     return _core.ClusterRequest(comm.handle, comm.rank, comm.size)
 
 
-def fill(request: _core.ClusterRequest, params: ClusterParams, comm: _mpi.Communicator) -> None:
+def fill(
+    request: _core.ClusterRequest, params: ClusterParams, comm: _mpi.Communicator | None
+) -> None:
     """Checks the arguments and puts them into the request. Raises what is wrong."""
     _check_nwtype(params)
-    nwparams = _nwparams(params)
+    nwparams = _nwparams(params, params.nwtype.upper())
     request.node_id = _node_id(params, comm)
-    for addr, qrank in _nodes(params, comm):
+    nodes = _nodes(params, comm)
+    for addr, qrank in nodes:
         request.add_node(addr, qrank)
     request.window = check_window(params.window)
     request.conn_pool_factor = _integer(params.conn_pool_factor, "conn_pool_factor", 1, 1000)
@@ -183,7 +200,30 @@ def fill(request: _core.ClusterRequest, params: ClusterParams, comm: _mpi.Commun
     if _function(params.notifyCallback, "notifyCallback") is not None:
         request.use_notify()
     if _function(params.quorumCallback, "quorumCallback") is not None:
+        if comm is None:
+            raise NotSupportedError(QUORUM_LATER)
         request.use_quorum()
+    if request.tcp is not None:
+        _fill_tcp(request, request.tcp, nwparams, [qrank for _, qrank in nodes])
+
+
+def _fill_tcp(
+    request: _core.ClusterRequest,
+    tcp: _core.TcpParams,
+    nwparams: dict[str, Any],
+    qranks: list[int],
+) -> None:
+    _tcp.fill(tcp, nwparams)
+    tcp.cluster_id = _tcp.cluster_id(qranks)
+    tcp.receive_buffer_bytes = request.receive_buffer_bytes
+    # What is on its way to a node: never less than the default, which the engine counts on.
+    tcp.send_bound_bytes = max(SEND_BOUND_BYTES, 4 * request.send_buffer_bytes)
+    if request.mode_mask & MODE_EARLY_DATA_SEND:
+        log.warning(
+            "exdb: MCO_CLUSTER_MODE_EARLY_DATA_SEND has no effect with nwtype='TCP' in this "
+            "release: what a transaction writes travels with its commit"
+        )
+    _tcp.load()
 
 
 def start_callbacks(request: _core.ClusterRequest, params: ClusterParams) -> CallbackThreads:

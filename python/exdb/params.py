@@ -3,8 +3,8 @@
 """ClusterParams and what it is made of, argument by argument as in the document that exdb follows.
 
 The constructors only keep what they are given. All is checked by ``open_database`` and ``open``,
-where what is wrong on one rank can be told to all of them: a constructor that raised would leave
-the others waiting.
+where what is wrong on one rank of an MPI job can be told to all of them: a constructor that raised
+would leave the others waiting.
 """
 
 from __future__ import annotations
@@ -60,18 +60,22 @@ class ClusterParams:
     """What makes a database a node of a cluster.
 
     nodeId: index of this node in ``nodes``; with MPI the rank in the communicator, or None.
-    nwtype: ``'MPI'``. (``'TCP'`` is refused in this release.)
-    nodes: :class:`ClusterNodeParams`, one a rank; empty: all ranks, qrank 1.
-    nwparams: dict. MPI: ``comm`` (mpi4py communicator, default COMM_WORLD), ``exchange``
-        ``'auto'|'p2p'|'collective'``, ``progress`` ``'adaptive'|'spin'|'cooperative'``,
-        ``resilient`` (False). An unknown key is an error.
+    nwtype: ``'MPI'`` or ``'TCP'``. Over TCP nodes are started in any order, and may leave, die and
+        come again; MPI and mpi4py are not needed. :func:`open_database` says what open waits for.
+    nodes: :class:`ClusterNodeParams`. TCP: one a node, ``host:port`` (IPv6 in brackets), in the
+        same order and with the same qranks everywhere. MPI: one a rank, or empty: all ranks, qrank
+        1.
+    nwparams: dict; an unknown key is an error. MPI: ``comm`` (mpi4py communicator, default
+        COMM_WORLD), ``exchange`` ``'auto'|'p2p'|'collective'``, ``progress``
+        ``'adaptive'|'spin'|'cooperative'``, ``resilient`` (False). TCP: see below.
     MPICluster: True goes with ``nwtype='MPI'`` only.
     window: :class:`ClusterWindow`; can be changed later by ``db.window``.
     conn_pool_factor: percent of ``db_max_connections`` that may be in the exchange at once; then
         ``commit()`` waits.
-    sync_msg_objects, sync_msg_size: bounds of one state-transfer message (objects, bytes; 0 = 1
-        MiB). A plain MPI job has no state transfer, as no node joins late: they are checked,
-        carried and shown by ``db.statistics()``, and bound nothing in this release.
+    sync_msg_objects, sync_msg_size: bounds of one message of a state transfer, by which a node
+        that comes later gets the rows (objects, bytes; 0 = 1 MiB). An object larger than that
+        travels alone. A plain MPI job has no state transfer, as no node joins late: there they are
+        only checked and shown by ``db.statistics()``.
     notifyCallback(code, node_info): ``MCO_CLUSTER_NOTIFY_CONNECT`` or ``_DISCONNECT``, and a
         :class:`NodeInfo`. Called in a thread of its own. One that does not return holds up nothing
         but the notifications after it; ``close()`` waits a second for it, at most. An exception in
@@ -80,14 +84,35 @@ class ClusterParams:
         configured total. True: this node may go on writing, on the caller's responsibility. Called
         in a thread of its own, while the commit waits; no answer within the ``timeout`` of open, or
         before the database ends, is a no, as is an exception, which is printed. It may read from
-        the database that asks (MCO_READ_ONLY), but not commit to it.
+        the database that asks (MCO_READ_ONLY), but not commit to it. With TCP refused in this
+        release (NotSupportedError): give the node that shall go on alone a higher qrank.
     clusterSendBuf, clusterRecvBuf: bytes of exdb's own buffers for each peer (0 = default). A
-        larger frame still arrives, as a second message (``frames_long`` in the statistics).
+        larger frame still arrives (``frames_long`` in the statistics counts them).
     mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),
-        ``MCO_CLUSTER_MODE_EARLY_DATA_SEND`` (a large transaction's data travels before its commit).
+        ``MCO_CLUSTER_MODE_EARLY_DATA_SEND`` (a large transaction's data travels before its commit;
+        without effect with TCP, which is logged).
 
-    Nothing is checked here; ``open_database`` and ``open`` raise ClusterParameterError, on every
-    rank alike.
+    Keys of ``nwparams`` with TCP:
+
+    - ``connectTimeout`` (5000 ms): how long open waits until this node is in the cluster, and one
+      attempt to connect lasts at most; ``connectInterval`` (200 ms): between two attempts.
+    - ``socketSendBuf``, ``socketRecvBuf``: bytes of the system's buffers (0 = the system decides).
+    - ``socketDomain``: ``socket.AF_INET``, ``socket.AF_INET6``, or 0: both, as names resolve.
+    - ``keepAliveTime`` (1000 ms), ``keepAliveProbes`` (10): a node that is silent for time times
+      probes is gone; the others go on without it, and take it in again when it speaks.
+    - ``ssl_params``: a dict; present, even empty, it means TLS 1.2 or newer, both sides with
+      certificates: ``cert_file_pem`` (certificate and chain), ``pkey_file_pem`` (its key, a file
+      with mode 0600 or 0400), ``ca_file`` or ``ca_path`` (who may sign; must be given where peers
+      are verified), ``verify_mode`` (3: 0 none, 1 verify the peer, 2 fail if it has no certificate,
+      4 client once; added up), ``verify_depth``, ``cipher_list``, ``max_cert_list`` (bytes).
+    - ``cluster_secret_file``: a file with mode 0600 that holds 64 hexadecimal digits, the same on
+      all nodes: nobody without it gets in, and without TLS messages are authenticated (not
+      encrypted).
+    - ``insecure_network`` (False): True allows addresses beyond the loopback with neither TLS nor a
+      secret; they are refused otherwise.
+
+    Nothing is checked here; ``open_database`` and ``open`` raise ClusterParameterError, with MPI on
+    every rank alike.
     """
 
     def __init__(

@@ -161,11 +161,13 @@ def _check(opening: _Opening) -> _Checked:
 
 
 def _open(opening: _Opening) -> Database:
-    """Both ways to open, alone or COLLECTIVE with a cluster."""
+    """Both ways to open: alone, over TCP, or COLLECTIVE over MPI."""
     if opening.params is None:
         return _open_core(_check(opening))
     comm = _cluster.communicator_of(opening.params)
     request = _cluster.request(comm)
+    if comm is None:
+        return _open_tcp(opening, opening.params, request)
     # From here on nothing is raised before the collective part: what is wrong on this rank goes
     # into it, and comes out on every rank.
     cause: Exception | None = None
@@ -189,6 +191,19 @@ def _open(opening: _Opening) -> Database:
         raise
 
 
+def _open_tcp(opening: _Opening, params: ClusterParams, request: _core.ClusterRequest) -> Database:
+    """A node among nodes that come and go: what is wrong here is raised here."""
+    request.timeout_ms = milliseconds(opening.timeout) or 0
+    checked = _check(opening)
+    _cluster.fill(request, params, None)
+    callbacks = _cluster.start_callbacks(request, params)
+    try:
+        return _open_core(checked, None, request, callbacks)
+    except BaseException:
+        callbacks.close()
+        raise
+
+
 def _open_core(
     checked: _Checked,
     comm: Communicator | None = None,
@@ -202,7 +217,8 @@ def _open_core(
         checked.connections,
         checked.own_listener,
         request,
-        comm is not None and comm.serialized,
+        # Of its own, so that Ctrl-C ends the wait; where MPI does not mind which thread calls.
+        comm.serialized if comm is not None else request is not None,
     )
     database = Database(core, checked.dictionary, comm and comm.comm, callbacks)
     if _settings is not None and _settings.is_debug:
@@ -225,9 +241,16 @@ def open_database(
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
-    With a cluster COLLECTIVE over its communicator; blocks, without the GIL, until all ranks are
-    there (at most ``timeout``). Without one it does not block. Whatever is wrong on one rank raises
-    the same error on all.
+    Without a cluster it does not block. Over MPI COLLECTIVE over the communicator: blocks, without
+    the GIL, until all ranks are there (at most ``timeout``), and whatever is wrong on one rank
+    raises the same error on all.
+
+    Over TCP it blocks, without the GIL, until this node is in the cluster and has its state, or
+    ``connectTimeout`` has passed. After that the database is there all the same: a line on stderr
+    names the nodes that are missing, reads work, writes raise NoQuorumError (905) until the node is
+    taken in, which happens by itself; ``db.state`` says what works. When nodes that are there
+    refuse this one (another schema: IncompatibleError, 907; another secret; certificates) and it
+    has no quorum without them, that is raised. Ctrl-C ends the wait.
 
     dbname: for people and messages; may differ from node to node.
     dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.
@@ -237,13 +260,15 @@ def open_database(
     db_max_connections: how many connections may be open at once.
     path: where a durable database would be; unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
-    timeout: seconds that open waits for ranks that do not come, and that commit, stop and close
-        wait for a node that is silent, before they raise ClusterTimeoutError (commit:
+    timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
+        close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
-        :meth:`Database.close`.
+        :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
+        ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
-    LauncherError (wrong MPI), NotSupportedError, DataError.
+    LauncherError (wrong MPI), NotSupportedError, DataError; ClusterError (an address that cannot be
+    listened on).
     """
     return _open(
         _Opening(
@@ -297,13 +322,21 @@ def open(
     path: where a durable database would be; unused in memory.
     own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
         ``con.listen()``.
-    timeout: seconds that open waits for ranks that do not come, and that commit, stop and close
-        wait for a node that is silent, before they raise ClusterTimeoutError (commit:
+    timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
+        close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
-        :meth:`Database.close`.
+        :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
+        ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
 
-    Blocks, without the GIL, with a cluster until all ranks are there. What is raised: as
-    :func:`open_database`; a wrong schema on one rank raises SchemaError on all.
+    Over TCP::
+
+        nodes = [exdb.ClusterNodeParams(f"127.0.0.1:{port}") for port in (2001, 2002, 2003)]
+        with exdb.open("grid", schema, clusterParams=exdb.ClusterParams(0, "TCP", nodes)) as db:
+            ...
+
+    Blocks, without the GIL, with a cluster until all ranks are there, or over TCP until this node
+    is a member. What is raised: as :func:`open_database`; with MPI a wrong schema on one rank
+    raises SchemaError on all.
     """
     params = clusterParams
     if comm is not None:

@@ -16,6 +16,9 @@ void bind_database(pybind11::module_& module);
 void bind_connection(pybind11::module_& module);
 void bind_cursor(pybind11::module_& module);
 
+/// Database::cluster_info as exdb/cluster_info.py takes it.
+pybind11::dict cluster_info(const std::shared_ptr<DatabaseHandle>& self);
+
 /// Of close() and stop(): how long living nodes are waited for.
 inline std::optional<std::chrono::milliseconds> deadline_of(std::optional<std::int64_t> ms) {
   return ms ? std::optional(std::chrono::milliseconds(*ms)) : std::nullopt;

@@ -22,6 +22,8 @@ namespace {
 using Handle = std::shared_ptr<DatabaseHandle>;
 
 constexpr std::chrono::milliseconds signal_slice{50};
+/// How long an open that was asked to give up is waited for.
+constexpr std::chrono::milliseconds cancel_cap{3000};
 
 struct OpenRequest {
   std::string name;
@@ -32,12 +34,26 @@ struct OpenRequest {
 
 std::unique_ptr<Database> open_now(OpenRequest& request) {
   std::optional<ClusterParams> params;
-  if (request.cluster) params = request.cluster->take();
+  if (request.cluster) params = request.cluster->take(*request.dictionary);
   return Database::open(request.name, request.dictionary, request.options, std::move(params));
 }
 
-// In a thread of its own, so that Ctrl-C ends the wait for ranks that never come. The thread is
-// left behind then, with the request: exdb/_lifetime.py ends the process without waiting for it.
+// Ctrl-C has come. Over TCP the open can be asked to give up, and is waited for: its port is free
+// again then. Over MPI the thread is left behind, with the request: exdb/_lifetime.py ends the
+// process without waiting for it.
+void give_up_open(const std::shared_ptr<OpenRequest>& request,
+                  std::future<std::unique_ptr<Database>>& answer) {
+  bool over = false;
+  if (request->cluster && request->cluster->tcp) {
+    *request->cluster->cancelled = true;
+    const Released released;
+    over = answer.wait_for(cancel_cap) == std::future_status::ready;
+    if (over) answer = {};  // may close a database
+  }
+  if (!over) package("exdb._lifetime", "open_was_abandoned")();
+}
+
+// In a thread of its own, so that Ctrl-C ends the wait for nodes that never come.
 std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>& request) {
   auto opened = std::make_shared<std::promise<std::unique_ptr<Database>>>();
   auto answer = opened->get_future();
@@ -58,7 +74,7 @@ std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>&
     }
     if (PyErr_CheckSignals() != 0) {
       const py::error_already_set interrupt;
-      package("exdb._lifetime", "open_was_abandoned")();
+      give_up_open(request, answer);
       throw interrupt;
     }
   }
@@ -201,6 +217,7 @@ void bind_database(py::module_& module) {
              }
              return counted;
            })
+      .def("cluster_info", cluster_info)
       .def("outcome", outcome, py::arg("origin"), py::arg("sequence"))
       .def("window", window)
       .def("set_window", set_window, py::arg("bytes"), py::arg("length"), py::arg("timeout_ms"))

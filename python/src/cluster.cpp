@@ -4,6 +4,10 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
 #include "process.hpp"
 
 namespace py = pybind11;
@@ -63,6 +67,10 @@ void bind_request(py::module_& module) {
   py::class_<Request, Handle> type(module, "ClusterRequest");
   type.def(py::init<std::int32_t, std::uint32_t, std::uint32_t>(), py::arg("fortran_handle"),
            py::arg("rank"), py::arg("size"));
+  type.def(py::init<>());
+  type.def_property_readonly(
+      "tcp", [](Request& self) { return self.tcp ? &*self.tcp : nullptr; },
+      py::return_value_policy::reference_internal);
   attribute<&ClusterParams::node_id>(type, "node_id");
   attribute<&ClusterParams::conn_pool_factor>(type, "conn_pool_factor");
   attribute<&ClusterParams::sync_msg_objects>(type, "sync_msg_objects");
@@ -122,7 +130,29 @@ ClusterRequest::ClusterRequest(std::int32_t fortran_handle, std::uint32_t rank,
   transport.size = size;
 }
 
-ClusterParams ClusterRequest::take() {
+/// In the hello: who has another schema is refused before it can send a frame.
+std::unique_ptr<Transport> ClusterRequest::tcp_transport(const Dictionary& dictionary) {
+  tcp->self = params.node_id.value_or(0);
+  tcp->nodes.clear();
+  for (const auto& node : params.nodes) tcp->nodes.push_back(node.addr);
+  const std::uint64_t hash = dictionary.hash();
+  std::memcpy(tcp->schema_hash.data(), &hash, sizeof hash);
+  params.connect_timeout = std::chrono::milliseconds(tcp->connect_timeout_ms);
+  params.keep_alive_time = std::chrono::milliseconds(tcp->keep_alive_time_ms);
+  params.keep_alive_probes = std::uint32_t(
+      std::min<std::int64_t>(tcp->keep_alive_probes, std::numeric_limits<std::uint32_t>::max()));
+  params.cluster_id = tcp->cluster_id;
+  params.cancelled = cancelled;
+  auto made = make_tcp_transport(*tcp);
+  made.status().or_throw();
+  return std::move(made).value();
+}
+
+ClusterParams ClusterRequest::take(const Dictionary& dictionary) {
+  if (tcp) {
+    params.transport = tcp_transport(dictionary);
+    return std::move(params);
+  }
   transport.options.progress = std::int32_t(params.progress);
   transport.options.deadline_ms = params.timeout.count();
   params.transport = make_transport(transport).value();
@@ -130,6 +160,7 @@ ClusterParams ClusterRequest::take() {
 }
 
 void bind_cluster(py::module_& module) {
+  bind_tcp(module);
   py::class_<Callbacks, std::shared_ptr<Callbacks>>(module, "Callbacks")
       .def("next_event", next_event)
       .def("next_question", next_question)

@@ -289,13 +289,15 @@ ClusterWindow Node::window() const { return inside_->window.bounds(); }
 
 bool Node::seated() const { return inside_->seated_.load(); }
 
-bool Node::wait_seated(std::chrono::milliseconds cap) {
+bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled) {
   auto& in = *inside_;
   // A member of a large view may have heard too few of the others yet.
   const auto there = [&in] {
     return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.majority();
   };
-  const auto over = [&] { return there() || in.refused_by_too_many.load(); };
+  const auto over = [&] {
+    return there() || in.refused_by_too_many.load() || (cancelled != nullptr && cancelled->load());
+  };
   (void)in.drive_until(over, Inside::Clock::now() + cap);
   return there();
 }

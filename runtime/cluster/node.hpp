@@ -150,8 +150,8 @@ class Node {
   /// Why those that refuse it do, one after the other; empty when nobody does.
   [[nodiscard]] std::string refusals() const;
   /// Drives until this node is a member, has the state and may write, or so many nodes refuse it
-  /// that it never can be, or `cap` has passed. True when it may write.
-  bool wait_seated(std::chrono::milliseconds cap);
+  /// that it never can be, or `cap` has passed, or `*cancelled`. True when it may write.
+  bool wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled = nullptr);
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] Status failure() const;
   [[nodiscard]] NodeState state() const;

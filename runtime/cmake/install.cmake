@@ -46,6 +46,8 @@ endif()
 
 if(TARGET exdb_tcp)
   list(APPEND _libraries exdb_tcp)
+  # With the plain name, as exdb_mpi.
+  set_property(TARGET exdb_tcp PROPERTY SOVERSION)
   set_target_properties(exdb_tcp PROPERTIES INSTALL_RPATH "$ORIGIN")
   install(TARGETS exdb_tcp EXPORT exdbTcpTargets COMPONENT sdk
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk NAMELINK_COMPONENT sdk)

@@ -282,6 +282,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   const auto patience = params.connect_timeout;
+  const auto cancelled = params.cancelled;
   auto options = options_of(core, params, cluster_id_of(core, params));
   options.membership = {timing_of(params), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
@@ -291,8 +292,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.route->number_from(life >> sequence_shift);
   core.next_autoid = autoids_from(life);
   core.node->start(own_listener);
-  if (core.node->wait_seated(patience)) return;
+  if (core.node->wait_seated(patience, cancelled.get())) return;
   core.node->failure().or_throw();
+  if (cancelled && *cancelled)
+    throw Error(ErrorCode::interrupted, "open was interrupted before this node was a member");
   if (const auto refused = core.node->refused(); !refused.ok()) {
     core.node->close(false);
     refused.or_throw();

@@ -80,6 +80,8 @@ struct ClusterParams {
   /// times as long.
   std::chrono::milliseconds keep_alive_time{1000};
   std::uint32_t keep_alive_probes = 10;
+  /// Set to true by another thread: open gives up waiting, soon, and throws interrupted.
+  std::shared_ptr<const std::atomic<bool>> cancelled;
 
   /// A failure found by the caller before it could open: open then fails with it on EVERY node
   /// alike.

@@ -280,9 +280,6 @@ def test_what_comes_later_says_so() -> None:
         lambda: exdb.init_runtime(shm=True),
         lambda: exdb.open_database("x", dictionary, is_disk=True),
         lambda: exdb.open("x", dictionary, is_shm=True),
-        lambda: exdb.open_database(
-            "x", dictionary, exdb.ClusterParams(0, "TCP", [exdb.ClusterNodeParams("h:1")])
-        ),
     ):
         with pytest.raises(exdb.NotSupportedError, match="later release; use"):
             call()

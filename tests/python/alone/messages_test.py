@@ -280,7 +280,18 @@ def test_every_public_call_is_in_the_tables() -> None:
     tested = {name.split()[0].rsplit(".", 1)[-1] for name in (*ROWS, *WITHIN)}
     no_argument = {
         *("commit", "commit_later", "wait", "rollback", "listen", "statistics", "connect"),
-        *("abandon", "digest", "progress", "describe", "first", "last", "next", "prev", "current"),
+        *(
+            "abandon",
+            "digest",
+            "progress",
+            "describe",
+            "cluster_info",
+            "first",
+            "last",
+            "next",
+            "prev",
+            "current",
+        ),
     }
     aliases = {"start_transaction", "delete_all"}
     for kind in (exdb.Connection, exdb.Database, exdb.Cursor):

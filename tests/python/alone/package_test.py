@@ -28,7 +28,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_embedded_use_touches_no_mpi() -> None:
+def test_embedded_use_touches_neither_mpi_nor_openssl() -> None:
     done = python(
         "import sys; sys.modules['mpi4py'] = None\n"
         "import exdb\n"
@@ -37,6 +37,7 @@ def test_embedded_use_touches_no_mpi() -> None:
         "        con.new('T', a=1)\n"
         "maps = open('/proc/self/maps').read()\n"
         "assert 'libmpi' not in maps and 'libexdb_mpi' not in maps\n"
+        "assert 'libssl' not in maps and 'libexdb_tcp' not in maps\n"
     )
     assert done.returncode == 0, done.stderr
 

@@ -88,8 +88,8 @@ WRONG = {
     ),
     "TCP with a communicator": (
         "nwtype='TCP' if rank == 1 else 'MPI', nwparams={'comm': comm}",
-        "NotSupportedError",
-        57,
+        "ClusterParameterError",
+        902,
         "nwtype='MPI'",
     ),
     "conn_pool_factor": (
