@@ -158,9 +158,9 @@ class TwoDatabases {
     auto& one = at(db, number);
     const auto& process = processes_[number];
     if (std::exchange(one.last_word, false))
-      one.member->tell_elsewhere({100 + 1 - db, name(1 - db), true});
+      one.member->tell_elsewhere({{100 + 1 - db, name(1 - db), true}});
     else if (process.waits_in == int(1 - db) && process.keeps_other)
-      one.member->tell_elsewhere({100 + 1 - db, name(1 - db), process.sure});
+      one.member->tell_elsewhere({{100 + 1 - db, name(1 - db), process.sure}});
   }
   void handle(std::uint32_t db, std::uint32_t number, const Member::Event& event) {
     auto& process = processes_[number];
