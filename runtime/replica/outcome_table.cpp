@@ -74,9 +74,15 @@ std::optional<ErrorCode> OutcomeTable::find(TxnId id) const {
   const auto found = windows_.find(id.origin);
   if (found == windows_.end()) return std::nullopt;
   const auto& window = found->second;
-  if (id.sequence > window.highest || id.sequence < window.lowest()) return std::nullopt;
-  const auto entry = window.get(id.sequence);
-  return entry == unknown ? std::nullopt : std::optional(codes[entry]);
+  if (id.sequence < window.lowest() || id.sequence > sequence_max) return std::nullopt;
+  const auto entry = id.sequence > window.highest ? unknown : window.get(id.sequence);
+  if (entry != unknown) return codes[entry];
+  return window.ended ? std::optional(ErrorCode::transaction) : std::nullopt;
+}
+
+void OutcomeTable::end(NodeId origin) {
+  const std::lock_guard lock(mutex_);
+  windows_[origin].ended = true;
 }
 
 std::optional<ErrorCode> OutcomeTable::decided(TxnId id) const {

@@ -100,7 +100,8 @@ class Database {
   [[nodiscard]] std::uint64_t digest() const;
   [[nodiscard]] Statistics statistics() const;
   /// What became of a transaction of any node, wherever this is asked: agreed state. unknown when
-  /// it has not come here (yet, or ever), or is not among the last 65,536 of its node.
+  /// it has not come here (yet, or ever), or is not among the last 65,536 of its node. Where
+  /// membership is fixed, what a node never sent is aborted everywhere once it has left with a word.
   [[nodiscard]] TransactionOutcome outcome(TxnId id) const;
 
   void set_window(const ClusterWindow& window);
