@@ -52,9 +52,7 @@ struct Session {
   bool collective_barrier(const Deadline& deadline);
   /// Says to `node` that this rank takes no part in a collective close with it. REQUIRES: no
   /// barrier has begun.
-  Status say_alone(std::uint32_t node) {
-    return outbox.send_end(node, tag_end, end_without_you);
-  }
+  Status say_alone(std::uint32_t node) { return outbox.send_end(node, tag_end, end_without_you); }
   /// Moves what has to leave this process, for at most `patience`.
   void flush(std::chrono::milliseconds patience);
   /// Takes the receives back. False when MPI still holds memory of this object, which must be kept

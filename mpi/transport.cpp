@@ -183,8 +183,7 @@ void MpiTransport::remove(std::uint32_t node) {
   collective_ = false;
   see_who_wakes();
   // A node that left may be closing collectively right now: it must not wait for this one.
-  if (node != rank_ && usable())
-    (void)remember(session_->say_alone(node));
+  if (node != rank_ && usable()) (void)remember(session_->say_alone(node));
 }
 
 Status MpiTransport::add(std::uint32_t node) {

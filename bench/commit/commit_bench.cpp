@@ -16,22 +16,23 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <sched.h>
-#include <sys/resource.h>
 
+#include "common/bench.hpp"
 #include "exdb/exdb.hpp"
 #include "exdb/mpi.hpp"
 
 namespace {
 
 using namespace exdb;
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
+using bench::cpu_seconds;
+using bench::microseconds_since;
 
 constexpr const char* schema_text =
     "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
@@ -48,26 +49,13 @@ struct Options {
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--commits") {
-      options.commits = std::atoi(argv[i + 1]);
-    } else if (name == "--depth") {
-      options.depth = std::atoi(argv[i + 1]);
-    } else if (name == "--idle-ms") {
-      options.idle_ms = std::atoi(argv[i + 1]);
-    } else if (name == "--idle-turns") {
-      options.idle_turns = std::max(1, std::atoi(argv[i + 1]));
-    } else if (name == "--json") {
-      options.json = argv[i + 1];
-    } else {
-      std::fprintf(stderr,
-                   "commit_bench: unknown option %s; known: --commits n, --depth n, --idle-ms n, "
-                   "--idle-turns n, --json file\n",
-                   argv[i]);
-      std::exit(2);
-    }
-  }
+  bench::CommandLine("commit_bench")
+      .number("--commits", options.commits)
+      .number("--depth", options.depth)
+      .number("--idle-ms", options.idle_ms)
+      .number("--idle-turns", options.idle_turns, 1)
+      .text("--json", options.json)
+      .read(argc, argv);
   return options;
 }
 
@@ -76,12 +64,8 @@ struct Figure {
 };
 
 Figure summary(std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times[times.size() * 99 / 100]};
-}
-
-double microseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  const auto all = bench::summary(std::move(times));
+  return {all.median, all.p99};
 }
 
 /// The floor: every rank sends `bytes` to every other and has theirs, with persistent requests,
@@ -114,13 +98,6 @@ Figure bare_exchange(int rank, int ranks, std::size_t bytes, int rounds, bool cr
   return summary(std::move(times));
 }
 
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
-
 /// The floor of a commit after idle: rank 0 sends to a rank that has slept as long, and polls for
 /// the answer. The others sleep until it comes.
 Figure wake_and_answer(int rank, const Options& options, std::size_t bytes) {
@@ -150,7 +127,7 @@ Figure wake_and_answer(int rank, const Options& options, std::size_t bytes) {
     times.push_back(microseconds_since(start));
   }
   transport->close(true);
-  return times.empty() ? Figure{} : summary(std::move(times));
+  return summary(std::move(times));
 }
 
 class Bench {
@@ -234,7 +211,7 @@ class Bench {
       }
     }
     idle_percent = 100 * (cpu_seconds() - cpu) * 1e6 / microseconds_since(began);
-    return times.empty() ? Figure{} : summary(std::move(times));
+    return summary(std::move(times));
   }
 
  private:

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "cluster/local_transport.hpp"
+#include "common/bench.hpp"
 #include "exdb/exdb.hpp"
 #include "storage/snapshot.hpp"
 #include "storage/storage.hpp"
@@ -27,7 +28,7 @@
 namespace {
 
 using namespace exdb;
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
 
 constexpr const char* schema_text =
     "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
@@ -44,27 +45,13 @@ struct Options {
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--commits") {
-      options.commits = std::max(1, std::atoi(argv[i + 1]));
-    } else if (name == "--runs") {
-      options.runs = std::max(1, std::atoi(argv[i + 1]));
-    } else if (name == "--open-rows") {
-      options.open_rows = std::max(1, std::atoi(argv[i + 1]));
-    } else if (name == "--only") {
-      options.only = argv[i + 1];
-    } else if (name == "--json") {
-      options.json = argv[i + 1];
-    } else {
-      std::fprintf(
-          stderr,
-          "embedded_bench: unknown option %s; known: --commits n, --runs n, --open-rows n, "
-          "--only floor|alone|two|open, --json file\n",
-          argv[i]);
-      std::exit(2);
-    }
-  }
+  bench::CommandLine("embedded_bench")
+      .number("--commits", options.commits, 1)
+      .number("--runs", options.runs, 1)
+      .number("--open-rows", options.open_rows, 1)
+      .text("--only", options.only, "floor|alone|two|open")
+      .text("--json", options.json)
+      .read(argc, argv);
   return options;
 }
 
@@ -83,8 +70,8 @@ Figure measure(const Options& options, Call&& call) {
     times.push_back(std::chrono::duration<double, std::nano>(Clock::now() - start).count() /
                     options.commits);
   }
-  std::sort(times.begin(), times.end());
-  return {times.front(), times[times.size() / 2]};
+  const auto all = bench::summary(std::move(times));
+  return {all.least, all.median};
 }
 
 class Bench {

@@ -7,7 +7,6 @@
 // Goal: the Transport's median within 1.5 × bare MPI's in the same run. Non-goal: bandwidth; many
 // hosts. Use: mpiexec -n 2 exchange_bench [--rounds n] [--bytes n] [--json file]
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,12 +17,15 @@
 #include <thread>
 #include <vector>
 
+#include "common/bench.hpp"
 #include "exdb/mpi.hpp"
 
 namespace {
 
 using namespace exdb;
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
+using bench::cpu_seconds;
+using bench::microseconds_since;
 
 struct Measured {
   std::string name;
@@ -42,13 +44,9 @@ void give_way(const Run& run) {
   if (run.crowded) sched_yield();
 }
 
-double microseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
-
 void record(Run& run, const std::string& name, std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  run.measured.push_back({name, times[times.size() / 2], times[times.size() * 99 / 100]});
+  const auto all = bench::summary(std::move(times));
+  run.measured.push_back({name, all.median, all.p99});
 }
 
 template <class Once>
@@ -193,13 +191,6 @@ void doorbell(Run& run) {
   transport->close(true);
 }
 
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
-
 /// Percent of a core that a node costs which has nothing to do, by the cap of its sleeps.
 double idle_percent(Transport& transport, std::chrono::microseconds cap,
                     std::chrono::milliseconds span) {
@@ -216,12 +207,11 @@ double idle_percent(Transport& transport, std::chrono::microseconds cap,
 
 Run parse(int argc, char** argv) {
   Run run;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--rounds") run.rounds = std::strtoull(argv[i + 1], nullptr, 10);
-    if (name == "--bytes") run.bytes = std::strtoull(argv[i + 1], nullptr, 10);
-    if (name == "--json") run.json = argv[i + 1];
-  }
+  bench::CommandLine("exchange_bench")
+      .number("--rounds", run.rounds, std::size_t{1})
+      .number("--bytes", run.bytes)
+      .text("--json", run.json)
+      .read(argc, argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &run.rank);
   MPI_Comm_size(MPI_COMM_WORLD, &run.size);
   if (run.size > 2 && run.rounds > 3000) run.rounds = 3000;

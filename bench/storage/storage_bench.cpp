@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/bench.hpp"
 #include "rivals.hpp"
 #include "schema/key.hpp"
 #include "schema/row.hpp"
@@ -88,19 +89,17 @@ class Bench {
     const auto warm_up = options_.batches / 10;
     for (std::size_t i = 0; i < options_.batches + warm_up; ++i) {
       if (at + batch > keys_.size()) at = 0;
-      const auto start = std::chrono::steady_clock::now();
+      const auto start = Clock::now();
       work(std::span(keys_).subspan(at, batch), i + 1);
-      const std::chrono::duration<double, std::nano> took =
-          std::chrono::steady_clock::now() - start;
+      const std::chrono::duration<double, std::nano> took = Clock::now() - start;
       if (i >= warm_up) times.push_back(took.count() / double(batch));
       at += batch;
     }
-    add(who, what, times);
+    add(who, what, std::move(times));
   }
-  void add(const char* who, const char* what, std::vector<double>& times) {
-    std::ranges::sort(times);
-    figures_.push_back({who, what, times[times.size() / 2], times[times.size() * 99 / 100],
-                        times[times.size() * 5 / 100]});
+  void add(const char* who, const char* what, std::vector<double> times) {
+    const auto all = summary(std::move(times));
+    figures_.push_back({who, what, all.median, all.p99, all.p5});
   }
 
   RowBytes row_of(std::uint64_t key, std::uint64_t stamp) const {
@@ -297,24 +296,15 @@ void Bench::write_json() const {
   out << "\n]}\n";
 }
 
-int main_of(std::span<char*> arguments) {
+Options parse(int argc, char** argv) {
   Options options;
-  for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
-    const std::string name = arguments[i], value = arguments[i + 1];
-    if (name == "--rows")
-      options.rows = std::max(1ULL, std::stoull(value));
-    else if (name == "--batches")
-      options.batches = std::max(1ULL, std::stoull(value));
-    else if (name == "--json")
-      options.json = value;
-    else if (name == "--only")
-      options.only = value;
-    else
-      throw std::runtime_error("unknown option " + name +
-                               "; there are --rows, --batches, --json, --only");
-  }
-  Bench(options).run();
-  return 0;
+  CommandLine("storage_bench")
+      .number("--rows", options.rows, std::uint64_t{1})
+      .number("--batches", options.batches, std::size_t{1})
+      .text("--json", options.json)
+      .text("--only", options.only, "exdb|exdb-any|private|two-step|lmdb")
+      .read(argc, argv);
+  return options;
 }
 
 }  // namespace
@@ -322,7 +312,8 @@ int main_of(std::span<char*> arguments) {
 
 int main(int argc, char** argv) {
   try {
-    return exdb::bench::main_of({argv, static_cast<std::size_t>(argc)});
+    exdb::bench::Bench(exdb::bench::parse(argc, argv)).run();
+    return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "storage_bench: %s\n", error.what());
     return 1;

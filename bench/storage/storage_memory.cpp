@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "common/bench.hpp"
 #include "schema/row.hpp"
 #include "storage/storage.hpp"
 
@@ -95,7 +96,7 @@ void run(std::uint64_t rows) {
 int main(int argc, char** argv) {
   try {
     std::uint64_t rows = 100'000;
-    if (argc == 3 && std::string(argv[1]) == "--rows") rows = std::stoull(argv[2]);
+    exdb::bench::CommandLine("storage_memory").number("--rows", rows).read(argc, argv);
     exdb::bench::run(rows);
     return 0;
   } catch (const std::exception& error) {

@@ -21,6 +21,7 @@
 #include <fstream>
 #include <thread>
 
+#include "common/bench.hpp"
 #include "socket.hpp"
 #include "test_ca.hpp"
 #include "tls_factory.hpp"
@@ -29,7 +30,8 @@
 namespace {
 
 using namespace exdb;
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
+using bench::microseconds_since;
 
 struct Measured {
   std::string name, unit;
@@ -44,13 +46,9 @@ struct Run {
   std::vector<Measured> measured;
 };
 
-double microseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
-
 void record(Run& run, const std::string& name, const char* unit, std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  run.measured.push_back({name, unit, values[values.size() / 2], values[values.size() * 99 / 100]});
+  const auto all = bench::summary(std::move(values));
+  run.measured.push_back({name, unit, all.median, all.p99});
 }
 
 template <class Once>
@@ -286,12 +284,11 @@ int bound_loopback() {
 
 int main(int argc, char** argv) {
   Run run;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--rounds") run.rounds = std::strtoull(argv[i + 1], nullptr, 10);
-    if (name == "--bytes") run.bytes = std::strtoull(argv[i + 1], nullptr, 10);
-    if (name == "--json") run.json = argv[i + 1];
-  }
+  bench::CommandLine("tcp_bench")
+      .number("--rounds", run.rounds, std::size_t{1})
+      .number("--bytes", run.bytes)
+      .text("--json", run.json)
+      .read(argc, argv);
   tcp::TemporaryFolder folder;
   const tcp::Certified ca({.common_name = "ca", .is_ca = true});
   const auto node = ca.issue({.common_name = "node"});

@@ -386,7 +386,10 @@ class Connection:
         self._core.close()
 
     def statistics(self) -> dict[str, int]:
-        """Transactions of this connection: committed, aborted, conflicts, rolled_back, read_only.
+        """Transactions of this connection: committed, aborted, conflicts, rolled_back, read_only;
+        and entries_walked, the rows and index entries that its finds, counts and cursors have
+        looked at (a find_many that reads the snapshot alone is not counted). Many more than the
+        rows they gave: an index is missing, or the transaction's own writes make its reads dear.
         Does not block."""
         return self._core.statistics()
 

@@ -220,6 +220,7 @@ py::dict statistics(const Handle& self) {
   result["conflicts"] = counted.conflicts;
   result["rolled_back"] = counted.rolled_back;
   result["read_only"] = counted.read_only;
+  result["entries_walked"] = counted.entries_walked;
   return result;
 }
 

@@ -70,7 +70,7 @@ Closing::Closing(std::uint64_t cluster_id, std::string name)
 
 Closing::~Closing() {
   const std::lock_guard lock(registry().mutex);
-  if (last_word_) --registry().events;
+  if (!last_word_.empty()) --registry().events;
   std::erase(registry().all, this);
 }
 
@@ -86,20 +86,33 @@ Closing::Waiting::~Waiting() {
   const std::lock_guard lock(registry().mutex);
   auto& waiting = closing_.waiting_;
   waiting.erase(std::find(waiting.begin(), waiting.end(), std::this_thread::get_id()));
-  if (waiting.empty()) closing_.sure_ = false;
+  if (waiting.empty()) {
+    closing_.sure_ = false;
+    closing_.beyond_.clear();
+  }
   --registry().events;
 }
 
-std::optional<Elsewhere> Closing::elsewhere() {
+std::vector<Elsewhere> Closing::ways_through(const Closing& from) const {
+  std::vector<Elsewhere> ways{{cluster_id_, name_, sure_}};
+  for (auto one : beyond_) {
+    if (one.cluster_id == from.cluster_id_) continue;
+    one.sure &= sure_;
+    OppositeOrder::add(ways, std::move(one));
+  }
+  return ways;
+}
+
+std::vector<Elsewhere> Closing::elsewhere() {
   if (registry().events.load(std::memory_order_relaxed) == 0) return {};
   const std::lock_guard lock(registry().mutex);
-  if (last_word_) {
+  if (!last_word_.empty()) {
     --registry().events;
-    return std::exchange(last_word_, std::nullopt);
+    return std::exchange(last_word_, {});
   }
   for (const auto* other : registry().all)
     if (other->cluster_id_ != cluster_id_ && other->waited_in_by_keeper_of(*this))
-      return Elsewhere{other->cluster_id_, other->name_, other->sure_};
+      return other->ways_through(*this);
   return {};
 }
 
@@ -112,6 +125,11 @@ std::vector<Elsewhere> Closing::kept() const {
   return result;
 }
 
+void Closing::set_beyond(std::vector<Elsewhere> beyond) {
+  const std::lock_guard lock(registry().mutex);
+  if (!waiting_.empty()) beyond_ = std::move(beyond);
+}
+
 void Closing::set_sure() {
   const std::lock_guard lock(registry().mutex);
   sure_ = true;
@@ -120,10 +138,10 @@ void Closing::set_sure() {
 void Closing::accuse() {
   const std::lock_guard lock(registry().mutex);
   for (auto* other : registry().all) {
-    if (other->cluster_id_ == cluster_id_ || other->stopping_ || other->last_word_ ||
+    if (other->cluster_id_ == cluster_id_ || other->stopping_ || !other->last_word_.empty() ||
         !waited_in_by_keeper_of(*other))
       continue;
-    other->last_word_ = Elsewhere{cluster_id_, name_, true};
+    other->last_word_ = ways_through(*other);
     ++registry().events;
   }
 }

@@ -17,7 +17,6 @@
 //   they may be called under the drive lock.
 #pragma once
 #include <atomic>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,11 +51,14 @@ class Closing {
     Closing& closing_;
   };
 
-  /// The database in whose stop this one's keeper waits, or (once) was told of an opposite order.
-  /// Costs a load when nobody waits anywhere in the process.
-  [[nodiscard]] std::optional<Elsewhere> elsewhere();
+  /// The database in whose stop this one's keeper waits, or (once) was told of an opposite order,
+  /// and what is waited for there in turn. Costs a load when nobody waits anywhere in the process.
+  [[nodiscard]] std::vector<Elsewhere> elsewhere();
   /// What the threads that wait in stop here keep, and nobody has begun to stop.
   [[nodiscard]] std::vector<Elsewhere> kept() const;
+  /// What its member was told by those for whom the threads that wait in stop here wait; forgotten
+  /// when nobody does any more.
+  void set_beyond(std::vector<Elsewhere> beyond);
   /// Its member has recognised an opposite order; forgotten when nobody waits here any more.
   void set_sure();
   /// The waiting threads go away with the error of an opposite order, before the other side may
@@ -69,6 +71,8 @@ class Closing {
   /// REQUIRES: the registry's lock, as the next.
   [[nodiscard]] bool kept_by(std::thread::id thread) const;
   [[nodiscard]] bool waited_in_by_keeper_of(const Closing& other) const;
+  /// Where one comes to, for `from`, through a thread that waits in stop here.
+  [[nodiscard]] std::vector<Elsewhere> ways_through(const Closing& from) const;
 
   const std::uint64_t cluster_id_;
   const std::string name_;
@@ -76,7 +80,8 @@ class Closing {
   // Under the registry's lock.
   std::vector<std::thread::id> waiting_;
   bool stopping_ = false, sure_ = false;
-  std::optional<Elsewhere> last_word_;
+  std::vector<Elsewhere> beyond_;
+  std::vector<Elsewhere> last_word_;  ///< empty: none to say
 };
 
 }  // namespace exdb

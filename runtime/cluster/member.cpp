@@ -314,7 +314,7 @@ std::string Member::silence(Time silent) const {
          seconds(silent) + (options_.broadcast_is_collective ? ", or for one of them" : "");
 }
 
-void Member::tell_elsewhere(const Elsewhere& where) {
+void Member::tell_elsewhere(const std::vector<Elsewhere>& where) {
   const auto note = OppositeOrder::note_of(where);
   for (std::uint32_t id = 0; id < size(); ++id)
     if (protocol_.member(MemberId{id}) && said_stop_[id] && id != options_.self.value)
@@ -329,17 +329,19 @@ void Member::take_note(const RoundProtocol::Note& note) {
                  "from node " + std::to_string(note.from.value) + ": a note that cannot be read"});
   if (heard->sure) events_.push_back({Event::Kind::sure, note.from, {}});
   if (heard->both)
-    events_.push_back(
-        {Event::Kind::opposite, note.from, opposite_order(note.from, heard->kept_name)});
+    events_.push_back({Event::Kind::opposite, note.from, opposite_order(note.from, *heard)});
 }
 
-Status Member::opposite_order(MemberId member, const std::string& name) const {
-  return {ErrorCode::cluster, "databases are closed in opposite order: node " +
-                                  std::to_string(options_.self.value) + " closes (or stops) '" +
-                                  options_.name + "' before '" + name + "', node " +
-                                  std::to_string(member.value) +
-                                  " the other way round, so each waits for the other "
-                                  "for ever; close them in the same order on all nodes"};
+Status Member::opposite_order(MemberId member, const OppositeOrder::Heard& heard) const {
+  const auto other = "node " + std::to_string(member.value);
+  const auto here = "node " + std::to_string(options_.self.value) + " closes (or stops) '" +
+                    options_.name + "' before '" + heard.kept_name + "', ";
+  const auto there = heard.circle ? "and " + other + " waits, through other databases, for '" +
+                                        heard.kept_name + "' to be closed before '" +
+                                        options_.name + "', so all wait for each other"
+                                  : other + " the other way round, so each waits for the other";
+  return {ErrorCode::cluster, "databases are closed in opposite order: " + here + there +
+                                  " for ever; close them in the same order on all nodes"};
 }
 
 void Member::warn(std::string text) {

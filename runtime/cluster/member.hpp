@@ -15,8 +15,8 @@
 //   I4  While somebody waits, a round that is silent for `timeout` fails it, naming who is missing;
 //       members that answer are waited for as long as it takes. A stop that waits asks for a round
 //       every ping_every(), so that the two can be told apart.
-//   I5  Two databases that are closed in opposite order are recognised on both sides or on none:
-//       neither says so before it knows that the other one has seen the same.
+//   I5  Databases that are closed in opposite order, or in a circle, are recognised by all concerned
+//       or by none: nobody says so before it knows that the others have seen the same.
 // Threads: none; the caller has one lock around it.
 // Failure: the event `failed`; after cannot_apply() it still posts one batch that says leave
 //   (parting()), so that the others need not wait for the timeout.
@@ -100,7 +100,7 @@ class Member {
   void post(Offer offer, Time now);
   /// Says to those who wait in stop here that whoever would stop this database waits elsewhere. To
   /// be called before post().
-  void tell_elsewhere(const Elsewhere& where);
+  void tell_elsewhere(const std::vector<Elsewhere>& where);
   /// While somebody waits in stop: what that thread keeps open besides, and has not stopped.
   void set_kept(std::vector<Elsewhere> kept) { opposite_.set_kept(std::move(kept)); }
   /// The consumer has the round that next_final() gave.
@@ -151,6 +151,10 @@ class Member {
   /// "nodes 1, 2": members that have not said stop; if all have, those whose batch is missing.
   [[nodiscard]] std::string awaited_names() const;
   [[nodiscard]] Time ping_every() const;
+  /// Where those wait for whom this member waits in stop, as far as they have said.
+  [[nodiscard]] std::vector<Elsewhere> beyond() const {
+    return opposite_.beyond(protocol_.completed(), said_stop_);
+  }
 
  private:
   struct Departure {
@@ -167,7 +171,7 @@ class Member {
   void look_at_links();
   void tick_stop(Time now);
   void take_note(const RoundProtocol::Note& note);
-  [[nodiscard]] Status opposite_order(MemberId member, const std::string& name) const;
+  [[nodiscard]] Status opposite_order(MemberId member, const OppositeOrder::Heard& heard) const;
   void end_if_over();
   void finish(Phase phase, const Status& why);
   void warn(std::string text);

@@ -26,7 +26,9 @@ class RoundConsumer {
   /// than ok stops the node.
   virtual Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
                              const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) = 0;
-  /// Frees what a member that left had sent in fragments, whatever their origins.
+  /// A member has left, or was expelled, for good: frees what it had sent in fragments, whatever
+  /// their origins. After the last round that has anything of it, so at the same place in the order
+  /// everywhere; never where nodes come back.
   virtual void forget(MemberId member) = 0;
   [[nodiscard]] virtual std::uint64_t digest() const = 0;
   [[nodiscard]] virtual Csn oldest_snapshot()

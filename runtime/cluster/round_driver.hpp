@@ -70,7 +70,7 @@ class RoundDriver {
   void post(Offer offer, Time now) {
     ask([&](auto& member) { member.post(std::move(offer), now); });
   }
-  void tell_elsewhere(const Elsewhere& where) {
+  void tell_elsewhere(const std::vector<Elsewhere>& where) {
     ask([&](auto& member) { member.tell_elsewhere(where); });
   }
   void set_kept(std::vector<Elsewhere> kept) {

@@ -127,7 +127,7 @@ void Node::Inside::post() {
            (leave_wanted || member.parting() ? " leave" : "") + (offer.more ? " more" : "");
   });
   posted_.store(round.value);
-  if (const auto where = closing.elsewhere()) member.tell_elsewhere(*where);
+  if (const auto where = closing.elsewhere(); !where.empty()) member.tell_elsewhere(where);
   member.post(std::move(offer), now_.time_since_epoch());
   flush();
 }
@@ -247,6 +247,7 @@ void Node::Inside::tick(Clock::time_point now) {
   if (waits && now >= next_look) {
     next_look = now + look_elsewhere_every;
     member.set_kept(closing.kept());
+    if (!member.views()) closing.set_beyond(member.fixed().beyond());
   }
   if (member.views()) return;  // each step does that
   member.tick(now.time_since_epoch());
@@ -285,6 +286,7 @@ void Node::Inside::handle(const Member::Event& event) {
       closing.set_sure();
       break;
     case Kind::opposite:
+      closing.set_beyond(member.fixed().beyond());
       closing.accuse();
       refuse_stop(event.why);
       turn.wake_done();

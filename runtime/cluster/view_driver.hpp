@@ -38,7 +38,7 @@ class ViewDriver {
   void want_stop(Time now);
   void want_leave(Time now) { member_.want_leave(now); }
   void post(RoundOffer offer, Time now) { member_.post(std::move(offer), now); }
-  void tell_elsewhere(const Elsewhere& /*where*/) {}
+  void tell_elsewhere(const std::vector<Elsewhere>& /*where*/) {}
   void set_kept(const std::vector<Elsewhere>& /*kept*/) {}
   void applied() { member_.applied(); }
   void cannot_apply(const Status& why) { member_.cannot_apply(why); }

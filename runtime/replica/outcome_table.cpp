@@ -90,11 +90,19 @@ std::optional<ErrorCode> OutcomeTable::find(TxnId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = windows_.find(id.origin);
   if (found == windows_.end()) return std::nullopt;
-  const auto* window = &found->second;
-  if (!window->covers(id.sequence)) window = window->former.get();
+  const auto& newest = found->second;
+  const auto never = newest.ended ? std::optional(ErrorCode::transaction) : std::nullopt;
+  if (id.sequence > newest.highest) return id.sequence > sequence_max ? std::nullopt : never;
+  const auto* const window = newest.covers(id.sequence) ? &newest : newest.former.get();
   if (window == nullptr || !window->covers(id.sequence)) return std::nullopt;
   const auto entry = window->get(id.sequence);
-  return entry == unknown ? std::nullopt : std::optional(codes[entry]);
+  if (entry != unknown) return codes[entry];
+  return window == &newest ? never : std::nullopt;
+}
+
+void OutcomeTable::end(NodeId origin) {
+  const std::lock_guard lock(mutex_);
+  windows_[origin].ended = true;
 }
 
 std::optional<ErrorCode> OutcomeTable::decided(TxnId id) const {

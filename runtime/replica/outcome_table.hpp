@@ -9,17 +9,21 @@
 // after it has wrapped; a hash table would need eight.
 //
 // Invariants
-//   O1  The table is a function of the sequence of record() and nothing else: equal on all replicas
-//       after the same rounds.
+//   O1  The table is a function of the sequence of record() and end() and nothing else: equal on all
+//       replicas after the same rounds.
 //   O2  find() tells how the transaction with this very number ended, or nothing: numbers may come
 //       in any order (priorities), with gaps, or never. Known are those within `remembered` of the
 //       highest number of their origin that came; a lower one is forgotten, also when it comes late.
+//   O3  Memory, of each life that is kept: 4 KiB for each 4,096 numbers of an origin that came or were
+//       passed over within the window, at most 64 KiB an origin; nothing for an origin that has sent
+//       nothing.
 //   O4  A number that is life_gap or more above the highest begins another life of its origin (what a
 //       node that is started again numbers from: CommitRoute::number_from). The window of the life
 //       before stays as it was, so that its last transactions can still be asked for; that of the one
 //       before goes.
-//   O3  Memory, of each life that is kept: 4 KiB for each 4,096 numbers of an origin that came or were passed over within the
-//       window, at most 64 KiB an origin; nothing for an origin that has sent nothing.
+//   O5  Of an origin that has ended every number of its newest life that is not forgotten is known:
+//       what has not come never will. It is not in the stream of a table: where there are streams
+//       nodes come back, and none ends.
 // Threads: find() from any thread; record() through a Writer, which holds the lock of the table.
 // Failure: decode() gives a Status for bytes that are no outcomes, and adds nothing.
 #pragma once
@@ -56,7 +60,10 @@ class OutcomeTable {
     std::lock_guard<std::mutex> lock_;
   };
 
-  /// ok, conflict, duplicate, snapshot_too_old or, for what no certificate gives, transaction.
+  /// All that this origin has sent has come, and it will never send again: agreed, as record() is.
+  void end(NodeId origin);
+  /// ok, conflict, duplicate, snapshot_too_old or, for what no certificate gives, and what will never
+  /// come, transaction.
   [[nodiscard]] std::optional<ErrorCode> find(TxnId id) const;
   /// As find(), for who must not decide twice: of a number that is forgotten unknown_outcome, and
   /// nothing only of one that never came.
@@ -78,6 +85,7 @@ class OutcomeTable {
   static constexpr std::size_t page_entries = 4096;
   struct Window {
     std::uint64_t highest = 0;
+    bool ended = false;  ///< O5
     /// The entry of number s is at s % remembered; a page that is not there is unknown throughout.
     std::array<std::unique_ptr<std::array<std::uint8_t, page_entries>>, remembered / page_entries>
         pages;

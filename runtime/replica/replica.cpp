@@ -258,7 +258,9 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
   return {};
 }
 
+/// What it never sent, as its window held it when it left, is known not to be committed from here on.
 void Replica::forget(MemberId member) {
+  outcomes_.end(NodeId{member.value});  // while membership is fixed each sends for itself alone
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
 }
 

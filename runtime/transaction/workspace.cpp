@@ -22,8 +22,11 @@ T emptied(T&& of) {
 
 }  // namespace
 
+/// What was written and taken back again leaves a class touched, and a transaction that only reads
+/// has walks too: it is not the entries that tell whether there is something to clear.
 void Workspace::clear() {
-  if (!entries_.empty()) {
+  walked_.clear();
+  if (std::exchange(wrote_, false)) {
     const bool small = entries_.size() <= entries_kept;
     for (auto& work : classes_) {
       if (!work.written) continue;
@@ -39,7 +42,6 @@ void Workspace::clear() {
         spare_builders_.push_back(std::move(entry.builder));
     }
     keys_.clear();
-    walked_.clear();
     entries_.clear();
     ++erasures_;
   }
@@ -58,7 +60,7 @@ WorkEntry* Workspace::find(ClassId cls, RowId row) {
 
 WorkEntry& Workspace::add(const ClassDef& type, WorkEntry&& entry, std::size_t at) {
   auto& work = classes_[type.id.value];
-  work.written = true;
+  work.written = wrote_ = true;
   entry.written = moment_;
   if (entry.id.is_new()) {
     work.inserted.push_back(at);

@@ -156,6 +156,7 @@ class Workspace {
 
   const Dictionary& dictionary_;
   std::deque<WorkEntry> entries_;
+  bool wrote_ = false;  ///< add() was called
   std::vector<ClassWork> classes_;
   std::map<IndexId, Keys> keys_;
   std::map<IndexId, IndexWalks> walked_;

@@ -200,7 +200,8 @@ TEST(MpiClosing, one_that_closes_alone_is_not_waited_for) {
 /// All close together but for the one whose deadline is over before the last comes, who is in a
 /// barrier of the program meanwhile.
 TEST(MpiClosing, one_that_gives_up_takes_the_others_along) {
-  if (world_size() < 3) GTEST_SKIP() << "needs one that gives up, one that waits and one that is late";
+  if (world_size() < 3)
+    GTEST_SKIP() << "needs one that gives up, one that waits and one that is late";
   auto options = for_ever(mpi::Exchange::p2p);
   if (world_rank() == 0) options.close_deadline = std::chrono::milliseconds(50);
   auto transport = open(options);

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // The Node over MPI, with a replica that only keeps a list: commits of all ranks, stop, leave.
+#include <map>
+
 #include "mpi_fixture.hpp"
 #include "node_cluster.hpp"
 
@@ -196,6 +198,60 @@ TEST_P(MpiNode, two_clusters_stopped_in_opposite_order_end_and_say_so) {
   int accused = refused.ok() ? 0 : 1;
   MPI_Allreduce(MPI_IN_PLACE, &accused, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
   EXPECT_GE(accused, 2);
+}
+
+/// The ranks in a circle, each with a database in common with each of its two neighbours, and each
+/// ends that one first which its next neighbour ends last.
+TEST_P(MpiNode, clusters_of_neighbours_stopped_in_a_circle_end_and_say_so) {
+  if (world_size() != 3)
+    GTEST_SKIP() << "two in a circle are an opposite order, and more than three take longer";
+  node->start(true);
+  ASSERT_TRUE(node->stop().ok());
+  node->close(true);
+  const int ranks = world_size();
+  std::map<int, ListConsumer> consumers;
+  std::map<int, std::unique_ptr<Node>> nodes;
+  // In one order everywhere: opening waits for the neighbour.
+  for (int number = 0; number < ranks; ++number) {
+    const int members[] = {number, (number + ranks - 1) % ranks};
+    if (world_rank() != members[0] && world_rank() != members[1]) continue;
+    MPI_Group world = MPI_GROUP_NULL, pair = MPI_GROUP_NULL;
+    MPI_Comm communicator = MPI_COMM_NULL;
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    MPI_Group_incl(world, 2, members, &pair);
+    MPI_Comm_create_group(MPI_COMM_WORLD, pair, number, &communicator);
+    mpi::Options options;
+    options.exchange = GetParam();
+    Node::Options node_options;
+    node_options.name = "database " + std::to_string(number);
+    node_options.nodes.resize(2);
+    node_options.cluster_id = 100 + static_cast<std::uint64_t>(number);
+    nodes[number] =
+        std::make_unique<Node>(open(options, communicator), consumers[number], node_options);
+    nodes[number]->start(true);
+    MPI_Group_free(&pair);
+    MPI_Group_free(&world);
+    MPI_Comm_free(&communicator);
+  }
+  auto& earlier = *nodes[world_rank()];
+  auto& later = *nodes[(world_rank() + 1) % ranks];
+  earlier.used();
+  later.used();
+  const Status refused = earlier.stop();
+  if (!refused.ok()) {
+    EXPECT_EQ(refused.code(), ErrorCode::cluster) << refused.text();
+    for (const int number : {world_rank(), (world_rank() + 1) % ranks})
+      EXPECT_NE(refused.text().find("'database " + std::to_string(number) + "'"), std::string::npos)
+          << refused.text();
+  }
+  const Status stopped = later.stop();
+  EXPECT_TRUE(stopped.ok()) << stopped.text();
+  earlier.close(refused.ok());
+  later.close(stopped.ok());
+  int accused = refused.ok() ? 0 : 1;
+  MPI_Allreduce(MPI_IN_PLACE, &accused, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  // Where broadcasts are collective a stop may overtake the word that would accuse its neighbour.
+  EXPECT_GE(accused, GetParam() == mpi::Exchange::p2p ? ranks : 1);
 }
 
 }  // namespace

@@ -73,8 +73,9 @@ class Database {
   ///   a node is silent for ClusterParams::timeout: throws timeout, naming it;
   ///   `deadline` is over: throws timeout, naming the nodes that have not stopped; this one leaves;
   ///   abandon() in another thread: throws interrupted;
-  ///   nodes close two databases in opposite order, each by the thread that uses both, so that they
-  ///   wait for each other: throws cluster on those nodes, naming both databases, some seconds later.
+  ///   nodes close two databases in opposite order, or more in a circle, each by the thread that uses
+  ///   both, so that they wait for each other: throws cluster on those nodes, naming the two that
+  ///   this one uses, some seconds later (three for each database of the circle but the first).
   void close(std::optional<std::chrono::milliseconds> deadline = {});
   /// Local: tells the others, as far as that goes at once, that this node leaves; ends threads, and
   /// whoever waits in close() or stop(); waits at most ~1 s for each. A callback of the program that
@@ -102,8 +103,9 @@ class Database {
   /// applied, asks nobody. Throws cluster_not_initialized without a cluster. Also after close().
   [[nodiscard]] ClusterInfo cluster_info() const;
   /// What became of a transaction of any node, wherever this is asked: agreed state. unknown when
-  /// it has not come here (yet, or ever), or is not among the last 65,536 of its
-  /// node. Of a node that was started again, those of the life before last are forgotten.
+  /// it has not come here (yet, or ever), or is not among the last 65,536 of its node. Where
+  /// membership is fixed, what a node never sent is aborted everywhere once it has left with a word;
+  /// of a node that was started again, those of the life before last are forgotten.
   [[nodiscard]] TransactionOutcome outcome(TxnId id) const;
 
   void set_window(const ClusterWindow& window);

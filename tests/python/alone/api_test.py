@@ -196,9 +196,23 @@ def test_statistics_count(db: exdb.Database) -> None:
             "conflicts": 0,
             "rolled_back": 1,
             "read_only": 1,
+            "entries_walked": 0,
         }
         all_of_it = db.statistics()
         assert (all_of_it["commits"], all_of_it["rows"], all_of_it["connections"]) == (1, 1, 1)
+
+
+def test_statistics_count_what_searches_look_at(db: exdb.Database) -> None:
+    with db.connect() as con:
+        with con.startTransaction():
+            for key in range(20):
+                con.new("Item", key=key)
+        before = con.statistics()["entries_walked"]
+        with con.startTransaction(exdb.MCO_READ_ONLY):
+            given = len(list(con.cursor("Item")))
+        walked = con.statistics()["entries_walked"] - before
+        assert given == 20
+        assert 20 <= walked <= 22
 
 
 def test_an_embedded_database_is_node_0_of_1(db: exdb.Database, con: exdb.Connection) -> None:

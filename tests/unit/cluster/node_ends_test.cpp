@@ -92,6 +92,34 @@ TEST(NodeEnds,
   GetCapturedStderr();
 }
 
+/// Each cluster has two of the three threads: nobody's order is the opposite of another one's.
+TEST(NodeEnds, three_clusters_stopped_in_a_circle_fail_on_all_nodes_and_name_their_own) {
+  CaptureStderr();
+  NodeCluster x({.nodes = 2}, named("X", 1001)), y({.nodes = 2}, named("Y", 1002)),
+      z({.nodes = 2}, named("Z", 1003));
+  NodeCluster* const clusters[] = {&x, &y, &z};
+  const std::string names[] = {"X", "Y", "Z"};
+  std::vector<std::thread> ranks;
+  std::vector<Status> first(3), second(3);
+  for (std::uint32_t id : {0U, 1U, 2U})
+    ranks.emplace_back([&, id] {
+      auto& mine = *clusters[id];
+      auto& other = *clusters[(id + 1) % 3];
+      EXPECT_EQ(mine.commit(0, "first").code, ErrorCode::ok);
+      EXPECT_EQ(other.commit(1, "second").code, ErrorCode::ok);
+      first[id] = mine.node(0).stop();
+      second[id] = other.node(1).stop();
+    });
+  for (auto& rank : ranks) rank.join();
+  for (std::uint32_t id : {0U, 1U, 2U}) {
+    EXPECT_EQ(first[id].code(), ErrorCode::cluster) << first[id].text();
+    EXPECT_TRUE(has(first[id].text(), "'" + names[id] + "' before '" + names[(id + 1) % 3] + "'"))
+        << first[id].text();
+    EXPECT_TRUE(second[id].ok()) << second[id].text();
+  }
+  GetCapturedStderr();
+}
+
 TEST(NodeEnds, two_clusters_stopped_in_two_threads_at_once_end_well) {
   CaptureStderr();
   NodeCluster x({.nodes = 2}, named("X", 1001)), y({.nodes = 2}, named("Y", 1002));

@@ -108,6 +108,23 @@ TEST(OutcomeTable, a_number_that_never_came_is_unknown_also_where_an_older_one_w
   EXPECT_EQ(table.find({origin, OutcomeTable::remembered + 11}), ErrorCode::conflict);
 }
 
+TEST(OutcomeTable, of_an_origin_that_has_ended_what_never_came_never_will) {
+  OutcomeTable table;
+  OutcomeTable::Writer(table).record({NodeId{1}, 5}, ErrorCode::ok);
+  OutcomeTable::Writer(table).record({NodeId{2}, 5}, ErrorCode::ok);
+  table.end(NodeId{1});
+  table.end(NodeId{3});
+  EXPECT_EQ(table.find({NodeId{1}, 5}), ErrorCode::ok);
+  for (const std::uint64_t never : {4U, 6U, 100'000U})
+    EXPECT_EQ(table.find({NodeId{1}, never}), ErrorCode::transaction) << never;
+  EXPECT_EQ(table.find({NodeId{3}, 1}), ErrorCode::transaction) << "it never sent anything";
+  EXPECT_EQ(table.find({NodeId{2}, 6}), std::nullopt) << "this one goes on";
+  OutcomeTable::Writer(table).record({NodeId{4}, OutcomeTable::remembered + 10}, ErrorCode::ok);
+  table.end(NodeId{4});
+  EXPECT_EQ(table.find({NodeId{4}, 10}), std::nullopt) << "forgotten: it may have been committed";
+  EXPECT_EQ(table.find({NodeId{4}, 0}), std::nullopt) << "names no transaction";
+}
+
 TEST(OutcomeTable, numbers_passed_over_do_not_get_the_outcomes_of_the_lap_before) {
   OutcomeTable table;
   const NodeId origin{3};
