@@ -41,6 +41,8 @@ struct Session {
   bool collective_drain(int tag, const Deadline& deadline);
   /// True when all ranks have come here with true. COLLECTIVE.
   bool collective_barrier(const Deadline& deadline);
+  /// One step of everything; what has arrived is thrown away.
+  Status drain_turn();
   /// Moves what has to leave this process, for at most `patience`.
   void flush(std::chrono::milliseconds patience);
   /// Takes the receives back. False when MPI still holds memory of this object, which must be kept
@@ -55,7 +57,6 @@ struct Session {
   bool barrier_begun = false;
 
  private:
-  Status drain_turn();
   [[nodiscard]] bool all_ended(int tag, std::uint64_t& exchanges) const;
   [[nodiscard]] bool left_out() const;
 };

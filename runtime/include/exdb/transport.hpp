@@ -123,6 +123,8 @@ class Transport {
   virtual void close(bool collective) = 0;
 
   // --- optional ---
+  /// True: a node that is gone is dead and never up again, so there is nothing to wait for.
+  [[nodiscard]] virtual bool gone_is_final() const { return false; }
   /// Why a node that is there cannot be linked (it has another schema, another secret, no right
   /// certificate …): of the last attempt; ok when it is linked, or does not answer at all. As poll().
   [[nodiscard]] virtual Status refusal(std::uint32_t /*node*/) const { return {}; }
