@@ -183,10 +183,11 @@ Status check_equal_modes(const std::vector<NodeCard>& cards) {
                         "value on every rank");
     }
     if (cards[rank].agreement != cards[0].agreement) {
-      return Status(ErrorCode::cluster_incompatible,
-                    "ranks 0 and " + std::to_string(rank) +
-                        " opened with different dictionaries, qranks or keep-alives; they must be "
-                        "the same on every rank");
+      return Status(
+          ErrorCode::cluster_incompatible,
+          "ranks 0 and " + std::to_string(rank) +
+              " opened with different dictionaries, qranks or keep-alive times; they must be "
+              "the same on every rank");
     }
   }
   return {};

@@ -28,8 +28,8 @@ MODE_EARLY_DATA_SEND = 2
 SEND_BOUND_BYTES = 16 << 20
 QUORUM_LATER = (
     "quorumCallback with nwtype='TCP', or resilient=True, comes in a later release: whether a node "
-    "may write is agreed by the majority of the nodes. Leave it out, and give the node that shall go on alone a higher "
-    "qrank"
+    "may write is agreed by the majority of the nodes. Leave it out, and give the node that shall "
+    "go on alone a higher qrank"
 )
 
 log = logging.getLogger("exdb")

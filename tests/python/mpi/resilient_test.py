@@ -284,6 +284,7 @@ def test_without_it_the_job_ends_at_once_and_says_who_died(
         with db.connect() as con:
             put(con, rank)
             comm.Barrier()
+            tell(pid=os.getpid())
             if rank == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             while True:
@@ -292,4 +293,5 @@ def test_without_it_the_job_ends_at_once_and_says_who_died(
     )
     assert job.code == 9
     assert "signal 9" in job.out + job.err
+    assert f"PID {job.told[2]['pid']} " in job.out + job.err
     assert not processes_of(tmp_path / "job")
