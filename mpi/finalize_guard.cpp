@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "exdb/assert_hook.hpp"
+#include "survivors.hpp"
 
 namespace exdb::mpi {
 namespace {
@@ -39,11 +40,16 @@ void end_all() {
 
 extern "C" int exdb_mpi_finalizes(MPI_Comm, int, void*, void*) {
   end_all();
-  return MPI_SUCCESS;
+  if (finish_together()) return MPI_SUCCESS;
+  // MPI_Finalize gives up on this, and the process goes on to its end.
+  MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  return MPI_ERR_OTHER;
 }
 
 void abort_job() {
-  if (!mpi_usable()) return;
+  // The others do without this rank where they outlive each other.
+  if (!mpi_usable() || any_resilient()) return;
   // hydra throws away what it has not read yet from a rank that aborts; without the nap the reason
   // is lost (seen).
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -91,6 +97,7 @@ bool mpi_usable() {
 /// in the order of libraries, a profiler or MPI itself, is called next.
 extern "C" int MPI_Finalize(void) {
   exdb::mpi::end_all();
+  if (!exdb::mpi::finish_together()) return MPI_SUCCESS;
   using Finalize = int (*)();
   const auto next = reinterpret_cast<Finalize>(dlsym(RTLD_NEXT, "MPI_Finalize"));
   return next != nullptr ? next() : PMPI_Finalize();

@@ -55,12 +55,15 @@ Status Inbox::add_ring(int source, int slots) {
 }
 
 Status Inbox::test_head(Ring& ring, bool& there) {
-  if (!ring.there && !ring.delivering) {
+  if (!ring.there && !ring.delivering && !ring.closed) {
     int done = 0;
     if (Status s = status_of(MPI_Test(&ring.slots[ring.head].request, &done, &ring.status),
                              "receiving from the other nodes");
         !s) {
-      return s;
+      if (!own_rings()) return s;
+      const auto index = static_cast<std::uint32_t>(&ring - rings_.data());
+      ring.closed = failed_ != nullptr;
+      return failed_with(index + (index >= self_), s);
     }
     ring.there = done != 0;
   }
@@ -77,6 +80,7 @@ Status Inbox::pass_head(Ring& ring) {
 }
 
 Status Inbox::repost(Ring& ring) {
+  if (ring.closed) return {};
   const std::size_t size = ring.slots.size();
   for (; ring.owed > 0; --ring.owed, --owed_) {
     Slot& slot = ring.slots[(ring.head + size - ring.owed) % size];
@@ -143,6 +147,9 @@ Status Inbox::accept(std::size_t index, std::optional<Arrival>& arrival) {
     case tag_end_left:
       peers_[from].ended_left = number_in(memory);
       break;
+    case tag_finish:
+      peers_[from].finished = number_in(memory);
+      break;
     default:
       return Status(ErrorCode::cluster_protocol, "a message of node " + std::to_string(from) +
                                                      " has the unknown tag " +
@@ -166,7 +173,7 @@ Status Inbox::begin_long(std::uint32_t from, std::uint64_t length) {
                                        static_cast<int>(from), tag_long, data_, &request),
                              "MPI_Irecv");
         !s) {
-      return s;
+      return failed_with(from, s);
     }
     waiting.chunks.push_back(request);
   }
@@ -190,7 +197,8 @@ Status Inbox::next_waiting(std::optional<Arrival>& arrival) {
       if (Status s = status_of(MPI_Test(&chunks.back(), &done, MPI_STATUS_IGNORE),
                                "receiving a long frame");
           !s) {
-        return s;
+        // Not asked again: what a failed request holds is not known.
+        return failed_with(from, s);
       }
       if (done == 0) break;
       chunks.pop_back();
@@ -223,35 +231,68 @@ Result<bool> Inbox::something_there() {
   return false;
 }
 
+Status Inbox::failed_with(std::uint32_t peer, const Status& status) {
+  if (failed_ == nullptr) return status;
+  failed_->push_back(peer);
+  return {};
+}
+
+bool Inbox::take_back(MPI_Request& request) {
+  if (request == MPI_REQUEST_NULL) return true;
+  MPI_Cancel(&request);
+  int done = 0;
+  // A receive that already takes a message in cannot be cancelled; some tests are given to it, no
+  // more.
+  for (int turn = 0; turn < 1000 && done == 0; ++turn) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+  return done != 0;
+}
+
+bool Inbox::take_back(Ring& ring) {
+  bool clean = true;
+  for (std::size_t i = 0; i < ring.slots.size(); ++i) {
+    Slot& slot = ring.slots[i];
+    // A head that has completed is not active, nor are the slots owed to MPI, and only active
+    // receives may be cancelled.
+    const std::size_t behind = (ring.head + ring.slots.size() - i) % ring.slots.size();
+    const bool done = behind == 0 && (ring.there || ring.delivering);
+    const bool owed = behind != 0 && behind <= ring.owed;
+    if (!done && !owed) clean = take_back(slot.request) && clean;
+    if (clean && slot.request != MPI_REQUEST_NULL) MPI_Request_free(&slot.request);
+  }
+  return clean;
+}
+
+void Inbox::drop(std::uint32_t peer) {
+  auto& waiting = peers_[peer].waiting;
+  for (Waiting& one : waiting) {
+    bool clean = true;
+    for (MPI_Request& chunk : one.chunks) clean = take_back(chunk) && clean;
+    if (!clean) keep_for_ever(std::make_shared<Waiting>(std::move(one)));
+    --transfers_;
+  }
+  if (!waiting.empty()) std::erase(busy_peers_, peer);
+  waiting.clear();
+  if (!own_rings()) return;
+  Ring& ring = rings_[ring_of(peer)];
+  if (!take_back(ring)) {
+    auto slots = std::make_shared<std::vector<Slot>>(std::move(ring.slots));
+    ring.slots.assign(slots->size(), {});
+    keep_for_ever(slots);
+  }
+  owed_ -= ring.owed;
+  ring.owed = 0;
+  ring.closed = true;
+  ring.there = ring.delivering = false;
+}
+
 bool Inbox::cancel() {
   bool clean = true;
-  auto take_back = [&clean](MPI_Request& request) {
-    if (request == MPI_REQUEST_NULL) return;
-    MPI_Cancel(&request);
-    int done = 0;
-    // A receive that already takes a message in cannot be cancelled; some tests are given to it, no
-    // more.
-    for (int turn = 0; turn < 1000 && done == 0; ++turn)
-      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-    if (done == 0) clean = false;
-  };
   for (Peer& peer : peers_) {
     for (Waiting& waiting : peer.waiting) {
-      for (MPI_Request& chunk : waiting.chunks) take_back(chunk);
+      for (MPI_Request& chunk : waiting.chunks) clean = take_back(chunk) && clean;
     }
   }
-  for (Ring& ring : rings_) {
-    for (std::size_t i = 0; i < ring.slots.size(); ++i) {
-      Slot& slot = ring.slots[i];
-      // A head that has completed is not active, nor are the slots owed to MPI, and only active
-      // receives may be cancelled.
-      const std::size_t behind = (ring.head + ring.slots.size() - i) % ring.slots.size();
-      const bool done = behind == 0 && (ring.there || ring.delivering);
-      const bool owed = behind != 0 && behind <= ring.owed;
-      if (!done && !owed) take_back(slot.request);
-      if (clean && slot.request != MPI_REQUEST_NULL) MPI_Request_free(&slot.request);
-    }
-  }
+  for (Ring& ring : rings_) clean = take_back(ring) && clean;
   return clean;
 }
 

@@ -41,6 +41,7 @@ enum Tag : int {
   tag_inline_after = 4,
   tag_long_after = 5,
   tag_end_left = 6,  ///< as tag_end, of a session whose transport is closed already
+  tag_finish = 7,    ///< {how}: this peer ends its MPI (survivors.hpp)
 };
 /// With tag_end: the sender has removed the receiver, and will not take part in a collective close
 /// with it.
@@ -81,10 +82,21 @@ class Inbox {
   Result<bool> something_there();
   /// Long frames are on their way: polling is what moves them.
   [[nodiscard]] bool transferring() const { return transfers_ != 0; }
-  /// What `from` said with `tag` (tag_end, tag_end_left), once it did.
-  [[nodiscard]] const std::optional<std::uint64_t>& ended(std::uint32_t from, int tag) const {
-    return tag == tag_end ? peers_[from].ended : peers_[from].ended_left;
+  [[nodiscard]] bool transferring(std::uint32_t from) const {
+    return !peers_[from].waiting.empty();
   }
+  /// What `from` said with `tag` (tag_end, tag_end_left, tag_finish), once it did.
+  [[nodiscard]] const std::optional<std::uint64_t>& ended(std::uint32_t from, int tag) const {
+    const Peer& peer = peers_[from];
+    return tag == tag_end ? peer.ended : tag == tag_finish ? peer.finished : peer.ended_left;
+  }
+
+  /// From now on a failed call that has one peer as its partner puts that into `failed` and is no
+  /// failure of this object; nothing more comes from that peer.
+  void tolerate(std::vector<std::uint32_t>& failed) { failed_ = &failed; }
+  /// `peer` is dead: takes back what was to receive from it. REQUIRES: no frame of it is with the
+  /// caller.
+  void drop(std::uint32_t peer);
 
   /// Takes all receives back. True when MPI holds nothing of this object any more.
   bool cancel();
@@ -100,6 +112,7 @@ class Inbox {
     std::size_t owed = 0;  ///< slots before the head that MPI does not have
     bool there = false;    ///< the head has completed, as `status` says
     bool delivering = false;
+    bool closed = false;  ///< of a peer that is dead: nothing more is taken
     MPI_Status status{};
   };
   /// A frame that must not overtake: long and on its way, or behind one.
@@ -109,7 +122,7 @@ class Inbox {
   };
   struct Peer {
     std::deque<Waiting> waiting;
-    std::optional<std::uint64_t> ended, ended_left;
+    std::optional<std::uint64_t> ended, ended_left, finished;
   };
 
   MPI_Comm control_, data_;
@@ -120,6 +133,7 @@ class Inbox {
   std::vector<std::uint32_t> busy_peers_;  ///< with waiting frames
   std::size_t owed_ = 0;                   ///< over all rings
   std::size_t transfers_ = 0;              ///< waiting frames over all peers
+  std::vector<std::uint32_t>* failed_ = nullptr;
 
   Status add_ring(int source, int slots);
   Status test_head(Ring& ring, bool& there);
@@ -129,6 +143,11 @@ class Inbox {
   Status begin_long(std::uint32_t from, std::uint64_t length);
   void add_waiting(std::uint32_t from, Waiting waiting);
   Status next_waiting(std::optional<Arrival>& arrival);
+  [[nodiscard]] bool own_rings() const { return peers_.size() - 1 <= peers_with_own_ring; }
+  [[nodiscard]] std::size_t ring_of(std::uint32_t peer) const { return peer - (peer > self_); }
+  Status failed_with(std::uint32_t peer, const Status& status);
+  static bool take_back(MPI_Request& request);
+  static bool take_back(Ring& ring);
 };
 
 }  // namespace exdb::mpi

@@ -56,6 +56,9 @@ Result<std::unique_ptr<Transport>> open(std::int32_t handle, std::uint32_t size,
   options.send_buffer_bytes = given.send_buffer_bytes;
   options.receive_buffer_bytes = given.receive_buffer_bytes;
   options.deadline = std::chrono::milliseconds(given.deadline_ms);
+  options.resilient = given.resilient != 0;
+  options.keep_alive = std::chrono::milliseconds(given.keep_alive_ms);
+  options.agreement = given.agreement;
   options.expected_size = size;
   options.expected_rank = rank;
   if (given.failure_code != 0) {

@@ -176,6 +176,19 @@ Status check_equal_modes(const std::vector<NodeCard>& cards) {
                         " opened with another exchange mode than rank 0: give "
                         "'exchange' the same value on every rank");
     }
+    if (cards[rank].resilient != cards[0].resilient) {
+      return Status(ErrorCode::cluster_incompatible,
+                    "ranks 0 and " + std::to_string(rank) +
+                        " differ in whether they outlive each other: give 'resilient' the same "
+                        "value on every rank");
+    }
+    if (cards[rank].agreement != cards[0].agreement) {
+      return Status(
+          ErrorCode::cluster_incompatible,
+          "ranks 0 and " + std::to_string(rank) +
+              " opened with different dictionaries, qranks or keep-alive times; they must be "
+              "the same on every rank");
+    }
   }
   return {};
 }
@@ -187,6 +200,8 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
   mine.send_buffer_bytes = buffer_of(options.send_buffer_bytes);
   mine.receive_buffer_bytes = buffer_of(options.receive_buffer_bytes);
   mine.exchange = static_cast<std::uint32_t>(options.exchange);
+  mine.resilient = options.resilient ? 1 : 0;
+  mine.agreement = options.agreement;
   auto cards =
       collective_gather_records(opened.control, mine, deadline, "exchanging the ranks' parameters");
   if (!cards) return cards.status();
@@ -204,6 +219,17 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
 }
 
 }  // namespace
+
+bool too_many_for_the_units(const Opened& opened) {
+  const HostCard& mine = opened.cards[opened.rank].host;
+  const auto sharing =
+      std::count_if(opened.cards.begin(), opened.cards.end(), [&](const NodeCard& card) {
+        // Pretended hosts share the machine all the same.
+        return card.host.boot[0] == mine.boot[0] && card.host.boot[1] == mine.boot[1] &&
+               card.host.unit_set == mine.unit_set;
+      });
+  return static_cast<std::uint64_t>(sharing) > mine.units;
+}
 
 void free_communicators(Opened& opened) {
   for (MPI_Comm* communicator : {&opened.collective, &opened.data, &opened.control}) {

@@ -28,7 +28,8 @@ struct NodeCard {
   HostCard host;
   std::uint64_t send_buffer_bytes = 0, receive_buffer_bytes = 0;
   std::uint32_t exchange = 0;
-  std::uint32_t unused = 0;
+  std::uint32_t resilient = 0;
+  std::uint64_t agreement = 0;
 };
 
 struct Opened {
@@ -43,5 +44,7 @@ struct Opened {
 
 Result<Opened> collective_open(MPI_Comm communicator, const Options& options);
 void free_communicators(Opened& opened);
+/// More ranks than processing units on this host.
+bool too_many_for_the_units(const Opened& opened);
 
 }  // namespace exdb::mpi

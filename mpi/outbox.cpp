@@ -18,7 +18,11 @@ Status Outbox::hand_over(MPI_Comm communicator, int tag, const void* data, std::
   int done = 0;
   // A short message is nearly always gone already; then there is nothing to remember.
   if (status) status = status_of(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "sending");
-  if (!status) return status;
+  if (!status) {
+    if (!tolerates(sending.to)) return status;
+    keep_for_ever(std::make_shared<Sending>(std::move(sending)));
+    return {};
+  }
   if (done != 0) {
     completed(sending);
   } else {
@@ -83,12 +87,33 @@ Status Outbox::send_end(std::uint32_t to, int tag, std::uint64_t exchanges) {
   return status;
 }
 
+bool Outbox::tolerates(std::uint32_t peer) {
+  if (failed_ != nullptr) failed_->push_back(peer);
+  return failed_ != nullptr;
+}
+
+void Outbox::drop(std::uint32_t peer) {
+  const auto others = std::partition(sending_.begin(), sending_.end(),
+                                     [peer](const Sending& sending) { return sending.to != peer; });
+  auto stuck = std::make_shared<std::vector<Sending>>();
+  for (auto one = others; one != sending_.end(); ++one) {
+    moving_ -= one->moving ? 1 : 0;
+    stuck->push_back(std::move(*one));
+  }
+  sending_.erase(others, sending_.end());
+  if (!stuck->empty()) keep_for_ever(std::move(stuck));
+  peers_[peer].taken = peers_[peer].marked = peers_[peer].sent;
+}
+
 Status Outbox::step() {
   for (std::size_t i = 0; i < sending_.size();) {
     Sending& sending = sending_[i];
     int done = 0;
-    if (Status s = status_of(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "sending"); !s)
-      return s;
+    if (Status s = status_of(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "sending"); !s) {
+      if (!tolerates(sending.to)) return s;
+      keep_for_ever(std::make_shared<Frame>(sending.frame));
+      done = 1;
+    }
     // A rendezvous moves only while both sides poll, and a sleeping receiver does not know of it.
     if (sending.moving) doorbell_.ring(sending.to);
     if (done == 0) {

@@ -61,6 +61,10 @@ class Outbox {
   Status send_end(std::uint32_t to, int tag, std::uint64_t exchanges);
   /// Lets go of what MPI has taken. Rings those again whose answer a long transfer needs.
   Status step();
+  /// As Inbox::tolerate.
+  void tolerate(std::vector<std::uint32_t>& failed) { failed_ = &failed; }
+  /// `peer` is dead: what MPI has not let go of stays in memory, and nothing is under way to it.
+  void drop(std::uint32_t peer);
   /// MPI holds nothing of this object.
   [[nodiscard]] bool empty() const { return sending_.empty(); }
   /// Something is on its way that moves only while both sides poll. A mark alone does not count: it
@@ -90,12 +94,14 @@ class Outbox {
   std::vector<Peer> peers_;
   std::vector<Sending> sending_;
   std::size_t moving_ = 0;
+  std::vector<std::uint32_t>* failed_ = nullptr;
 
   Status hand_over(MPI_Comm communicator, int tag, const void* data, std::size_t bytes,
                    Sending sending);
   Status send_long(std::uint32_t to, int tag, const Frame& frame, const UnderWay& mark);
   UnderWay mark_if_due(std::uint32_t to);
   void completed(const Sending& sending);
+  bool tolerates(std::uint32_t peer);
 };
 
 }  // namespace exdb::mpi

@@ -53,6 +53,8 @@ struct Session {
   /// Says to `node` that this rank takes no part in a collective close with it. REQUIRES: no
   /// barrier has begun.
   Status say_alone(std::uint32_t node) { return outbox.send_end(node, tag_end, end_without_you); }
+  /// One step of everything; what has arrived is thrown away.
+  Status drain_turn();
   /// Moves what has to leave this process, for at most `patience`.
   void flush(std::chrono::milliseconds patience);
   /// Takes the receives back. False when MPI still holds memory of this object, which must be kept
@@ -67,7 +69,6 @@ struct Session {
   bool barrier_begun = false;
 
  private:
-  Status drain_turn();
   [[nodiscard]] bool all_ended(int tag, std::uint64_t& exchanges) const;
   [[nodiscard]] bool left_out() const;
 };

@@ -6,6 +6,7 @@
 
 #include "identity.hpp"
 #include "left_sessions.hpp"
+#include "resilient_transport.hpp"
 
 namespace exdb::mpi {
 namespace {
@@ -35,17 +36,6 @@ bool begins_collective(const Opened& opened, const Options& options) {
   return opened.size > 1 &&
          (options.exchange == Exchange::collective ||
           (options.exchange == Exchange::automatic && opened.size > collective_above_nodes));
-}
-
-bool too_many_for_the_units(const Opened& opened) {
-  const HostCard& mine = opened.cards[opened.rank].host;
-  const auto sharing =
-      std::count_if(opened.cards.begin(), opened.cards.end(), [&](const NodeCard& card) {
-        // Pretended hosts share the machine all the same.
-        return card.host.boot[0] == mine.boot[0] && card.host.boot[1] == mine.boot[1] &&
-               card.host.unit_set == mine.unit_set;
-      });
-  return static_cast<std::uint64_t>(sharing) > mine.units;
 }
 
 }  // namespace
@@ -297,6 +287,7 @@ void MpiTransport::mpi_ends() {
 Result<std::unique_ptr<Transport>> transport(MPI_Comm communicator, const Options& options) {
   auto opened = collective_open(communicator, options);
   if (!opened) return opened.status();
+  if (options.resilient) return resilient_transport(*std::move(opened), options);
   auto made = std::make_unique<MpiTransport>(*std::move(opened), options);
   if (Status s = made->start(); !s) return s;
   return std::unique_ptr<Transport>(std::move(made));

@@ -23,12 +23,13 @@ from .params import ClusterNodeParams, ClusterParams, ClusterWindow
 EXCHANGES = {"auto": 0, "p2p": 1, "collective": 2}
 PROGRESSES = {"adaptive": 0, "spin": 1, "cooperative": 2}
 MPI_KEYS = ("comm", "exchange", "progress", "resilient")
+RESILIENT_KEYS = {"keepAliveTime": 1000, "keepAliveProbes": 10, "connectTimeout": 5000}
 MODE_EARLY_DATA_SEND = 2
 SEND_BOUND_BYTES = 16 << 20
 QUORUM_LATER = (
-    "quorumCallback with nwtype='TCP' comes in a later release: whether a node may write is agreed "
-    "by the majority of the nodes. Leave it out, and give the node that shall go on alone a higher "
-    "qrank"
+    "quorumCallback with nwtype='TCP', or resilient=True, comes in a later release: whether a node "
+    "may write is agreed by the majority of the nodes. Leave it out, and give the node that shall "
+    "go on alone a higher qrank"
 )
 
 log = logging.getLogger("exdb")
@@ -94,7 +95,11 @@ def _nwparams(params: ClusterParams, nwtype: str) -> dict[str, Any]:
     given = {} if params.nwparams is None else params.nwparams
     if not isinstance(given, Mapping):
         raise ClusterParameterError(f"nwparams must be a dict, not {shown(given)}")
-    keys_of = {"MPI": MPI_KEYS, "TCP": _tcp.KEYS}
+    resilient = nwtype == "MPI" and boolean(
+        given.get("resilient", False), "nwparams 'resilient'", ClusterParameterError
+    )
+    mpi_keys = (*MPI_KEYS, *RESILIENT_KEYS) if resilient else MPI_KEYS
+    keys_of = {"MPI": mpi_keys, "TCP": _tcp.KEYS}
     for key in given:
         if key in keys_of[nwtype]:
             continue
@@ -103,11 +108,6 @@ def _nwparams(params: ClusterParams, nwtype: str) -> dict[str, Any]:
         raise ClusterParameterError(
             f"nwparams has an unknown key {key!r}{hint}; known with nwtype={nwtype!r} are: "
             + ", ".join(keys_of[nwtype])
-        )
-    if boolean(given.get("resilient", False), "nwparams 'resilient'", ClusterParameterError):
-        raise NotSupportedError(
-            "nwparams resilient=True (ranks that live on when one dies) comes in a later release; "
-            "without it the end of a rank ends the job, which can be started again"
         )
     return dict(given)
 
@@ -195,12 +195,24 @@ def fill(
     request.mode_mask = _integer(params.mode_mask, "mode_mask", 0, 3)
     request.progress = _choice(nwparams.get("progress", "adaptive"), "progress", PROGRESSES)
     request.exchange = _choice(nwparams.get("exchange", "auto"), "exchange", EXCHANGES)
+    if nwparams.get("resilient"):
+        request.resilient = 1
+        if comm is not None and request.node_id not in (None, comm.rank):
+            raise ClusterParameterError(
+                f"nodeId {request.node_id} is not the rank, {comm.rank}: leave it out with MPI"
+            )
+        request.set_keep_alive(
+            *(
+                _integer(nwparams.get(key, usual), f"nwparams {key!r}", 1, 3_600_000)
+                for key, usual in RESILIENT_KEYS.items()
+            )
+        )
     request.send_buffer_bytes = _integer(params.clusterSendBuf, "clusterSendBuf", 0, 2**30)
     request.receive_buffer_bytes = _integer(params.clusterRecvBuf, "clusterRecvBuf", 0, 2**30)
     if _function(params.notifyCallback, "notifyCallback") is not None:
         request.use_notify()
     if _function(params.quorumCallback, "quorumCallback") is not None:
-        if comm is None:
+        if comm is None or request.resilient:
             raise NotSupportedError(QUORUM_LATER)
         request.use_quorum()
     if request.tcp is not None:

@@ -67,7 +67,10 @@ class ClusterParams:
         1.
     nwparams: dict; an unknown key is an error. MPI: ``comm`` (mpi4py communicator, default
         COMM_WORLD), ``exchange`` ``'auto'|'p2p'|'collective'``, ``progress``
-        ``'adaptive'|'spin'|'cooperative'``, ``resilient`` (False). TCP: see below.
+        ``'adaptive'|'spin'|'cooperative'``, ``resilient`` (False). TCP: see below. With
+        ``resilient=True`` the other ranks go on when one dies, where the launcher lets them
+        (``jobs/survivor``), and ``keepAliveTime``, ``keepAliveProbes`` and ``connectTimeout`` are
+        taken as with TCP.
     MPICluster: True goes with ``nwtype='MPI'`` only.
     window: :class:`ClusterWindow`; can be changed later by ``db.window``.
     conn_pool_factor: percent of ``db_max_connections`` that may be in the exchange at once; then

@@ -33,6 +33,14 @@ void set_timeout(Request& self, std::int64_t milliseconds) {
   self.callbacks->set_patience(self.params.timeout);
 }
 
+/// With `resilient`; over TCP TcpParams has them.
+void set_keep_alive(Request& self, std::int64_t time_ms, std::uint32_t probes,
+                    std::int64_t connect_timeout_ms) {
+  self.params.keep_alive_time = std::chrono::milliseconds(time_ms);
+  self.params.keep_alive_probes = probes;
+  self.params.connect_timeout = std::chrono::milliseconds(connect_timeout_ms);
+}
+
 void use_notify(Request& self) {
   self.params.notify = [calls = self.callbacks](Notification what, const NodeInfo& about) {
     calls->tell(what, about);
@@ -77,6 +85,9 @@ void bind_request(py::module_& module) {
   attribute<&ClusterParams::sync_msg_bytes>(type, "sync_msg_bytes");
   attribute<&ClusterParams::mode_mask>(type, "mode_mask");
   attribute<&exdb_mpi_options::exchange>(type, "exchange");
+  attribute<&exdb_mpi_options::resilient>(type, "resilient");
+  type.def("set_keep_alive", set_keep_alive, py::arg("time_ms"), py::arg("probes"),
+           py::arg("connect_timeout_ms"));
   attribute<&exdb_mpi_options::send_buffer_bytes>(type, "send_buffer_bytes");
   attribute<&exdb_mpi_options::receive_buffer_bytes>(type, "receive_buffer_bytes");
   type.def_property(
@@ -148,11 +159,26 @@ std::unique_ptr<Transport> ClusterRequest::tcp_transport(const Dictionary& dicti
   return std::move(made).value();
 }
 
+/// What the nodes of a resilient cluster would otherwise find out by never hearing of each other.
+void ClusterRequest::agree(const Dictionary& dictionary) {
+  params.cancelled = cancelled;
+  auto& options = transport.options;
+  options.keep_alive_ms = params.keep_alive_time.count() * params.keep_alive_probes;
+  options.agreement = dictionary.hash();
+  const auto add = [&options](std::uint64_t number) {
+    options.agreement = (options.agreement ^ number) * 0x9E3779B97F4A7C15ULL;
+  };
+  add(std::uint64_t(params.keep_alive_time.count()));
+  add(params.keep_alive_probes);
+  for (const auto& node : params.nodes) add(node.qrank);
+}
+
 ClusterParams ClusterRequest::take(const Dictionary& dictionary) {
   if (tcp) {
     params.transport = tcp_transport(dictionary);
     return std::move(params);
   }
+  if (transport.options.resilient != 0) agree(dictionary);
   transport.options.progress = std::int32_t(params.progress);
   transport.options.deadline_ms = params.timeout.count();
   params.transport = make_transport(transport).value();

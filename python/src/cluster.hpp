@@ -36,6 +36,7 @@ struct ClusterRequest {
   ClusterParams take(const Dictionary& dictionary);
 
  private:
+  void agree(const Dictionary& dictionary);
   std::unique_ptr<Transport> tcp_transport(const Dictionary& dictionary);
 };
 

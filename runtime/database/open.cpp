@@ -214,13 +214,15 @@ std::uint64_t autoids_from(std::uint64_t life_ns) {
 }
 
 /// All that may take a while is a part or a multiple of the keep-alive.
-ViewTiming timing_of(const ClusterParams& params) {
+ViewTiming timing_of(const ClusterParams& params, const Transport& transport) {
   const ViewTime beat = params.keep_alive_time;
   ViewTiming timing;
   timing.beat = beat;
   timing.suspect = beat * params.keep_alive_probes;
   timing.link_grace = timing.patience = timing.form_grace = timing.backoff = 2 * beat;
   timing.grace = timing.stagger = beat / 5;
+  // Nobody comes back from the dead.
+  if (transport.gone_is_final()) timing.link_grace = timing.grace;
   timing.stall = 2 * timing.suspect;
   timing.backoff_max = 60 * beat;
   return timing;
@@ -284,7 +286,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   const auto patience = params.connect_timeout;
   const auto cancelled = params.cancelled;
   auto options = options_of(core, params, cluster_id_of(core, params));
-  options.membership = {timing_of(params), Incarnation{life}, core.replica_state.get(),
+  options.membership = {timing_of(params, *transport), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
   core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,

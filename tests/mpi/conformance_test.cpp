@@ -8,7 +8,7 @@
 namespace exdb::conformance {
 namespace {
 
-template <mpi::Exchange exchange, std::uint64_t buffer_bytes>
+template <mpi::Exchange exchange, std::uint64_t buffer_bytes, bool resilient = false>
 class MpiFabric : public Fabric {
  public:
   std::uint32_t nodes() const override {
@@ -17,6 +17,7 @@ class MpiFabric : public Fabric {
   std::vector<std::unique_ptr<Transport>> make() override {
     mpi::Options options;
     options.exchange = exchange;
+    options.resilient = resilient;
     options.send_buffer_bytes = options.receive_buffer_bytes = buffer_bytes;
     std::vector<std::unique_ptr<Transport>> transports;
     transports.push_back(exdb::mpi_testing::open(options));
@@ -27,7 +28,8 @@ class MpiFabric : public Fabric {
 
 using Fabrics =
     ::testing::Types<MpiFabric<mpi::Exchange::p2p, 0>, MpiFabric<mpi::Exchange::collective, 0>,
-                     MpiFabric<mpi::Exchange::p2p, 100>, MpiFabric<mpi::Exchange::collective, 100>>;
+                     MpiFabric<mpi::Exchange::p2p, 100>, MpiFabric<mpi::Exchange::collective, 100>,
+                     MpiFabric<mpi::Exchange::automatic, 100, true>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Mpi, TransportSuite, Fabrics);
 
 }  // namespace

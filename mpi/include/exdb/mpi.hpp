@@ -44,6 +44,14 @@ struct Options {
   /// before, so they come at once, or are busy with something else: possibly with closing another
   /// transport that waits in turn for this rank.
   std::chrono::milliseconds close_deadline{10'000};
+  /// The cluster outlives its ranks: a Transport without collective calls and without a gather, so
+  /// that a database over it has views (runtime/cluster). `exchange` means nothing then.
+  bool resilient = false;
+  /// With `resilient`: a rank of another host that was silent for so long is taken for dead when MPI
+  /// ends; 0 = never.
+  std::chrono::milliseconds keep_alive{10'000};
+  /// With `resilient`: a hash of what has to be the same on all ranks.
+  std::uint64_t agreement = 0;
   /// What the caller believes about its communicator: catches a handle that means another one here.
   std::optional<std::uint32_t> expected_rank, expected_size;
   /// A failure found by the caller before: then every rank gets it.

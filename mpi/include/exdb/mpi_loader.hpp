@@ -44,6 +44,9 @@ struct exdb_mpi_options {
   std::int32_t progress;  ///< exdb::Progress
   std::uint64_t send_buffer_bytes, receive_buffer_bytes;
   std::int64_t deadline_ms;
+  std::int32_t resilient;  ///< 1: exdb::mpi::Options::resilient, and the two after it
+  std::int64_t keep_alive_ms;
+  std::uint64_t agreement;
   std::int32_t failure_code;  ///< 0, or a failure of the caller that every rank is to get
   const char* failure_text;   ///< may be null when failure_code is 0
 };

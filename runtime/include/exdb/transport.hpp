@@ -125,6 +125,8 @@ class Transport {
   virtual void close(bool collective) = 0;
 
   // --- optional ---
+  /// True: a node that is gone is dead and never up again, so there is nothing to wait for.
+  [[nodiscard]] virtual bool gone_is_final() const { return false; }
   /// The call by which all nodes find each other at opening; owned by the transport. Null: there is
   /// none, and who the nodes are is told by other means.
   [[nodiscard]] virtual CollectiveGather* gather() { return nullptr; }

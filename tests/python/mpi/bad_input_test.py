@@ -70,9 +70,9 @@ WRONG = {
     ),
     "resilient": (
         "nwparams={'resilient': True} if rank == 1 else None",
-        "NotSupportedError",
-        57,
-        "later",
+        "IncompatibleError",
+        907,
+        "resilient",
     ),
     "TCP with MPICluster": (
         "nwtype='TCP' if rank == 1 else 'MPI', MPICluster=True",

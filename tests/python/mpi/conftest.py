@@ -102,13 +102,25 @@ def run_job(
     seconds: float = 60,
     interrupt_after: str | None = None,
     environment: dict[str, str] | None = None,
+    launcher: list[str] | None = None,
+    wrapper: list[str] | None = None,
 ) -> Job:
-    """`code` on every rank. `interrupt_after`: a file the job makes; then mpiexec gets Ctrl-C."""
+    """`code` on every rank. `interrupt_after`: a file the job makes; then mpiexec gets Ctrl-C.
+
+    `launcher`: instead of mpiexec, with options; `wrapper`: goes before the command of a rank.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "program.py"
     script.write_text(PRELUDE + textwrap.dedent(code), encoding="utf-8")
     process = subprocess.Popen(
-        [mpiexec(), "-n", str(ranks), sys.executable, str(script)],
+        [
+            *(launcher or [mpiexec()]),
+            "-n",
+            str(ranks),
+            *(wrapper or []),
+            sys.executable,
+            str(script),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
