@@ -375,8 +375,8 @@ class Connection:
             after the ``timeout`` of open.)
 
         Ctrl-C ends it; this node has left the cluster then. Raises NotClusteredError,
-        ClusterTimeoutError, ClusterError when nodes end two databases in opposite order, and
-        TransactionActiveError when a transaction is open on this connection.
+        ClusterTimeoutError, ClusterError when nodes end databases in opposite order (or in a
+        circle), and TransactionActiveError when a transaction is open on this connection.
         """
         self._core.stop(milliseconds(timeout))
 

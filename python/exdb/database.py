@@ -117,8 +117,8 @@ class Database:
         agree with: it ends after the keep-alive at the latest.
 
         Ctrl-C ends it. Two databases that one thread closes are closed in the same order on all
-        nodes; opposite orders raise ClusterError on those nodes, naming both databases. Raises
-        ClusterTimeoutError and what else ended the node before its time.
+        nodes; opposite orders, or a circle, raise ClusterError on those nodes, naming both
+        databases. Raises ClusterTimeoutError and what else ended the node before its time.
         """
         deadline = milliseconds(timeout)
         try:

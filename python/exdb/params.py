@@ -87,8 +87,9 @@ class ClusterParams:
         configured total. True: this node may go on writing, on the caller's responsibility. Called
         in a thread of its own, while the commit waits; no answer within the ``timeout`` of open, or
         before the database ends, is a no, as is an exception, which is printed. It may read from
-        the database that asks (MCO_READ_ONLY), but not commit to it. With TCP refused in this
-        release (NotSupportedError): give the node that shall go on alone a higher qrank.
+        the database that asks (MCO_READ_ONLY), but not commit to it. With TCP, and with
+        resilient=True, refused in this release (NotSupportedError): give the node that shall go on
+        alone a higher qrank.
     clusterSendBuf, clusterRecvBuf: bytes of exdb's own buffers for each peer (0 = default). A
         larger frame still arrives (``frames_long`` in the statistics counts them).
     mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),
