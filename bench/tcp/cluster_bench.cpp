@@ -217,7 +217,8 @@ class Node {
 };
 
 /// Both nodes in a closed loop, then only node 0.
-void commits(std::uint32_t self, const tcp::TcpParams& params, const Options& options, Board& board) {
+void commits(std::uint32_t self, const tcp::TcpParams& params, const Options& options,
+             Board& board) {
   Node node(params, self, options);
   node.fill(1000);
   board.barrier(2, 1);
@@ -422,10 +423,11 @@ int main(int argc, char** argv) {
     const Board& join = measured_joining(options);
     join_seconds = join.join_seconds;
     kept = (join.rates[1][0] + join.rates[1][1]) / (join.rates[0][0] + join.rates[0][1]);
-    std::printf("a third node joins, %d rows of %d bytes: %.2f s (goal: 3), the writers at %.0f %% "
-                "of %.0f commits/s (goal: 70)\n",
-                options.rows, options.row_bytes, join_seconds, 100 * kept,
-                join.rates[0][0] + join.rates[0][1]);
+    std::printf(
+        "a third node joins, %d rows of %d bytes: %.2f s (goal: 3), the writers at %.0f %% "
+        "of %.0f commits/s (goal: 70)\n",
+        options.rows, options.row_bytes, join_seconds, 100 * kept,
+        join.rates[0][0] + join.rates[0][1]);
   }
   if (!options.json.empty()) {
     std::ofstream file(options.json);

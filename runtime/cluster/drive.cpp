@@ -147,8 +147,7 @@ bool Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline
 bool Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
   const auto idle = idle_since(now);
   const bool crowded = transport->crowded();
-  const auto spin =
-      transport->by_system() && !crowded ? spin_after_event_system : spin_after_event;
+  const auto spin = transport->by_system() && !crowded ? spin_after_event_system : spin_after_event;
   if (idle < spin || options.progress == Progress::spin) {
     breathe(crowded);
     return false;

@@ -55,8 +55,8 @@ class ViewMember {
     std::vector<std::uint32_t> qranks;  ///< one a node, the same everywhere
     std::uint64_t cluster_id = 0;
     ViewTiming timing;
-    std::uint64_t lag_max = 4096;        ///< rounds that who is taken in may be behind
-    std::uint64_t window = 1024;         ///< rounds that may be complete and not applied somewhere
+    std::uint64_t lag_max = 4096;         ///< rounds that who is taken in may be behind
+    std::uint64_t window = 1024;          ///< rounds that may be complete and not applied somewhere
     std::size_t rounds_per_frame = 4096;  ///< in an answer to FETCH
     std::size_t bytes_per_frame = std::size_t{1} << 20;
     std::uint64_t chunk_credit = 4;

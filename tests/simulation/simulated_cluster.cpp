@@ -156,8 +156,8 @@ bool SimulatedCluster::can_spare(std::uint32_t id) const {
 }
 
 bool SimulatedCluster::somebody_is_out() const {
-  return std::ranges::any_of(
-      nodes_, [](const auto& one) { return !one->up || !one->member->seated(); });
+  return std::ranges::any_of(nodes_,
+                             [](const auto& one) { return !one->up || !one->member->seated(); });
 }
 
 void SimulatedCluster::pause(std::uint32_t id, Time for_so_long) {
