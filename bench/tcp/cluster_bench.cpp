@@ -33,6 +33,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/bench.hpp"
 #include "exdb/exdb.hpp"
 #include "exdb/tcp.hpp"
 #include "socket.hpp"
@@ -41,7 +42,8 @@
 namespace {
 
 using namespace exdb;
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
+using bench::Summary;
 
 struct Options {
   int commits = 10'000;
@@ -50,17 +52,13 @@ struct Options {
   std::string json;
 };
 
-struct Figure {
-  double median = 0, p99 = 0;
-};
-
 /// What the processes tell each other: memory that they share.
 struct Board {
   std::atomic<int> arrived{0};
   std::atomic<bool> joined{false}, failed{false};
   std::uint64_t digests[3]{};
   double bytes = 0, rates[2][2]{}, join_seconds = 0;
-  Figure ping_pong, two_hops, commit, alone;
+  Summary ping_pong, two_hops, commit, alone;
 
   /// All `count` processes come here for the `turn`th time.
   void barrier(int count, int turn) {
@@ -75,21 +73,16 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Figure summary(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values[values.size() * 99 / 100]};
-}
-
 /// Microseconds of `once`, the first tenth not counted.
 template <class Once>
-Figure measure(int count, Once once) {
+Summary measure(int count, Once once) {
   std::vector<double> times;
   for (int i = 0; i < count + count / 10; ++i) {
     const auto start = Clock::now();
     once(i);
-    if (i >= count / 10) times.push_back(1e6 * seconds_since(start));
+    if (i >= count / 10) times.push_back(bench::microseconds_since(start));
   }
-  return summary(std::move(times));
+  return bench::summary(std::move(times));
 }
 
 int bound_loopback() {
@@ -365,30 +358,17 @@ Board& measured_joining(const Options& options) {
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (name == "--commits") {
-      options.commits = std::max(10, std::atoi(value));
-    } else if (name == "--rows") {
-      options.rows = std::atoi(value);
-    } else if (name == "--row-bytes") {
-      options.row_bytes = std::max(24, std::atoi(value));
-    } else if (name == "--json") {
-      options.json = value;
-    } else {
-      std::fprintf(stderr,
-                   "cluster_bench: unknown option %s; known: --commits n, --rows n, --row-bytes n, "
-                   "--json file\n",
-                   name.c_str());
-      std::exit(2);
-    }
-  }
+  bench::CommandLine("cluster_bench")
+      .number("--commits", options.commits, 10)
+      .number("--rows", options.rows)
+      .number("--row-bytes", options.row_bytes, 24)
+      .text("--json", options.json)
+      .read(argc, argv);
   return options;
 }
 
 void print_commits(const char* name, const Board& board) {
-  const auto line = [](const std::string& what, const Figure& figure) {
+  const auto line = [](const std::string& what, const Summary& figure) {
     std::printf("%-52s %10.2f %10.2f\n", what.c_str(), figure.median, figure.p99);
   };
   std::printf("%s, two nodes, %.0f bytes a frame\n%-52s %10s %10s\n", name, board.bytes, "",
