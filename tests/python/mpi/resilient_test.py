@@ -110,6 +110,7 @@ before = len(acked)
 went_on = commit_until(lambda: len(acked) >= before + 50)
 meet("committed", [0, 1])
 put(con, 5_000_000 + rank)
+meet("put", [0, 1])  # a fresh read shows what was acknowledged before it
 with con.startTransaction(exdb.MCO_READ_ONLY, fresh=True): pass
 meet("fresh", [0, 1])
 tell(seen=seen, went_on=went_on, refused=refused, lost=lost(), gone=gone, segments=segments,
