@@ -122,8 +122,17 @@ bool finish_together() {
   Kept& all = kept();
   const std::lock_guard guard(all.lock);
   const auto sessions = std::exchange(all.sessions, {});
-  for (const auto& session : sessions) session->tell_all(tag_finish, finish_with_all);
+  // Who is known to be lost is looked for first: a rank that was told finish_with_all by everybody
+  // enters MPI_Finalize at once, and a rank that is only taken for dead (a call with it has failed)
+  // tells that too.
   std::string lost;
+  for (const auto& session : sessions) {
+    std::vector<std::uint32_t> news;
+    session->look(true, news);
+    if (lost.empty()) lost = session->lost();
+  }
+  if (lost.empty())
+    for (const auto& session : sessions) session->tell_all(tag_finish, finish_with_all);
   for (unsigned turns = 0; lost.empty(); pause(turns)) {
     bool complete = true;
     for (const auto& session : sessions) {
