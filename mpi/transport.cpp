@@ -18,18 +18,10 @@ namespace {
 /// their logarithm, so the lines should cross between 32 and 128. Not measured there.
 constexpr std::uint32_t collective_above_nodes = 64;
 
-/// While something is under way inside MPI nobody rings for it: polling moves it.
-constexpr std::chrono::nanoseconds nap_while_moving{50'000};
-
 std::chrono::milliseconds close_deadline_of(const Options& options) {
   if (options.deadline.count() == 0) return options.close_deadline;
   if (options.close_deadline.count() == 0) return options.deadline;
   return std::min(options.deadline, options.close_deadline);
-}
-
-std::size_t bound_bytes_of(const Options& options) {
-  if (options.send_bound_bytes != 0) return options.send_bound_bytes;
-  return std::max<std::size_t>(send_bound_bytes_default, 4 * options.send_buffer_bytes);
 }
 
 bool begins_collective(const Opened& opened, const Options& options) {
@@ -41,60 +33,14 @@ bool begins_collective(const Opened& opened, const Options& options) {
 }  // namespace
 
 MpiTransport::MpiTransport(Opened opened, const Options& options)
-    : rank_(opened.rank),
-      size_(opened.size),
+    : SessionTransport(std::make_shared<Session>(std::move(opened), bound_bytes_of(options))),
       close_deadline_(close_deadline_of(options)),
-      crowded_(too_many_for_the_units(opened)),
-      began_collective_(begins_collective(opened, options)),
-      collective_(began_collective_),
-      removed_(opened.size),
-      session_(std::make_shared<Session>(std::move(opened), bound_bytes_of(options))),
-      doorbell_(*session_->opened.doorbell) {}
+      began_collective_(begins_collective(session_->opened, options)),
+      collective_(began_collective_) {}
 
-MpiTransport::~MpiTransport() {
-  MpiTransport::close(false);
-  unwatch(this);
-}
+MpiTransport::~MpiTransport() { close(false); }
 
-/// Under lock_, or before anybody else has this object.
-void MpiTransport::see_who_wakes() {
-  bool all = true;
-  for (std::uint32_t node = 0; node < size_; ++node)
-    all &= node == rank_ || removed_[node] || doorbell_.reaches(node);
-  wakes_ = all;
-}
-
-Status MpiTransport::start() {
-  watch(this);
-  std::lock_guard guard(lock_);
-  see_who_wakes();
-  return remember(session_->inbox.start());
-}
-
-std::string MpiTransport::describe() const {
-  return "MPI (" + library_name() + ", " + std::to_string(size_) +
-         (size_ == 1 ? " rank, " : " ranks, ") + (collective_ ? "collective)" : "p2p)");
-}
-
-Status MpiTransport::usable() const {
-  if (mpi_ended_) {
-    return Status(ErrorCode::cluster,
-                  "MPI_Finalize was called while the database was open: close it before");
-  }
-  if (closed_) return Status(ErrorCode::cluster, "the MPI transport is closed");
-  if (in_forked_child())
-    return Status(ErrorCode::cluster,
-                  "this process is a fork of an MPI process: it cannot use the database");
-  return failure_;
-}
-
-Status MpiTransport::remember(Status status) {
-  if (!status && failure_) {
-    failure_ = Status(status.code(),
-                      "node " + std::to_string(rank_) + ", MPI transport: " + status.text());
-  }
-  return status ? status : failure_;
-}
+std::string MpiTransport::describe() const { return described(collective_ ? "collective" : "p2p"); }
 
 Result<std::vector<std::vector<std::byte>>> MpiTransport::collective_gather(
     std::span<const std::byte> mine, std::chrono::milliseconds deadline) {
@@ -105,21 +51,12 @@ Result<std::vector<std::vector<std::byte>>> MpiTransport::collective_gather(
   return blocks;
 }
 
-Status MpiTransport::send_point_to_point(std::uint32_t to, const Frame& frame,
-                                         bool after_collective) {
-  counters_.count_sent(1, frame->size(), !session_->outbox.fits(to, frame->size()));
-  return remember(session_->outbox.send(to, frame, after_collective));
-}
-
 Status MpiTransport::send(std::uint32_t to, Frame frame) {
-  if (to >= size_ || to == rank_) {
-    return Status(ErrorCode::cluster_invalid_parameter,
-                  "there is no other node " + std::to_string(to));
-  }
+  if (Status s = is_other(to); !s) return s;
   std::lock_guard guard(lock_);
   if (Status s = usable(); !s) return s;
   if (!session_->outbox.has_room(to)) return no_room_for(to, session_->outbox.under_way(to));
-  return send_point_to_point(to, frame, false);
+  return hand_over(to, frame, false);
 }
 
 Status MpiTransport::broadcast(Frame frame) {
@@ -133,7 +70,7 @@ Status MpiTransport::broadcast(Frame frame) {
   for (std::uint32_t to = rank_ + 1 == size_ ? 0 : rank_ + 1; to != rank_;
        to = to + 1 == size_ ? 0 : to + 1) {
     if (removed_[to]) continue;
-    if (Status s = send_point_to_point(to, frame, after_collective); !s) return s;
+    if (Status s = hand_over(to, frame, after_collective); !s) return s;
   }
   return {};
 }
@@ -150,13 +87,6 @@ Status MpiTransport::broadcast_collectively(Frame frame) {
 }
 
 UnderWay MpiTransport::exchanges_under_way() const { return session_->exchange.held(); }
-
-std::optional<std::uint32_t> MpiTransport::first_without_room() const {
-  for (std::uint32_t to = 0; to < size_; ++to) {
-    if (to != rank_ && !removed_[to] && !session_->outbox.has_room(to)) return to;
-  }
-  return std::nullopt;
-}
 
 bool MpiTransport::has_room(std::uint32_t node) const {
   std::lock_guard guard(lock_);
@@ -191,52 +121,6 @@ Status MpiTransport::add(std::uint32_t node) {
   return {};
 }
 
-Status MpiTransport::poll(FrameSink& sink, bool& any) {
-  counters_.polls.add(1);
-  Inbox::Sweep sweep;
-  std::optional<Arrival> arrival;
-  struct GiveBack {  // also when the sink throws
-    MpiTransport& transport;
-    std::optional<Arrival>& arrival;
-    ~GiveBack() {
-      if (!arrival) return;
-      std::lock_guard guard(transport.lock_);
-      if (transport.usable()) transport.session_->inbox.release(*arrival);
-    }
-  } give_back{*this, arrival};
-  bool some = false;
-  for (bool first = true;; first = false) {
-    {
-      std::lock_guard guard(lock_);
-      if (Status s = usable(); !s) return s;
-      if (arrival) session_->inbox.release(*arrival);
-      arrival.reset();
-      if (Status s = session_->move_and_take(sweep, first, arrival); !s) return remember(s);
-      // Nothing to do but wait: the time to give MPI its receives back.
-      if (!arrival && !some) return remember(session_->inbox.repost());
-    }
-    if (!arrival) return {};
-    any = some = true;
-    counters_.count_received(arrival->bytes.size());
-    sink.on_frame(arrival->from, arrival->bytes);
-  }
-}
-
-void MpiTransport::wait(std::chrono::nanoseconds cap) {
-  counters_.sleeps.add(1);
-  {
-    std::lock_guard guard(lock_);
-    if (!usable()) return;
-    if (session_->moving()) cap = std::min(cap, nap_while_moving);
-  }
-  doorbell_.sleep(cap, [this] {
-    std::lock_guard guard(lock_);
-    if (!usable()) return true;
-    auto there = session_->something_there();
-    return there ? *there : true;  // poll meets the same failure and tells of it
-  });
-}
-
 void MpiTransport::say_alone() {
   for (std::uint32_t node = 0; node < size_; ++node) {
     if (node != rank_ && !removed_[node] && !session_->say_alone(node)) return;
@@ -254,11 +138,7 @@ void MpiTransport::leave_session() {
   keep_for_ever(session_);
 }
 
-void MpiTransport::close(bool collective) {
-  wake();
-  std::lock_guard guard(lock_);
-  if (closed_) return;
-  closed_ = true;
+void MpiTransport::end(bool collective) {
   if (!mpi_usable()) return keep_for_ever(session_);
   // With a node removed, or after a failure, not every rank comes here, and freeing a communicator
   // is collective.
@@ -272,12 +152,7 @@ void MpiTransport::close(bool collective) {
   }
 }
 
-void MpiTransport::mpi_ends() {
-  mpi_ended_ = true;
-  wake();
-  std::lock_guard guard(lock_);
-  if (closed_) return;
-  closed_ = true;
+void MpiTransport::end_with_mpi() {
   if (failure_) say_alone();
   session_->flush(std::chrono::milliseconds(1000));
   session_->cancel();

@@ -11,14 +11,8 @@
 // what a commit that is shown only when a majority holds it needs at least.
 // Use: cluster_bench [--commits n] [--rows n] [--row-bytes n] [--json file]; --rows 0 leaves the
 //   joiner out.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -33,10 +27,10 @@
 #include <thread>
 #include <vector>
 
+#include "bare_socket.hpp"
 #include "common/bench.hpp"
 #include "exdb/exdb.hpp"
 #include "exdb/tcp.hpp"
-#include "socket.hpp"
 #include "test_ca.hpp"
 
 namespace {
@@ -85,34 +79,12 @@ Summary measure(int count, Once once) {
   return bench::summary(std::move(times));
 }
 
-int bound_loopback() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in in{};
-  in.sin_family = AF_INET;
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(socket, reinterpret_cast<const sockaddr*>(&in), sizeof(in)) != 0) std::abort();
-  return socket;
-}
-
 // --- bare sockets
 
 class Bare {
  public:
-  Bare(int node, int listener, const tcp::SocketAddress& address) : node_(node) {
-    if (node == 0) {
-      (void)::listen(listener, 1);
-      socket_ = ::accept(listener, nullptr, nullptr);
-    } else {
-      socket_ = ::socket(AF_INET, SOCK_STREAM, 0);
-      while (::connect(socket_, address.get(), address.bytes) != 0)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    const int on = 1;
-    (void)setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  }
-  ~Bare() { ::close(socket_); }
-  Bare(const Bare&) = delete;
-  Bare& operator=(const Bare&) = delete;
+  Bare(int node, int listener, const tcp::SocketAddress& address)
+      : node_(node), socket_(node == 0, listener, address) {}
 
   void ping_pong(std::size_t bytes) {
     if (node_ == 1) read(bytes);
@@ -127,26 +99,18 @@ class Bare {
   }
 
  private:
-  void write(std::size_t count) {
-    std::vector<char>& bytes = room(count);
-    if (::send(socket_, bytes.data(), count, MSG_NOSIGNAL) != ssize_t(count)) std::abort();
-  }
+  void write(std::size_t count) { socket_.write(room(count), count); }
   void read(std::size_t count) {
-    std::vector<char>& bytes = room(count);
-    while (count != 0) {
-      const auto got = ::recv(socket_, bytes.data(), count, MSG_DONTWAIT);
-      if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) std::abort();
-      count -= std::size_t(std::max<ssize_t>(got, 0));
-    }
+    socket_.poll(room(count), count, [] {});
   }
-  std::vector<char>& room(std::size_t count) {
+  std::byte* room(std::size_t count) {
     if (bytes_.size() < count) bytes_.resize(count);
-    return bytes_;
+    return bytes_.data();
   }
 
   const int node_;
-  int socket_ = -1;
-  std::vector<char> bytes_;
+  const bench::BareSocket socket_;
+  std::vector<std::byte> bytes_;
 };
 
 // --- the cluster
@@ -310,7 +274,7 @@ void check_digests(const Board& board, int nodes) {
 tcp::TcpParams nodes_on_loopback(int nodes, std::vector<int>& listeners) {
   tcp::TcpParams params;
   for (int node = 0; node < nodes; ++node) {
-    listeners.push_back(bound_loopback());
+    listeners.push_back(bench::bound_loopback());
     params.nodes.push_back(tcp::own_address(listeners.back()).value().text());
   }
   params.cluster_id = 7;
@@ -326,7 +290,7 @@ Board& measured_commits(const Options& options, const tcp::TemporaryFolder* cert
     params.ssl_params = {{"cert_file_pem", certificates->path("node.pem")},
                          {"pkey_file_pem", certificates->path("node.key")},
                          {"ca_file", certificates->path("ca.pem")}};
-  const int bare_listener = bound_loopback();
+  const int bare_listener = bench::bound_loopback();
   const auto bare_address = tcp::own_address(bare_listener).value();
   run(2, board, [&](std::uint32_t self) {
     params.listener = listeners[self];

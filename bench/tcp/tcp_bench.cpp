@@ -7,11 +7,6 @@
 // Goal: an exchange within 1.5 × bare sockets in the same run, TLS within 1.5 × plain. Non-goal:
 // networks between hosts; more than two nodes.
 // Use: tcp_bench [--rounds n] [--bytes n] [--json file]
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -21,6 +16,7 @@
 #include <fstream>
 #include <thread>
 
+#include "bare_socket.hpp"
 #include "common/bench.hpp"
 #include "socket.hpp"
 #include "test_ca.hpp"
@@ -69,57 +65,31 @@ void give_way(const Run& run) {
 
 // --- bare sockets
 
-void write_all(int socket, const std::byte* bytes, std::size_t count) {
-  while (count != 0) {
-    const auto put = ::send(socket, bytes, count, MSG_NOSIGNAL);
-    if (put <= 0) std::abort();
-    bytes += put;
-    count -= std::size_t(put);
-  }
-}
-
-void read_all(const Run& run, int socket, std::byte* bytes, std::size_t count, int flags) {
-  while (count != 0) {
-    const auto got = ::recv(socket, bytes, count, flags);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) std::abort();
-    if (got < 0) give_way(run);
-    bytes += std::max<ssize_t>(got, 0);
-    count -= std::size_t(std::max<ssize_t>(got, 0));
-  }
-}
-
 constexpr std::size_t long_bytes = 1 << 20;
 
 void bare(Run& run, int listener, const tcp::SocketAddress& address) {
-  int socket = -1;
-  if (run.node == 0) {
-    (void)::listen(listener, 1);
-    socket = ::accept(listener, nullptr, nullptr);
-  } else {
-    socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    while (::connect(socket, address.get(), address.bytes) != 0)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  const int on = 1;
-  (void)setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const bench::BareSocket socket(run.node == 0, listener, address);
+  const auto poll = [&](std::byte* bytes, std::size_t count) {
+    socket.poll(bytes, count, [&] { give_way(run); });
+  };
   // As many bytes as the transport sends for a frame of this length.
   std::vector<std::byte> out(run.bytes + tcp::header_bytes), in(out.size());
   measure_exchange(run, "bare sockets, exchange", [&] {
-    write_all(socket, out.data(), out.size());
-    read_all(run, socket, in.data(), in.size(), MSG_DONTWAIT);
+    socket.write(out.data(), out.size());
+    poll(in.data(), in.size());
   });
   const auto rounds = std::min<std::size_t>(run.rounds, 500);
   std::vector<double> times;
   for (std::size_t round = 0; round < rounds; ++round) {
     if (run.node == 1) {
-      read_all(run, socket, in.data(), in.size(), 0);
-      write_all(socket, out.data(), out.size());
+      socket.read(in.data(), in.size());
+      socket.write(out.data(), out.size());
       continue;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     const auto start = Clock::now();
-    write_all(socket, out.data(), out.size());
-    read_all(run, socket, in.data(), in.size(), MSG_DONTWAIT);
+    socket.write(out.data(), out.size());
+    poll(in.data(), in.size());
     times.push_back(microseconds_since(start));
   }
   if (run.node == 0) record(run, "bare sockets, wake and answer", "us", std::move(times));
@@ -130,19 +100,18 @@ void bare(Run& run, int listener, const tcp::SocketAddress& address) {
     const std::size_t count = std::max<std::size_t>(run.rounds / 40, 4);
     for (std::size_t i = 0; i < count; ++i) {
       if (run.node == 0)
-        write_all(socket, much.data(), much.size());
+        socket.write(much.data(), much.size());
       else
-        read_all(run, socket, much.data(), much.size(), 0);
+        socket.read(much.data(), much.size());
     }
     // The answer tells that all is there.
     if (run.node == 0)
-      read_all(run, socket, in.data(), 1, 0);
+      socket.read(in.data(), 1);
     else
-      write_all(socket, out.data(), 1);
+      socket.write(out.data(), 1);
     rates.push_back(double(count * long_bytes) / microseconds_since(start) / 1000);
   }
   record(run, "bare sockets, stream of 1 MiB", "GB/s", std::move(rates));
-  ::close(socket);
 }
 
 // --- the transport
@@ -271,15 +240,6 @@ void print(const Run& run) {
   file << "]}\n";
 }
 
-int bound_loopback() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in in{};
-  in.sin_family = AF_INET;
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(socket, reinterpret_cast<const sockaddr*>(&in), sizeof(in)) != 0) std::abort();
-  return socket;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -296,7 +256,8 @@ int main(int argc, char** argv) {
   (void)folder.write("node.pem", node.certificate_pem());
   (void)folder.write("node.key", node.key_pem());
 
-  const int bare_listener = bound_loopback(), listeners[2] = {bound_loopback(), bound_loopback()};
+  const int bare_listener = bench::bound_loopback(),
+            listeners[2] = {bench::bound_loopback(), bench::bound_loopback()};
   tcp::TcpParams params;
   for (const int listener : listeners)
     params.nodes.push_back(tcp::own_address(listener).value().text());

@@ -160,7 +160,6 @@ void ViewMember::tick_join() {
     const auto& given = given_[member.value];
     if (given && now_ - given->since >= options_.timing.suspect) stop_giving(member);
   }
-  if (giving_ > 0) pump_all();
   if (catch_up_ && intake_.whole()) tick_intake();
   // A state may take long to begin, and its chunks to make and to take in; a donor that is gone is
   // noticed by its link or its silence. A state that is whole needs it no more.
