@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "exdb/host_groups.hpp"
 #include "exdb/transport.hpp"
 
 namespace exdb {
@@ -54,6 +55,8 @@ struct ClusterParams {
   std::vector<ClusterNodeParams> nodes;  ///< empty: all nodes of the transport, qrank 1
   /// Made by exdb::mpi::transport(comm). Owned by the database from open on.
   std::unique_ptr<Transport> transport;
+  /// Instead of a transport, with DatabaseOptions::shared: made by exdb::mpi::host_groups(comm).
+  std::unique_ptr<HostGroups> hosts;
   ClusterWindow window;
   std::uint32_t conn_pool_factor =
       50;  ///< percent of max_connections that may be in the exchange at once
