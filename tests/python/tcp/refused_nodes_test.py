@@ -141,10 +141,11 @@ def test_who_has_no_certificate_does_not_get_in(cluster: Make, tmp_path: Path) -
         context.maximum_version = version
         address = two.addresses[0]
         got = b""
-        with contextlib.suppress(ssl.SSLError, OSError):
-            with context.wrap_socket(socket.create_connection(address, timeout=20)) as tls:
-                tls.sendall(b"exdb-tcp" + bytes(128))
-                got = tls.recv(1)
+        plain = socket.create_connection(address, timeout=20)
+        with contextlib.suppress(ssl.SSLError, OSError), context.wrap_socket(plain) as tls:
+            tls.sendall(b"exdb-tcp" + bytes(128))
+            got = tls.recv(1)
+        plain.close()
         assert got == b"", version
     for key, node in enumerate(two.nodes.values()):
         node.do(f"put(db, {key})")
