@@ -26,8 +26,8 @@ constexpr std::size_t p2p_ranks_max_one_host = 32;
 constexpr std::size_t p2p_ranks_max_several_hosts = 8;
 
 inline bool share_one_host(std::span<const HostCard> hosts) {
-  return std::ranges::all_of(
-      hosts, [&](const HostCard& other) { return other.same_host(hosts.front()); });
+  return std::ranges::all_of(hosts,
+                             [&](const HostCard& other) { return other.same_host(hosts.front()); });
 }
 
 /// `hosts`: one card a rank. O(ranks).
