@@ -145,7 +145,7 @@ def test_a_goal_of_a_ratio_is_judged_by_the_floor_of_the_same_run(
 def test_a_goal_to_be_faster_turns_the_ratio_round(lmdb: float, wanted: bool) -> None:
     figures = [
         {"who": who, "what": what, "median_ns": ns}
-        for what in ("point read", "update")
+        for what in ("point read", "update", "update, fetched ahead")
         for who, ns in (("exdb", 100), ("private", 90), ("lmdb", lmdb))
     ]
     assert reached("storage", {"figures": figures})["apply, 64-byte rows, hash index"] is wanted
