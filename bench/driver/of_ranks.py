@@ -158,16 +158,15 @@ def idle_rows(records: list[Record]) -> list[Row]:
 
 
 def bulk_runs(size: str) -> list[Run]:
-    rows = by_size(size, 2000, 100_000, 1_000_000)
-    ranks = by_size(size, [2], [2, 4], [2, 4, 8])
+    # In all, not a rank: each rank holds what all have loaded.
+    rows = by_size(size, 4000, 200_000, 1_000_000)
     return [
-        Run(
-            "bulk/bulk_bench",
-            n,
-            ("--rows", rows, "--batch", min(rows, 10_000), "--row-bytes", width),
+        Run("bulk/bulk_bench", ranks, ("--rows", some, "--batch", min(some, 10_000), *width))
+        for ranks in by_size(size, [2], [2, 4], [2, 4, 8])
+        for some, width in (
+            (rows // ranks, ("--row-bytes", 64)),
+            (rows // ranks // 2, ("--row-bytes", 1024)),
         )
-        for n in ranks
-        for width in by_size(size, [64], [64, 1024], [64, 1024])
     ]
 
 
