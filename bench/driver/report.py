@@ -70,6 +70,8 @@ def console() -> Console:
 
 def draw(name: str, plots: list[Plot], folder: Path) -> list[Path]:
     """A PNG a plot; the paths."""
+    if not plots:
+        return []
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -43,7 +43,7 @@ SCHEMA = "class Item { int8 key; int8 value; unique hash<key> by_key; };"
 MODES = ("absent", "idle", "reading", "committing")
 ROWS = 1000
 READS_AT_ONCE = 10
-BLOCK_STEPS = 50
+BLOCK_STEPS = 25
 
 
 class Stencil:
