@@ -4,19 +4,13 @@
 
 #include <algorithm>
 
+#include "exchange_choice.hpp"
 #include "identity.hpp"
 #include "left_sessions.hpp"
 #include "resilient_transport.hpp"
 
 namespace exdb::mpi {
 namespace {
-
-/// 'auto' exchanges by collective calls above this. Measured with 64 bytes, MPICH 5.0.2 ch4:ucx, 2
-/// cores, medians in µs, p2p against Iallgather: 2 ranks 0.42 / 0.77, 3 ranks 4.6 / 12.3, 4
-/// ranks 8.1 / 18.4, 8 ranks 242 / 642 (the last three share 2 cores). p2p wins wherever we could
-/// measure; its cost grows with the ranks (about 0.2 µs a message and side), the collective's with
-/// their logarithm, so the lines should cross between 32 and 128. Not measured there.
-constexpr std::uint32_t collective_above_nodes = 64;
 
 std::chrono::milliseconds close_deadline_of(const Options& options) {
   if (options.deadline.count() == 0) return options.close_deadline;
@@ -25,9 +19,9 @@ std::chrono::milliseconds close_deadline_of(const Options& options) {
 }
 
 bool begins_collective(const Opened& opened, const Options& options) {
-  return opened.size > 1 &&
-         (options.exchange == Exchange::collective ||
-          (options.exchange == Exchange::automatic && opened.size > collective_above_nodes));
+  std::vector<HostCard> hosts;
+  for (const NodeCard& card : opened.cards) hosts.push_back(card.host);
+  return is_collective(options.exchange, hosts);
 }
 
 }  // namespace

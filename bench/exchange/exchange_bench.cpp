@@ -62,10 +62,41 @@ void measure(Run& run, const std::string& name, Once once) {
   record(run, name, std::move(times));
 }
 
+/// Every byte that a rank sends.
+std::byte mark_of(std::uint32_t rank) { return static_cast<std::byte>(rank + 1); }
+
+void require_from(std::uint32_t rank, std::span<const std::byte> bytes, std::size_t wanted) {
+  const bool good = bytes.size() == wanted &&
+                    std::ranges::count(bytes, mark_of(rank)) == static_cast<std::ptrdiff_t>(wanted);
+  if (good) return;
+  std::fprintf(stderr, "exchange_bench: wrong bytes from rank %u\n", rank);
+  MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+struct Counting : FrameSink {
+  explicit Counting(std::size_t bytes = 0) : wanted(bytes) {}
+  std::size_t wanted;
+  std::uint64_t frames = 0;
+  void on_frame(std::uint32_t from, std::span<const std::byte> frame) override {
+    ++frames;
+    require_from(from, frame, wanted);
+  }
+  void on_gone(std::uint32_t) override {}
+};
+
+void require_from_all(const Run& run, std::span<const std::byte> in, bool own) {
+  for (int rank = 0; rank < run.size; ++rank) {
+    if (rank == run.rank && !own) continue;
+    require_from(static_cast<std::uint32_t>(rank),
+                 in.subspan(run.bytes * static_cast<std::size_t>(rank), run.bytes), run.bytes);
+  }
+}
+
 void bare_point_to_point(Run& run, MPI_Comm communicator) {
   constexpr std::size_t slots = 2;
   const auto ranks = static_cast<std::size_t>(run.size);
-  std::vector<std::byte> out(run.bytes), in(run.bytes * ranks * slots);
+  const auto mark = mark_of(static_cast<std::uint32_t>(run.rank));
+  std::vector<std::byte> out(run.bytes, mark), in(run.bytes * ranks * slots);
   std::vector<MPI_Request> receives(ranks * slots, MPI_REQUEST_NULL),
       sends(ranks, MPI_REQUEST_NULL);
   for (int peer = 0; peer < run.size; ++peer) {
@@ -97,6 +128,8 @@ void bare_point_to_point(Run& run, MPI_Comm communicator) {
     slot = 1 - slot;
   });
   MPI_Barrier(MPI_COMM_WORLD);
+  for (std::size_t of = 0; of < slots; ++of)
+    require_from_all(run, std::span(in).subspan(run.bytes * ranks * of, run.bytes * ranks), false);
   for (auto& receive : receives) {
     if (receive == MPI_REQUEST_NULL) continue;
     MPI_Cancel(&receive);
@@ -109,7 +142,8 @@ void bare_point_to_point(Run& run, MPI_Comm communicator) {
 }
 
 void bare_collective(Run& run, MPI_Comm communicator) {
-  std::vector<std::byte> out(run.bytes), in(run.bytes * static_cast<std::size_t>(run.size));
+  const auto mark = mark_of(static_cast<std::uint32_t>(run.rank));
+  std::vector<std::byte> out(run.bytes, mark), in(run.bytes * static_cast<std::size_t>(run.size));
   const int bytes = static_cast<int>(run.bytes);
   measure(run, "bare MPI, Iallgather", [&] {
     MPI_Request request = MPI_REQUEST_NULL;
@@ -119,13 +153,8 @@ void bare_collective(Run& run, MPI_Comm communicator) {
       if (done == 0) give_way(run);
     }
   });
+  require_from_all(run, in, true);
 }
-
-struct Counting : FrameSink {
-  std::uint64_t frames = 0;
-  void on_frame(std::uint32_t, std::span<const std::byte>) override { ++frames; }
-  void on_gone(std::uint32_t) override {}
-};
 
 std::unique_ptr<Transport> open(mpi::Exchange exchange) {
   mpi::Options options;
@@ -135,12 +164,17 @@ std::unique_ptr<Transport> open(mpi::Exchange exchange) {
   return std::move(made).value();
 }
 
+Frame frame_of(const Run& run) {
+  return std::make_shared<std::vector<std::byte>>(run.bytes,
+                                                  mark_of(static_cast<std::uint32_t>(run.rank)));
+}
+
 void transport_exchange(Run& run, mpi::Exchange exchange, const std::string& name) {
   auto transport = open(exchange);
-  Counting sink;
+  Counting sink(run.bytes);
   std::uint64_t wanted = 0;
   measure(run, name, [&] {
-    transport->broadcast(std::make_shared<std::vector<std::byte>>(run.bytes)).or_throw();
+    transport->broadcast(frame_of(run)).or_throw();
     wanted += transport->size() - 1;
     while (sink.frames < wanted) {
       bool any = false;
@@ -165,8 +199,8 @@ void sleep_until_a_frame(Transport& transport, Counting& sink) {
 void doorbell(Run& run) {
   if (run.size < 2) return;
   auto transport = open(mpi::Exchange::p2p);
-  Counting sink;
-  const auto frame = std::make_shared<std::vector<std::byte>>(run.bytes);
+  Counting sink(run.bytes);
+  const auto frame = frame_of(run);
   const std::size_t rounds = std::min<std::size_t>(run.rounds, 500);
   std::vector<double> times;
   for (std::size_t round = 0; round < rounds && run.rank <= 1; ++round) {

@@ -18,6 +18,7 @@
 //   two. The private maps do not care.
 // Fair: all check the key; all lie in huge pages (LMDB's in /dev/shm has none); hashes are of one
 //   word (SplitMix64) in the maps, XXH3 of the key's bytes in exdb.
+// Check: afterwards every store gives each of some keys its own row.
 // Usage: storage_bench [--rows N] [--batches N] [--json FILE]
 //          [--only exdb|exdb-any|private|two-step|lmdb]
 #include <algorithm>
@@ -125,6 +126,14 @@ class Bench {
     });
   }
 
+  /// Each of some keys gives its own row, also after updates.
+  template <class Row>
+  void require_rows(const char* who, Row&& row) const {
+    for (const auto key : std::span(keys_).first(batch_reads))
+      if (word_in(row(key), key_offset) != key)
+        throw std::runtime_error(std::string(who) + " gives the row of another key");
+  }
+
   template <class Map>
   void run_map(const char* who);
   void run_exdb(const char* who, bool shuffled);
@@ -154,6 +163,7 @@ void Bench::run_map(const char* who) {
   measure(who, "update", round_rows, [&](auto keys, std::uint64_t stamp) {
     for (const auto key : keys) map.at(key) = row_of(key, stamp);
   });
+  require_rows(who, row);
 }
 
 void Bench::run_lmdb() {
@@ -175,6 +185,9 @@ void Bench::run_lmdb() {
     for (const auto key : keys) store.put(key, row_of(key, stamp));
     store.commit();
   });
+  store.begin_reading();
+  require_rows("lmdb", row);
+  store.end_reading();
 }
 
 std::array<std::byte, 8> key_bytes(std::uint64_t key) {
@@ -251,6 +264,8 @@ void Bench::run_exdb(const char* who, bool shuffled) {
   // Random updates leave about half of the rows outside their slots' inline cells (slots.hpp).
   snapshot = storage->pin().value();
   measure_reads(who, "point read, after updates", last_offset, row);
+  require_rows(who, row);
+  if (storage->statistics().rows != options_.rows) throw std::runtime_error("rows are missing");
 }
 
 const Figure* Bench::find(std::string_view who, std::string_view what) const {

@@ -40,7 +40,7 @@ has_header() {
   return 1
 }
 
-# missing_packages jobs|tests: names of Debian packages, one a line.
+# missing_packages jobs|tests|bench: names of Debian packages, one a line.
 missing_packages() {
   has_compiler || echo g++
   has_header xxhash.h || echo libxxhash-dev
@@ -54,10 +54,11 @@ missing_packages() {
 }
 
 # Good to have, never required: without hwloc (found by pkg-config) a process knows its affinity mask
-# only; without shellcheck shell scripts are not checked.
+# only; without shellcheck shell scripts are not checked; without LMDB storage_bench is left out.
 missing_extras() {
   if ! has_header hwloc.h; then echo libhwloc-dev; fi
   if ! command -v pkg-config >/dev/null; then echo pkg-config; fi
+  if [[ $1 == bench ]] && ! has_header lmdb.h; then echo liblmdb-dev; fi
   if [[ $1 == tests ]] && ! command -v shellcheck >/dev/null; then echo shellcheck; fi
 }
 
@@ -76,7 +77,7 @@ list_missing() {
   mapfile -t missing < <(printf '%s' "$text")
 }
 
-# install_packages jobs|tests
+# install_packages jobs|tests|bench
 install_packages() {
   local missing extras name modules=""
   list_missing "$1"

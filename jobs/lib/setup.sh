@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
 #
-# The whole set-up: system packages, environment, build. Source this file; then set_up_jobs or
-# set_up_tests, and activate. What is ready is found ready by fingerprints, without a lock and
+# The whole set-up: system packages, environment, build. Source this file; then set_up_jobs,
+# set_up_tests or set_up_bench, and activate. What is ready is found ready by fingerprints, without a lock and
 # without writing anything, so that a second run takes no time and needs no rights.
 
 _lib=$exdb_root/jobs/lib
@@ -51,6 +51,20 @@ set_up_tests() {
   configure_release -DEXDB_TESTS=ON "-DEXDB_BENCH=$(part bench)"
   build "$exdb_build/release"
   package_is_ready || install_package
+  release_lock
+  say "ready in ${SECONDS} s: $mpi_version, $("$exdb_venv/bin/python" --version)"
+}
+
+# As the jobs, and the benchmarks' programs. LMDB, a rival, is installed where that is possible.
+set_up_bench() {
+  choose_mpi
+  take_lock
+  install_packages bench
+  prepare_environment jobs
+  say "build: Release with benchmarks in $exdb_build/release"
+  configure_release -DEXDB_BENCH=ON
+  build "$exdb_build/release" exdb_bench
+  build_package
   release_lock
   say "ready in ${SECONDS} s: $mpi_version, $("$exdb_venv/bin/python" --version)"
 }

@@ -22,7 +22,7 @@
 namespace exdb::mpi {
 
 enum class Exchange : int {
-  automatic,   ///< p2p for few nodes, collective for many
+  automatic,   ///< p2p for few nodes, collective for many: where measured lines cross
   p2p,         ///< every batch goes to every other rank as a message
   collective,  ///< one MPI_Iallgather a round
 };
