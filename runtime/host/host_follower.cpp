@@ -128,7 +128,11 @@ Status HostFollower::listen() {
   return status.code() == ErrorCode::cluster_stopped ? Status() : status;
 }
 
-bool HostFollower::progress() { return channel_->drain(); }
+bool HostFollower::progress() {
+  const bool any = channel_->drain();
+  if (!any) (void)channel_->look();
+  return any;
+}
 
 void HostFollower::say(FollowerState state) {
   auto& own = segment_->line(segment_->own_index()).state;

@@ -29,7 +29,7 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!clustered || !any_local) return replica;
   auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->certifier_,
-                                 replica->half_way_, false);
+                                 replica->half_way_);
   if (!local) return local.status();
   replica->local_ = std::move(*local);
   return replica;
@@ -37,7 +37,8 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
 
 Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionary> dictionary,
                                                  int fd, const StorageOptions& local, NodeId self,
-                                                 OldestOpenWord* oldest_open) {
+                                                 OldestOpenWord* oldest_open,
+                                                 const JointWords& joint) {
   std::unique_ptr<Replica> replica(new Replica(dictionary, true, self));
   replica->attached_ = true;
   auto replicated = Storage::attach(dictionary, fd);
@@ -48,7 +49,7 @@ Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionar
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!any_local) return replica;
   auto part = LocalPart::create(dictionary, local, replica->replicated_, replica->certifier_,
-                                replica->half_way_, true);
+                                replica->half_way_, joint);
   if (!part) return part.status();
   replica->local_ = std::move(*part);
   return replica;
@@ -227,7 +228,11 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
     const auto at = arrived_[i].item;
     auto known = repeats_ ? decided(items[at]) : std::nullopt;
     outcomes[at] = known ? std::move(*known) : settle(arrived_[i].record, mine[at]);
-    if (items[at].origin != self_) continue;
+    if (items[at].origin != self_) {
+      if (readers_ != nullptr && mine[at] && outcomes[at].code == ErrorCode::ok)
+        readers_->committing({items[at].origin, items[at].sequence}, outcomes[at].csn);
+      continue;
+    }
     if (local_) local_too |= local_->settle(items[at].sequence, outcomes[at].code == ErrorCode::ok);
   }
   if (local_too) {

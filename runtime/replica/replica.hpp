@@ -50,6 +50,9 @@ class ReplicaReaders {
   /// The oldest of their open snapshots whose reads will be certified; Csn::max() if none is.
   /// REQUIRES: what is published was read before.
   [[nodiscard]] virtual Csn oldest_open() const = 0;
+  /// A transaction of another process that this member has sent committed as `csn`, and is not
+  /// published yet.
+  virtual void committing(TxnId id, Csn csn) const = 0;
 };
 
 class Replica final : public RoundConsumer {
@@ -60,10 +63,12 @@ class Replica final : public RoundConsumer {
 
   /// For a process whose replicated part is in the shared segment behind `fd`, and is installed by
   /// another process: has everything but RoundConsumer, which it may not be given to. `local`: of the
-  /// storage of local classes; `oldest_open`: where this process tells of its open snapshots.
+  /// storage of local classes; `oldest_open`: where this process tells of its open snapshots; `joint`:
+  /// where it is told of transactions over both.
   static Result<std::unique_ptr<Replica>> attach(std::shared_ptr<const Dictionary> dictionary,
                                                  int fd, const StorageOptions& local, NodeId self,
-                                                 OldestOpenWord* oldest_open);
+                                                 OldestOpenWord* oldest_open,
+                                                 const JointWords& joint);
   /// Other processes read this one's shared segment. Before the first round.
   void set_readers(const ReplicaReaders* readers) { readers_ = readers; }
   /// The nodes for which each member sends; without it each for itself. Agreed; before the first

@@ -224,7 +224,7 @@ TEST(SharedHostEnds, a_stopped_leader_is_named_after_the_timeout) {
     require(result.text.find("node 0") != std::string::npos, "it names node 0: " + result.text);
   });
   processes.common().wait_for(0, 2);
-  processes.kill(0, SIGSTOP);
+  processes.stop(0);
   processes.common().mark(1) = 1;
   EXPECT_EQ(processes.end(1), 0);
   EXPECT_EQ(processes.end(2), 0);
