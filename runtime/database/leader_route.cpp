@@ -51,7 +51,7 @@ AppliedCounts LeaderRoute::applied() const {
 
 Status LeaderRoute::at_least(Csn csn) {
   return follower_.wait_applied([this, csn] { return published() >= csn; },
-                                "csn " + std::to_string(csn.value), open_);
+                                "csn " + std::to_string(csn.value), true, open_);
 }
 
 std::size_t LeaderRoute::record_bytes_max() const { return Node::item_bytes_max; }

@@ -17,13 +17,13 @@
 //       it until it is applied or dropped, and it is given back whatever becomes of the round.
 //   L3  At most one transaction is prepared. It was certified against the newest local state, and
 //       that stays the newest one until it is resolved, so applying it cannot fail its certificate.
+//   L4  After a change that failed half-way, here or in the replicated part (HalfWay), nothing more
+//       is installed or published.
 //   L5  Where another process installs the replicated part it tells of a joint transaction in words,
 //       before it publishes it. While one is prepared the counter is odd; who pins then takes the
 //       lock, pins the replicated part, and reads the word: if that csn is within its pin it
 //       installs the local part first. So nobody waits for the thread that commits, and the first
 //       one that can see the replicated part makes the local one visible.
-//   L4  After a change that failed half-way, here or in the replicated part (HalfWay), nothing more
-//       is installed or published.
 // Threads: take_turn(), commit(), prepare(), sent(), drop(), pin() and the register from any thread;
 //   settle(), publish() and end_round() under the drive lock, which is taken by commit() itself.
 // Failure: commit() and settle() throw Error(no_memory) when they fail half-way (L4).

@@ -163,9 +163,11 @@ TEST(SharedHostReads, a_fresh_read_has_what_another_process_was_told_of) {
   processes.expect_all_well();
 }
 
-TEST(SharedHostReads, at_least_waits_for_the_csn) {
+TEST(SharedHostReads, at_least_waits_for_the_csn_and_not_for_ever) {
   Processes processes(one_host, [](Rank& rank) {
-    rank.open();
+    auto params = rank.params();
+    params.timeout = std::chrono::milliseconds(500);
+    rank.open(std::move(params));
     const auto con = rank.db->connect();
     if (rank.self == 1) {
       rank.common.wait_for(0, 2);
@@ -177,6 +179,8 @@ TEST(SharedHostReads, at_least_waits_for_the_csn) {
       con->start(wanted);
       require(rank.find(*con, 1).has_value(), "it is there");
       con->rollback();
+      wanted.at_least = Csn{99};
+      require_error(ErrorCode::timeout, "csn 99", [&] { con->start(wanted); });
     }
     rank.db->close();
   });
