@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "replica/replica.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -118,6 +119,7 @@ Replica::Arrived& Replica::next_arrived(std::size_t item) {
   arrived.item = item;
   arrived.record.clear();
   arrived.fragments.clear();
+  arrived.parts_missing = false;
   return arrived;
 }
 
@@ -130,6 +132,7 @@ Status Replica::add_fragments(const RoundItem& item, Arrived& arrived) {
   std::vector<WriteOp> ops;
   for (const auto& fragment : arrived.fragments) {
     ByteReader in(fragment);
+    (void)in.get_varint();  // its number
     const Csn snapshot{in.get_varint()};
     if (auto status = TransactionRecord::decode_ops(*dictionary_, snapshot, in, ops); !status)
       return status;
@@ -147,6 +150,7 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
   if (!fragments_.empty()) {
     if (auto status = add_fragments(item, arrived); !status) return status;
   }
+  arrived.parts_missing = arrived.fragments.size() != record.parts;
   // What began here was normalised and valid as it left. It is spared here alone, so nothing may
   // follow from it that the other nodes do not know.
   if (item.origin == self_ && arrived.fragments.empty()) return {};
@@ -156,19 +160,40 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
   return item.origin == self_ ? Status() : certifier_->validate(record);
 }
 
+/// R6: the next one is kept, one that came before is not kept again, and after a gap nothing is: the
+/// number of parts then tells that some are missing.
+void Replica::keep_fragment(const RoundItem& item) {
+  const TxnId id{item.origin, item.sequence};
+  forget_former_life(id);
+  // Of a transaction that has come: it came again.
+  if (repeats_ && outcomes_.decided(id)) return;
+  ByteReader in(item.bytes);
+  const auto number = in.get_varint();
+  const auto found = fragments_.find(id);
+  if (number != (found == fragments_.end() ? 0 : found->second.parts.size())) return;
+  auto& fragments = fragments_[id];
+  fragments.member = item.member;
+  fragments.parts.emplace_back(item.bytes.begin(), item.bytes.end());
+  counters_.fragments.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// What its origin had open when it ended and was started again will never be committed.
+void Replica::forget_former_life(TxnId id) {
+  auto at = fragments_.lower_bound({id.origin, 0});
+  while (at != fragments_.end() && at->first.origin == id.origin &&
+         at->first.sequence + OutcomeTable::life_gap <= id.sequence)
+    at = fragments_.erase(at);
+}
+
 /// Reads the items of a round; the transactions among them go to arrived_, in order.
 Status Replica::unpack(std::span<const RoundItem> items) {
   arrived_count_ = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
     switch (item.kind) {
-      case RoundItem::Kind::fragment: {
-        auto& fragments = fragments_[{item.origin, item.sequence}];
-        fragments.member = item.member;
-        fragments.parts.emplace_back(item.bytes.begin(), item.bytes.end());
-        counters_.fragments.fetch_add(1, std::memory_order_relaxed);
+      case RoundItem::Kind::fragment:
+        keep_fragment(item);
         break;
-      }
       case RoundItem::Kind::discard:
         fragments_.erase({item.origin, item.sequence});
         break;
@@ -197,13 +222,22 @@ void Replica::fetch(std::size_t first) {
   each([&](const WriteOp& op) { replicated_->fetch_row(op.cls, SlotId{op.row}); });
 }
 
-ItemOutcome Replica::settle(const TransactionRecord& record, bool mine) {
-  auto verdict = certifier_->certify(record, mine);
-  if (verdict.code != ErrorCode::ok) {
-    counters_.aborted.fetch_add(1, std::memory_order_relaxed);
-    if (!mine) counters_.remote_aborted.fetch_add(1, std::memory_order_relaxed);
-    return {verdict.code, {}, std::move(verdict.text)};
+ItemOutcome Replica::aborted(ErrorCode code, std::string text, bool mine) {
+  counters_.aborted.fetch_add(1, std::memory_order_relaxed);
+  if (!mine) counters_.remote_aborted.fetch_add(1, std::memory_order_relaxed);
+  return {code, {}, std::move(text)};
+}
+
+ItemOutcome Replica::settle(const Arrived& arrived, bool mine) {
+  const auto& record = arrived.record;
+  if (arrived.parts_missing) {
+    return aborted(ErrorCode::conflict,
+                   "a part of this transaction that was sent ahead was lost when the nodes that "
+                   "take part changed: begin it again",
+                   mine);
   }
+  auto verdict = certifier_->certify(record, mine);
+  if (verdict.code != ErrorCode::ok) return aborted(verdict.code, std::move(verdict.text), mine);
   applied_ = applied_.next();
   certifier_->apply(record, applied_);
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
@@ -227,7 +261,7 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
     if (i % fetch_ahead == 0) fetch(i);
     const auto at = arrived_[i].item;
     auto known = repeats_ ? decided(items[at]) : std::nullopt;
-    outcomes[at] = known ? std::move(*known) : settle(arrived_[i].record, mine[at]);
+    outcomes[at] = known ? std::move(*known) : settle(arrived_[i], mine[at]);
     if (items[at].origin != self_) {
       if (readers_ != nullptr && mine[at] && outcomes[at].code == ErrorCode::ok)
         readers_->committing({items[at].origin, items[at].sequence}, outcomes[at].csn);
@@ -296,6 +330,13 @@ void Replica::forget(MemberId member) {
   else
     for (const auto origin : origins_[member.value]) outcomes_.end(origin);
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
+}
+
+void Replica::forget_others(std::span<const MemberId> members) {
+  if (fragments_.empty()) return;
+  std::erase_if(fragments_, [&](const auto& entry) {
+    return std::find(members.begin(), members.end(), entry.second.member) == members.end();
+  });
 }
 
 /// After publishing, so that who is told of a commit finds it.
