@@ -22,6 +22,10 @@ struct DatabaseOptions {
   /// False: the program runs Connection::listen() in a thread of its own; true: the database has
   /// such a thread.
   bool own_listener = true;
+  /// The processes of a host keep one replica, in memory that they share: one of them takes part in
+  /// the rounds and writes it, the others read it and hand their transactions over. Needs
+  /// ClusterParams::hosts. The same on all nodes.
+  bool shared = false;
 };
 
 /// Everything a node counts, by name: commits, aborts, conflicts, rounds, exchange_ns_median,
