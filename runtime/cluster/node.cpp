@@ -141,7 +141,7 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
 
 Status Node::submit(const std::shared_ptr<PendingItem>& item) {
   auto& in = *inside_;
-  in.closing.used();
+  if (!item->relayed) in.closing.used();
   if (in.refuses())
     if (auto status = in.refusal(); !status.ok()) return status;
   if (item->bytes.size() > item_bytes_max)
@@ -149,8 +149,12 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
                                             " bytes: one exchange carries at most 1 GiB of it; "
                                             "commit it in parts");
   const auto kind = item->kind;
-  if (kind != RoundItem::Kind::discard)
+  if (kind != RoundItem::Kind::discard && !item->overrules_quorum) {
+    // Of another process it is that process's callback that counts.
+    if (item->relayed && !in.quorum.majority())
+      return {ErrorCode::cluster_no_quorum, in.quorum.explain()};
     if (auto status = in.quorum.check(); !status.ok()) return status;
+  }
   // Whoever waits for room drives, as everybody who waits does: the room comes from an answer, and
   // there may be no other thread to fetch it.
   while (true) {
@@ -315,6 +319,15 @@ std::string Node::refusals() const {
       all += (all.empty() ? "" : "; ") + why.text();
   return all;
 }
+
+bool Node::drive(const std::function<bool()>& done,
+                 std::chrono::steady_clock::time_point deadline) {
+  return inside_->drive_until(done, deadline) == Inside::Driven::done;
+}
+
+bool Node::has_room() const { return inside_->window.has_room(); }
+
+bool Node::finished() const { return inside_->finished(); }
 
 bool Node::stopped() const { return inside_->finished() || inside_->window.is_shut(); }
 

@@ -26,33 +26,15 @@
 #include <mutex>
 #include <optional>
 
+#include "cluster/participant.hpp"
 #include "cluster/peers.hpp"
 #include "cluster/round_consumer.hpp"
 #include "cluster/round_history.hpp"
 #include "cluster/state_transfer.hpp"
-#include "exdb/cluster_info.hpp"
 
 namespace exdb {
 
-/// What still works at a node, and why not more.
-struct NodeState {
-  enum class Phase { open, stopping, stopped, left, failed };
-  Phase phase = Phase::open;
-  bool writes = true;       ///< commits are accepted (or the quorumCallback decides)
-  bool fresh_reads = true;  ///< so are transactions that must see every commit that returned
-  std::string text;         ///< for people: why; empty when all works
-};
-
-struct NodeStatistics {
-  std::uint64_t rounds = 0, rounds_empty = 0;  ///< empty: nobody sent a transaction
-  std::uint64_t items_sent = 0, items_received = 0;
-  std::uint64_t exchange_ns_total = 0;  ///< from posting to completion, summed over rounds
-  std::uint64_t exchange_ns_median = 0, exchange_ns_p99 = 0;
-  std::uint64_t apply_ns_total = 0;
-  std::uint64_t views = 0, states_taken = 0;  ///< where nodes come and go
-};
-
-class Node {
+class Node final : public Participant {
  public:
   /// Of one item. Transports count in int: beyond this a frame with its header would not fit.
   static constexpr std::size_t item_bytes_max = std::size_t(1) << 30;
@@ -83,10 +65,11 @@ class Node {
     std::shared_ptr<Finality> finality;     ///< none: complete is final
     /// None: all nodes are there from the start, and who is gone is gone.
     std::optional<Membership> membership;
+    NodeObserver* observer = nullptr;  ///< outlives the node; may be null
   };
 
   Node(std::unique_ptr<Transport> transport, RoundConsumer& consumer, Options options);
-  ~Node();  ///< stops threads; local only
+  ~Node() override;  ///< stops threads; local only
 
   /// Starts connect notifications, and the listener thread if `own_listener`.
   void start(bool own_listener);
@@ -116,32 +99,23 @@ class Node {
   /// Waits until the consumer has published `csn`.
   Status wait_published(Csn csn, const std::atomic<bool>* wanted = nullptr);
 
-  /// Drives in this thread until the cluster stops (the listener of the program's own). Returns ok
-  /// then, or the failure.
-  Status listen();
-  /// Some polls; true when something happened. For cooperative programs.
-  bool progress();
+  /// Drives until `done` (which reads atomics only, and is asked between steps and when a round has
+  /// come), the node has ended, or `deadline`. True when done. `done` may become true by other
+  /// processes' doing: a thread that sleeps in the transport sees that after some milliseconds.
+  bool drive(const std::function<bool()>& done, std::chrono::steady_clock::time_point deadline);
+  /// Whether submit() would not wait for room now.
+  [[nodiscard]] bool has_room() const;
 
-  /// This thread uses the database: so it is the one that is going to stop it (closing.hpp). submit,
-  /// the waits and stop say so themselves.
-  void used();
+  // --- Participant ---
+  Status listen() override;
+  bool progress() override;
+  void used() override;
+  Status stop(std::optional<std::chrono::milliseconds> deadline = {}) override;
+  void leave(std::chrono::milliseconds cap) override;
+  void close(bool collective) override;
+  void set_window(const ClusterWindow& window) override;
+  [[nodiscard]] ClusterWindow window() const override;
 
-  /// Says that this node wants to end, and returns after ALL nodes have said so or left. Waits for
-  /// nodes that live as long as it takes, with a warning that names them after 10 s, 20 s, 40 s …;
-  /// for a silent one no longer than Options::timeout. Past `deadline` it gives up with timeout,
-  /// naming the nodes that have not stopped; where databases are being closed in opposite order,
-  /// with cluster; when another thread lets this node leave or closes it, with interrupted. After
-  /// these three the node has left.
-  Status stop(std::optional<std::chrono::milliseconds> deadline = {});
-  /// Goes away without waiting for the others' stop: takes part in at most the round under way and
-  /// one more, at most `cap`.
-  void leave(std::chrono::milliseconds cap);
-  /// After stop or leave: ends threads; `collective` as Transport::close, and only where all nodes
-  /// have stopped together.
-  void close(bool collective);
-
-  void set_window(const ClusterWindow& window);
-  [[nodiscard]] ClusterWindow window() const;
   /// Whether this node is a member of the cluster now; always, where membership is fixed.
   [[nodiscard]] bool seated() const;
   /// Why this node is not let in: ok unless every node that answers at all refuses it. Never, where
@@ -153,13 +127,13 @@ class Node {
   /// that it never can be, or `cap` has passed, or `*cancelled`. True when it may write.
   bool wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled = nullptr);
   [[nodiscard]] bool stopped() const;
-  [[nodiscard]] Status failure() const;
-  [[nodiscard]] NodeState state() const;
-  [[nodiscard]] NodeStatistics statistics() const;
-  [[nodiscard]] TransportStatistics transport_statistics() const;
-  /// What a node knows of the cluster; the rest of it is the database's. O(nodes); waits for the
-  /// drive lock, which is held for a few rounds at most.
-  [[nodiscard]] ClusterInfo cluster_info() const;
+  /// Nothing more will come, and every item is answered.
+  [[nodiscard]] bool finished() const;
+  [[nodiscard]] Status failure() const override;
+  [[nodiscard]] NodeState state() const override;
+  [[nodiscard]] NodeStatistics statistics() const override;
+  [[nodiscard]] TransportStatistics transport_statistics() const override;
+  [[nodiscard]] ClusterInfo cluster_info() const override;
   /// The lock under which the consumer is called: for local commits that must not run beside a
   /// round.
   std::mutex& drive_lock();

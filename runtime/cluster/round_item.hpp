@@ -53,6 +53,8 @@ struct PendingItem {
   std::uint64_t sequence = 0;
   std::vector<std::byte> bytes;
   int priority = 0;
+  bool relayed = false;           ///< on behalf of another process of this host
+  bool overrules_quorum = false;  ///< whose quorum callback has said yes
   ItemOutcome outcome;
   std::atomic<bool> done{false};
 

@@ -127,6 +127,7 @@ void Node::Inside::post() {
            (leave_wanted || member.parting() ? " leave" : "") + (offer.more ? " more" : "");
   });
   posted_.store(round.value);
+  if (options.observer != nullptr) options.observer->posting(round);
   if (const auto where = closing.elsewhere(); !where.empty()) member.tell_elsewhere(where);
   member.post(std::move(offer), now_.time_since_epoch());
   flush();
@@ -159,6 +160,7 @@ void Node::Inside::take(const CompletedRound& round) {
   }
   member.applied();
   applied_.store(number.value);
+  if (options.observer != nullptr) options.observer->applied(number);
   if (member.has_events()) handle_events();
   if (!finished()) turn.wake_done();
 }
@@ -277,6 +279,7 @@ void Node::Inside::handle(const Member::Event& event) {
         return "node " + std::to_string(event.member.value) + " " + event.why.text();
       });
       quorum.update(member.quorum());
+      if (options.observer != nullptr) options.observer->lost(event.member);
       notifier.tell(Notification::disconnect, info(event.member.value));
       break;
     case Kind::warning:
@@ -326,6 +329,7 @@ void Node::Inside::finish(Phase phase, const Status& why) {
   parting = member.parting();
   // After the answers: who sees that the node is finished finds its item answered.
   phase_.store(phase);
+  if (options.observer != nullptr) options.observer->finished();
   quorum.end();
   for (std::uint32_t node = 0; node < transport->size(); ++node)
     if (node != self.value && member.quorum().reaches(MemberId{node}))

@@ -42,6 +42,9 @@ Result<std::shared_ptr<PendingItem>> ClusterRoute::submit(Outgoing& out) {
 }
 
 Result<std::shared_ptr<PendingItem>> ClusterRoute::send(Outgoing& out) {
+  if (stopping() && node_.failure().ok())
+    return Status(ErrorCode::cluster_stopped,
+                  "stop() was called on this node, so nothing can be committed here any more");
   out.shared.normalise_ops();
   out.shared.normalise_reads();
   const auto length = out.shared.encoded_bytes();
@@ -71,13 +74,15 @@ ItemOutcome ClusterRoute::wait(PendingItem& item) {
 }
 
 bool ClusterRoute::send_ahead(TxnId id, std::vector<std::byte> part, int priority) {
-  return node_.try_submit(RoundItem::Kind::fragment, id.sequence, std::move(part), priority);
+  return !stopping() && node_.try_submit(RoundItem::Kind::fragment, id.sequence, std::move(part),
+                                         priority, self());
 }
 
 /// Without room it waits for the next answer, which makes some: the window was full, so somebody is
 /// waiting for one. If the node has failed or left, its parts are forgotten with it.
 void ClusterRoute::discard(TxnId id) {
-  if (node_.try_submit(RoundItem::Kind::discard, id.sequence, {}, 0) || node_.stopped()) return;
+  if (node_.try_submit(RoundItem::Kind::discard, id.sequence, {}, 0, self()) || node_.stopped())
+    return;
   const std::lock_guard lock(owed_lock_);
   owed_.push_back(id.sequence);
   owes_.store(true, std::memory_order_relaxed);
@@ -85,7 +90,7 @@ void ClusterRoute::discard(TxnId id) {
 
 void ClusterRoute::send_owed() {
   const std::lock_guard lock(owed_lock_);
-  while (!owed_.empty() && node_.try_submit(RoundItem::Kind::discard, owed_.back(), {}, 0))
+  while (!owed_.empty() && node_.try_submit(RoundItem::Kind::discard, owed_.back(), {}, 0, self()))
     owed_.pop_back();
   owes_.store(!owed_.empty(), std::memory_order_relaxed);
 }

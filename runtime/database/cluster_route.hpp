@@ -20,11 +20,14 @@ namespace exdb {
 class ClusterRoute final : public ReplicaRoute {
  public:
   /// `open`: of the database; whoever waits is let go when it becomes false (I3 of CommitRoute).
+  /// `stopping`: nothing more is accepted when it becomes true, where the node itself goes on for
+  /// others; may be null.
   ClusterRoute(Replica& replica, Node& node, NodeId self, unsigned mode_mask,
-               const std::atomic<bool>& open)
+               const std::atomic<bool>& open, const std::atomic<bool>* stopping = nullptr)
       : ReplicaRoute(replica, self, true),
         node_(node),
         open_(open),
+        stopping_(stopping),
         sends_ahead_((mode_mask & cluster_mode_early_data_send) != 0) {}
 
   Status fresh() override { return node_.wait_fresh(&open_); }
@@ -43,9 +46,11 @@ class ClusterRoute final : public ReplicaRoute {
   void take_local_turn();
   Result<std::shared_ptr<PendingItem>> send(Outgoing& out);
   void send_owed();
+  [[nodiscard]] bool stopping() const { return stopping_ != nullptr && stopping_->load(); }
 
   Node& node_;
   const std::atomic<bool>& open_;
+  const std::atomic<bool>* const stopping_;
   const bool sends_ahead_;
   std::mutex owed_lock_;
   std::vector<std::uint64_t> owed_;  ///< sequences of discards that found no room

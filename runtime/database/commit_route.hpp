@@ -4,8 +4,8 @@
 // The way of a transaction from this process into the agreed order and back: what it pins when it
 // begins, what it hands over when it ends, and how it learns what became of it. AloneRoute: a
 // database without a cluster, whose commits are rounds of one. ClusterRoute: the process is a node
-// itself. A third fits: a process that hands its transactions to the leader of its host. So nothing
-// that knows a CommitRoute may know of nodes, windows or rounds.
+// itself. LeaderRoute: it hands its transactions to the leader of its host. So nothing that knows a
+// CommitRoute may know of nodes, windows or rounds.
 //
 // Invariants
 //   I1  What submit() gave is answered exactly once. A Status other than ok from submit(), and an
@@ -20,6 +20,7 @@
 #pragma once
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "replica/replica.hpp"
 
@@ -69,6 +70,10 @@ class CommitRoute {
   /// An op that is in conflict with what this process knows already, or null: spares an exchange.
   /// Lock-free.
   [[nodiscard]] virtual const WriteOp* hopeless(const TransactionRecord& record) const = 0;
+  /// How a transaction of any origin ended, if it came and is not forgotten (OutcomeTable O2).
+  [[nodiscard]] virtual std::optional<ErrorCode> outcome(TxnId id) const = 0;
+  /// What the replica has applied since it was made.
+  [[nodiscard]] virtual AppliedCounts applied() const = 0;
   /// A serializable transaction holds the agreed horizon back: register before pinning, release at
   /// its end.
   virtual Replica::Registered register_open() = 0;
@@ -124,6 +129,10 @@ class ReplicaRoute : public CommitRoute {
   [[nodiscard]] const WriteOp* hopeless(const TransactionRecord& record) const final {
     return replica_.hopeless(record);
   }
+  [[nodiscard]] std::optional<ErrorCode> outcome(TxnId id) const override {
+    return replica_.outcome(id);
+  }
+  [[nodiscard]] AppliedCounts applied() const override { return replica_.counters().now(); }
   Replica::Registered register_open() final { return replica_.register_open(); }
   void release_open(const Replica::Registered& open) final { replica_.release_open(open); }
 

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <string>
 
-#include "cluster/node.hpp"
+#include "cluster/participant.hpp"
 #include "database/commit_route.hpp"
 #include "database/exclusive_turn.hpp"
 #include "exdb/database.hpp"
@@ -28,13 +28,17 @@ struct DatabaseCore {
   std::unique_ptr<Replica> replica;
   /// Where nodes come and go: how it is given and taken; the node refers to it.
   std::unique_ptr<ReplicaState> replica_state;
-  std::unique_ptr<Node> node;  ///< null without a cluster; it refers to the replica and goes first
+  /// What this process has of the replica's readers in others; the replica refers to it.
+  std::unique_ptr<ReplicaReaders> readers;
+  /// The part in the cluster; null without one. It refers to the replica and goes first.
+  std::unique_ptr<Participant> node;
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;
   NodeId self;
   std::uint32_t nodes = 1;
 
-  std::mutex commit_lock;  ///< without a cluster: one commit at a time
+  std::mutex commit_lock;            ///< without a cluster: one commit at a time
+  std::mutex* drive_lock = nullptr;  ///< of the node, where this process has one
   ExclusiveTurn exclusive_turn;
   std::atomic<bool> open{true};
   std::atomic<std::uint32_t> connections{0};
@@ -45,13 +49,13 @@ struct DatabaseCore {
   } counters;
 
   /// The lock under which the replica changes.
-  std::mutex& lock() { return node ? node->drive_lock() : commit_lock; }
+  std::mutex& lock() { return drive_lock != nullptr ? *drive_lock : commit_lock; }
   void require_open() const {
     if (!open.load(std::memory_order_acquire)) {
       throw Error(ErrorCode::invalid_handle, "database '" + name + "' is closed: open it again");
     }
   }
-  Node& require_cluster(const char* what) const {
+  Participant& require_cluster(const char* what) const {
     if (!node) {
       throw Error(ErrorCode::cluster_not_initialized,
                   std::string(what) + ": database '" + name +

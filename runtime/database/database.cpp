@@ -5,6 +5,7 @@
 #include "database/alone_route.hpp"
 #include "database/core.hpp"
 #include "database/open.hpp"
+#include "database/open_shared.hpp"
 
 namespace exdb {
 namespace {
@@ -33,16 +34,35 @@ Status check_options(const std::string& name, const std::shared_ptr<const Dictio
   return {};
 }
 
+/// The same on every node, so it may be thrown before they have met.
+void check_shared(const DatabaseOptions& options, const std::optional<ClusterParams>& cluster) {
+  const auto wrong = [](const char* text) {
+    throw Error(ErrorCode::cluster_invalid_parameter, text);
+  };
+  if (options.shared && !cluster)
+    wrong(
+        "is_shm: a replica is shared by the processes of a host in a cluster, and this database "
+        "has "
+        "none: pass clusterParams or comm to open, or open it without is_shm");
+  if (options.shared && !cluster->hosts)
+    wrong(
+        "is_shm needs to know which nodes share a host: ClusterParams::hosts, which "
+        "exdb::mpi::host_groups(comm) makes; over TCP and where nodes come and go each process "
+        "keeps "
+        "a replica of its own");
+  if (!options.shared && cluster && cluster->hosts)
+    wrong("ClusterParams::hosts is for databases with DatabaseOptions::shared (is_shm)");
+  if (!options.shared && cluster && !cluster->transport)
+    wrong("ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
+}
+
 }  // namespace
 
 std::unique_ptr<Database> Database::open(const std::string& name,
                                          std::shared_ptr<const Dictionary> dictionary,
                                          const DatabaseOptions& options,
                                          std::optional<ClusterParams> cluster) {
-  if (cluster && !cluster->transport) {
-    throw Error(ErrorCode::cluster_invalid_parameter,
-                "ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
-  }
+  check_shared(options, cluster);
   auto failure = check_options(name, dictionary, options);
   // Without a dictionary there is nothing to tell the others of; an empty one carries the failure
   // to them.
@@ -57,6 +77,10 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   auto& storage = core->storage;
   storage.segment.unit_bytes = options.segment_bytes;
   storage.readers_max = readers_for(options.max_connections);
+  if (options.shared) {
+    open_shared(*core, std::move(*cluster), failure);
+    return std::unique_ptr<Database>(new Database(std::move(core)));
+  }
   if (failure.ok()) {
     auto replica = Replica::create(core->dictionary, storage, cluster.has_value(),
                                    cluster ? NodeId{cluster->transport->self()} : NodeId{});
@@ -166,7 +190,7 @@ std::uint64_t Database::digest() const {
 
 ClusterInfo Database::cluster_info() const {
   auto info = core_->require_cluster("cluster_info").cluster_info();
-  const auto& applied = core_->replica->counters();
+  const auto applied = core_->route->applied();
   info.remote_commits = applied.remote_committed;
   info.remote_aborts = applied.remote_aborted;
   // In this order: what is held is never above what is published.
@@ -180,7 +204,7 @@ ClusterInfo Database::cluster_info() const {
 }
 
 TransactionOutcome Database::outcome(TxnId id) const {
-  const auto code = core_->replica->outcome(id);
+  const auto code = core_->route->outcome(id);
   if (!code) return TransactionOutcome::unknown;
   return *code == ErrorCode::ok ? TransactionOutcome::committed : TransactionOutcome::aborted;
 }
@@ -193,7 +217,7 @@ bool Database::progress() { return core_->node && core_->open.load() && core_->n
 
 Statistics Database::statistics() const {
   const auto& counters = core_->counters;
-  const auto& applied = core_->replica->counters();
+  const auto applied = core_->route->applied();
   const auto storage = core_->replica->storage_statistics();
   Statistics all{
       {"commits", counters.committed},

@@ -17,17 +17,18 @@ namespace {
 
 Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
 
+}  // namespace
+
 /// What this node alone can see to be wrong.
-Status check_params(const ClusterParams& params, const Transport& transport) {
+Status check_params(const ClusterParams& params, std::uint32_t nodes) {
   if (!params.local_failure.ok()) return params.local_failure;
-  if (params.node_id && *params.node_id >= transport.size()) {
+  if (params.node_id && *params.node_id >= nodes) {
     return wrong("nodeId " + std::to_string(*params.node_id) + " is not one of the " +
-                 std::to_string(transport.size()) + " nodes (0.." +
-                 std::to_string(transport.size() - 1) + ")");
+                 std::to_string(nodes) + " nodes (0.." + std::to_string(nodes - 1) + ")");
   }
-  if (!params.nodes.empty() && params.nodes.size() != transport.size()) {
+  if (!params.nodes.empty() && params.nodes.size() != nodes) {
     return wrong("nodes lists " + std::to_string(params.nodes.size()) +
-                 " nodes, but the communicator has " + std::to_string(transport.size()) + " ranks");
+                 " nodes, but the communicator has " + std::to_string(nodes) + " ranks");
   }
   if (params.conn_pool_factor < 1 || params.conn_pool_factor > 1000) {
     return wrong("conn_pool_factor " + std::to_string(params.conn_pool_factor) +
@@ -41,6 +42,8 @@ Status check_params(const ClusterParams& params, const Transport& transport) {
   }
   return {};
 }
+
+namespace {
 
 /// Duplicates first: where two ranks give one number, to name them both says more than that one of
 /// them is wrong.
@@ -145,16 +148,14 @@ Status judge(const std::vector<Hello>& hellos) {
   return {};
 }
 
-namespace {
-
 /// The random number makes two openings of one job different clusters: a frame that was left over
 /// from the first is recognised in the second.
-Hello greeting(const DatabaseCore& core, const ClusterParams& params, const Transport& transport,
+Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint32_t self,
                const Status& failure) {
   Hello mine;
   mine.failure = failure.code();
   mine.failure_text = failure.text();
-  mine.node_id = params.node_id.value_or(transport.self());
+  mine.node_id = params.node_id.value_or(self);
   mine.dictionary = core.dictionary->hash();
   mine.dictionary_outline = outline_of(*core.dictionary, Hello::outline_bytes_max);
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
@@ -175,10 +176,10 @@ Status read_all(const std::vector<std::vector<std::byte>>& greetings) {
   return judge(hellos);
 }
 
-void fill_core(DatabaseCore& core, const ClusterParams& params, const Transport& transport) {
-  core.self = NodeId{transport.self()};
-  core.nodes = transport.size();
-  core.description = transport.describe();
+void fill_core(DatabaseCore& core, const ClusterParams& params, std::uint32_t self,
+               std::uint32_t nodes) {
+  core.self = NodeId{self};
+  core.nodes = nodes;
   core.mode_mask = params.mode_mask;
   core.sync_msg_objects = params.sync_msg_objects;
   core.sync_msg_bytes = params.sync_msg_bytes == 0 ? std::uint64_t{1} << 20 : params.sync_msg_bytes;
@@ -200,6 +201,8 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
   options.quorum = std::move(params.quorum);
   return options;
 }
+
+namespace {
 
 /// Nanoseconds to the numbers of transactions: a node that commits less than one each 4 ns never
 /// comes near those of its next life, and they stay below OutcomeTable::sequence_max.
@@ -267,7 +270,8 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
     transport->close(false);
     failure.or_throw();
   }
-  fill_core(core, params, *transport);
+  fill_core(core, params, transport->self(), transport->size());
+  core.description = transport->describe();
   // A part that was sent ahead, and is sent again after a change of view, could not be told from
   // another one.
   core.mode_mask &= ~cluster_mode_early_data_send;
@@ -288,23 +292,26 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   auto options = options_of(core, params, cluster_id_of(core, params));
   options.membership = {timing_of(params, *transport), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
-  core.node = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
-  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
-                                              core.open);
+  auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
+  auto& node = *made;
+  core.node = std::move(made);
+  core.drive_lock = &node.drive_lock();
+  core.route =
+      std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
   core.route->number_from(life >> sequence_shift);
   core.next_autoid = autoids_from(life);
-  core.node->start(own_listener);
-  if (core.node->wait_seated(patience, cancelled.get())) return;
-  core.node->failure().or_throw();
+  node.start(own_listener);
+  if (node.wait_seated(patience, cancelled.get())) return;
+  node.failure().or_throw();
   if (cancelled && *cancelled)
     throw Error(ErrorCode::interrupted, "open was interrupted before this node was a member");
-  if (const auto refused = core.node->refused(); !refused.ok()) {
-    core.node->close(false);
+  if (const auto refused = node.refused(); !refused.ok()) {
+    node.close(false);
     refused.or_throw();
   }
-  auto why = core.node->state().text;
+  auto why = node.state().text;
   if (why.empty()) why = "this node is not a member of the cluster yet, commits wait until it is";
-  if (const auto refusals = core.node->refusals(); !refusals.empty()) why += "; " + refusals;
+  if (const auto refusals = node.refusals(); !refusals.empty()) why += "; " + refusals;
   std::fprintf(stderr, "exdb[node %u] warning: database '%s' is open and can be read; %s\n",
                core.self.value, core.name.c_str(), why.c_str());
 }
@@ -315,13 +322,13 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
 /// once would leave them in the gather until its timeout.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
   auto transport = std::move(params.transport);
-  const auto failure = local_failure.ok() ? check_params(params, *transport) : local_failure;
+  const auto failure = local_failure.ok() ? check_params(params, transport->size()) : local_failure;
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   CollectiveGather* const gather = transport->gather();
   if (gather == nullptr)
     return open_by_views(core, std::move(params), std::move(transport), failure);
-  auto gathered = gather->collective_gather(greeting(core, params, *transport, failure).encode(),
-                                            params.timeout);
+  auto gathered = gather->collective_gather(
+      greeting(core, params, transport->self(), failure).encode(), params.timeout);
   if (!gathered) {
     // Somebody is missing, so a collective close would wait for him.
     transport->close(false);
@@ -334,14 +341,18 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   std::uint64_t cluster_id = 0;
   for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
 
-  fill_core(core, params, *transport);
+  fill_core(core, params, transport->self(), transport->size());
+  core.description = transport->describe();
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
-  core.node = std::make_unique<Node>(std::move(transport), *core.replica,
+  auto made = std::make_unique<Node>(std::move(transport), *core.replica,
                                      options_of(core, params, cluster_id));
-  core.route = std::make_unique<ClusterRoute>(*core.replica, *core.node, core.self, core.mode_mask,
-                                              core.open);
+  auto& node = *made;
+  core.node = std::move(made);
+  core.drive_lock = &node.drive_lock();
+  core.route =
+      std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
   // Last: from here on rounds may come.
-  core.node->start(own_listener);
+  node.start(own_listener);
 }
 
 }  // namespace exdb

@@ -6,6 +6,7 @@
 #pragma once
 #include <memory>
 
+#include "cluster/node.hpp"
 #include "database/core.hpp"
 
 namespace exdb {
@@ -32,6 +33,20 @@ struct Hello {
 /// ok, or the first thing that is wrong: the same Status for the same hellos, so the same on every
 /// node.
 Status judge(const std::vector<Hello>& hellos);
+
+// --- parts of opening, the same for a node of its own and for hosts ---
+
+/// What this node alone can see to be wrong.
+Status check_params(const ClusterParams& params, std::uint32_t nodes);
+Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint32_t self,
+               const Status& failure);
+/// What all of them say, or the first that cannot be read. The same bytes on every node, so the same
+/// answer.
+Status read_all(const std::vector<std::vector<std::byte>>& greetings);
+void fill_core(DatabaseCore& core, const ClusterParams& params, std::uint32_t self,
+               std::uint32_t nodes);
+/// Takes the callbacks out of `params`.
+Node::Options options_of(const DatabaseCore& core, ClusterParams& params, std::uint64_t cluster_id);
 
 /// Fills core.node. COLLECTIVE. Throws Error, the same on every node; the transport is closed then.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure);

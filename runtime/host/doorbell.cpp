@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <climits>
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
-#include <new>
 
 #include "exdb/host.hpp"
 #include "exdb/topology.hpp"
+#include "host/futex.hpp"
+#include "host/shared_file.hpp"
 
 namespace exdb {
 namespace {
@@ -38,13 +32,6 @@ std::uint64_t pretended_host(std::uint32_t node, std::uint32_t nodes) {
   const char* text = std::getenv("EXDB_PRETENDED_HOSTS");
   const unsigned long hosts = text != nullptr ? std::strtoul(text, nullptr, 10) : 0;
   return hosts == 0 ? 0 : 1 + std::uint64_t{node} * hosts / nodes;
-}
-
-long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
-           const timespec* cap) {
-  // Not FUTEX_PRIVATE: the waker is another process.
-  return syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), operation, value, cap, nullptr,
-                 0);
 }
 
 }  // namespace
@@ -70,19 +57,12 @@ HostCard Doorbell::offer(std::uint32_t self, std::uint32_t nodes) {
   card.units = topology().allowed_pus;
   card.unit_set = topology().set_hash;
   page_bytes_ = sizeof(Line) * (std::size_t{nodes} + 1);
-  if (getrandom(&nonce_, sizeof nonce_, 0) != sizeof nonce_) return card;
+  nonce_ = random_nonce();
+  if (nonce_ == 0) return card;
   card.nonce = nonce_;
-  descriptor_ = memfd_create("exdb-doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (descriptor_ < 0) return card;
-  // fallocate: an error here instead of SIGBUS at first touch in a small container; the seal:
-  // nobody shrinks it later.
-  if (ftruncate(descriptor_, static_cast<off_t>(page_bytes_)) != 0 ||
-      posix_fallocate(descriptor_, 0, static_cast<off_t>(page_bytes_)) != 0 ||
-      fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
-    close(descriptor_);
-    descriptor_ = -1;
-    return card;
-  }
+  auto made = make_shared_file("exdb-doorbell", page_bytes_);
+  if (!made) return card;
+  descriptor_ = made->release();
   // Every node offers a page, though only the lowest one's is used: who is lowest is known only
   // after the cards have travelled, and a second exchange costs more than a page.
   void* memory = mmap(nullptr, page_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
@@ -113,12 +93,8 @@ bool Doorbell::map(const std::vector<HostCard>& cards, std::uint32_t self) {
   if (lowest == self) {
     mapped = map_descriptor(descriptor_, nonce_);
   } else {
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/%d/fd/%d", leader.pid, leader.page);
-    const int descriptor = open(path, O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) return false;
-    mapped = map_descriptor(descriptor, leader.nonce);
-    close(descriptor);
+    auto opened = open_descriptor_of(leader.pid, leader.page);
+    mapped = opened.ok() && map_descriptor(opened->get(), leader.nonce);
   }
   if (mapped) own_ = page_ + 1 + self;
   return mapped;
@@ -147,23 +123,17 @@ void Doorbell::ring_reachable(std::uint32_t node) {
   line.word.fetch_add(1);
   // All of them: a driver and a listener may sleep on one line, and either may be the one that the
   // message is for.
-  futex(line.word, FUTEX_WAKE, INT_MAX, nullptr);
+  futex_wake_all(line.word);
 }
 
 void Doorbell::wake() {
   woken_.store(true);
   own_->word.fetch_add(1);
-  if (own_->sleepers.load() != 0) futex(own_->word, FUTEX_WAKE, INT_MAX, nullptr);
+  if (own_->sleepers.load() != 0) futex_wake_all(own_->word);
 }
 
 void Doorbell::nap(Line& line, std::uint32_t seen, std::chrono::nanoseconds cap) {
-  if (cap.count() <= 0) return;
-  timespec limit{};
-  limit.tv_sec = static_cast<time_t>(cap.count() / 1'000'000'000);
-  limit.tv_nsec = static_cast<long>(cap.count() % 1'000'000'000);
-  // Returns for whatever reason: the caller polls in any case, so spurious returns and signals need
-  // no loop.
-  futex(line.word, FUTEX_WAIT, seen, &limit);
+  futex_wait(line.word, seen, cap);
 }
 
 }  // namespace exdb

@@ -41,12 +41,13 @@ namespace exdb {
 class LocalPart {
  public:
   /// `replicated` and its certifier: the other part, which outlives this one, wherever it is then; `half_way` is shared
-  /// with it.
+  /// with it. `attached`: another process installs the replicated part, and what of it conflicts is
+  /// not known here.
   static Result<std::unique_ptr<LocalPart>> create(std::shared_ptr<const Dictionary> dictionary,
                                                    StorageOptions options,
                                                    const Replaceable<Storage>& replicated,
                                                    const std::unique_ptr<Certifier>& certifier,
-                                                   HalfWay& half_way);
+                                                   HalfWay& half_way, bool attached);
 
   // --- readers ---
   /// Pins both storages at one instant (L1). Lock-free: tries again while rounds are published.
@@ -84,9 +85,10 @@ class LocalPart {
 
  private:
   LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
-            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way);
+            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way, bool attached);
   ItemOutcome certify(const TransactionRecord& record, TransactionRecord& reads,
                       std::mutex& drive_lock);
+  [[nodiscard]] ItemOutcome certify_unmoved(const TransactionRecord& reads) const;
   [[nodiscard]] bool give_up_if_ended();
   [[nodiscard]] std::optional<std::vector<std::byte>> take_prepared(std::uint64_t sequence);
 
@@ -94,6 +96,7 @@ class LocalPart {
   const Replaceable<Storage>& replicated_;
   const std::unique_ptr<Certifier>& replicated_certifier_;
   HalfWay& half_way_;
+  const bool attached_;
   std::unique_ptr<Storage> storage_;
   ConflictLog log_;
   std::unique_ptr<Certifier> certifier_;

@@ -29,9 +29,28 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!clustered || !any_local) return replica;
   auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->certifier_,
-                                 replica->half_way_);
+                                 replica->half_way_, false);
   if (!local) return local.status();
   replica->local_ = std::move(*local);
+  return replica;
+}
+
+Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionary> dictionary,
+                                                 int fd, const StorageOptions& local, NodeId self,
+                                                 OldestOpenWord* oldest_open) {
+  std::unique_ptr<Replica> replica(new Replica(dictionary, true, self));
+  replica->attached_ = true;
+  auto replicated = Storage::attach(dictionary, fd);
+  if (!replicated) return replicated.status();
+  replica->replicated_.set(std::move(*replicated));
+  replica->open_.tell(oldest_open);
+  bool any_local = false;
+  for (const auto& type : dictionary->classes()) any_local |= type.local;
+  if (!any_local) return replica;
+  auto part = LocalPart::create(dictionary, local, replica->replicated_, replica->certifier_,
+                                replica->half_way_, true);
+  if (!part) return part.status();
+  replica->local_ = std::move(*part);
   return replica;
 }
 
@@ -61,7 +80,11 @@ void Replica::release_open(const Registered& open) {
   if (local_) local_->open().close(open.local);
 }
 
-Csn Replica::oldest_snapshot() const { return open_.oldest(*replicated_); }
+Csn Replica::oldest_snapshot() const {
+  // In this order: what is published is read first (OpenSnapshots I1).
+  const auto oldest = open_.oldest(*replicated_);
+  return readers_ == nullptr ? oldest : std::min(oldest, readers_->oldest_open());
+}
 Csn Replica::published() const { return replicated_->published(); }
 std::uint64_t Replica::digest() const { return replicated_->digest(); }
 
@@ -227,6 +250,7 @@ std::optional<ItemOutcome> Replica::decided(const RoundItem& item) const {
 }
 
 void Replica::replace(std::unique_ptr<Replica> made) {
+  EXDB_ASSERT(!attached_ && readers_ == nullptr, "a replica that others read is not replaced");
   EXDB_ASSERT(made->applied_ >= applied_, "a state is replaced by one that is not older");
   replicated_->set_index_changes(nullptr);
   replicated_.set(made->replicated_.take());
@@ -240,6 +264,7 @@ void Replica::replace(std::unique_ptr<Replica> made) {
 
 Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon,
                             const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) {
+  EXDB_ASSERT(!attached_, "rounds are applied by the process that made the replica");
   // Memory for a large round, or for fragments, may be wanting before anything is installed: the
   // node has to stop all the same, for the round is agreed and this replica does not have it.
   try {
@@ -260,7 +285,11 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
 
 /// What it never sent, as its window held it when it left, is known not to be committed from here on.
 void Replica::forget(MemberId member) {
-  outcomes_.end(NodeId{member.value});  // while membership is fixed each sends for itself alone
+  // While membership is fixed nobody else sends for these.
+  if (origins_.empty())
+    outcomes_.end(NodeId{member.value});
+  else
+    for (const auto origin : origins_[member.value]) outcomes_.end(origin);
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
 }
 

@@ -29,9 +29,27 @@
 
 namespace exdb {
 
+struct AppliedCounts {
+  std::uint64_t committed = 0, aborted = 0, rows_written = 0, fragments = 0;
+  std::uint64_t remote_committed = 0, remote_aborted = 0;  ///< of those, other members'
+};
+
 struct ReplicaCounters {
   std::atomic<std::uint64_t> committed{0}, aborted{0}, rows_written{0}, fragments{0};
-  std::atomic<std::uint64_t> remote_committed{0}, remote_aborted{0};  ///< of those, other nodes'
+  std::atomic<std::uint64_t> remote_committed{0}, remote_aborted{0};
+  [[nodiscard]] AppliedCounts now() const {
+    return {committed, aborted, rows_written, fragments, remote_committed, remote_aborted};
+  }
+};
+
+/// What processes that read a shared replica hold and wait for, as its writer sees it. Called under
+/// the caller's lock.
+class ReplicaReaders {
+ public:
+  virtual ~ReplicaReaders() = default;
+  /// The oldest of their open snapshots whose reads will be certified; Csn::max() if none is.
+  /// REQUIRES: what is published was read before.
+  [[nodiscard]] virtual Csn oldest_open() const = 0;
 };
 
 class Replica final : public RoundConsumer {
@@ -39,6 +57,24 @@ class Replica final : public RoundConsumer {
   static Result<std::unique_ptr<Replica>> create(std::shared_ptr<const Dictionary> dictionary,
                                                  const StorageOptions& options, bool clustered,
                                                  NodeId self);
+
+  /// For a process whose replicated part is in the shared segment behind `fd`, and is installed by
+  /// another process: has everything but RoundConsumer, which it may not be given to. `local`: of the
+  /// storage of local classes; `oldest_open`: where this process tells of its open snapshots.
+  static Result<std::unique_ptr<Replica>> attach(std::shared_ptr<const Dictionary> dictionary,
+                                                 int fd, const StorageOptions& local, NodeId self,
+                                                 OldestOpenWord* oldest_open);
+  /// Other processes read this one's shared segment. Before the first round.
+  void set_readers(const ReplicaReaders* readers) { readers_ = readers; }
+  /// The nodes for which each member sends; without it each for itself. Agreed; before the first
+  /// round.
+  void set_origins(std::vector<std::vector<NodeId>> of_members) {
+    origins_ = std::move(of_members);
+  }
+  /// The descriptor of the shared segment; -1 when it is private.
+  [[nodiscard]] int shared_fd() const { return replicated_->fd(); }
+  /// As Storage::reap_readers(). REQUIRES: the caller's lock.
+  void reap_readers() { (void)replicated_->reap_readers(); }
 
   // --- readers ---
   Result<std::shared_ptr<Snapshots>> pin();
@@ -112,6 +148,9 @@ class Replica final : public RoundConsumer {
   std::shared_ptr<const Dictionary> dictionary_;
   const bool clustered_;
   const NodeId self_;
+  bool attached_ = false;
+  const ReplicaReaders* readers_ = nullptr;
+  std::vector<std::vector<NodeId>> origins_;
   HalfWay half_way_;  ///< R4
   Replaceable<Storage> replicated_;
   std::unique_ptr<ConflictLog> log_;

@@ -6,7 +6,8 @@
 //
 // Invariants
 //   I1  oldest() is never above the csn of a snapshot that was pinned after open() and whose place
-//       was not closed.
+//       was not closed. With a word: nor is what another process reads there, after it has read what
+//       is published.
 // Threads: OpenSnapshots from any; it has a lock of its own.
 #pragma once
 #include <atomic>
@@ -25,14 +26,19 @@ struct Snapshots {
   Snapshot local;  ///< not valid without a cluster: then all classes are in the first
 };
 
+/// The oldest open snapshot of a process as a word that other processes read: csn + 1, 0 = none.
+using OldestOpenWord = std::atomic<std::uint64_t>;
+
 class OpenSnapshots {
  public:
+  /// Before the first open(): what is oldest here is told by `word`, too.
+  void tell(OldestOpenWord* word) { word_ = word; }
   /// Registers what will be pinned next; close() takes what this gave. O(log n).
   Csn open(const Storage& storage) {
     // Read under the lock: oldest() could otherwise pass by between the reading and the entry.
     const std::lock_guard lock(mutex_);
     count_.fetch_add(1);
-    const auto csn = storage.published();
+    const auto csn = word_ != nullptr && open_.empty() ? tell_newest(storage) : storage.published();
     open_.insert(csn);
     return csn;
   }
@@ -42,6 +48,7 @@ class OpenSnapshots {
     EXDB_ASSERT(found != open_.end(), "a transaction is released as it was registered");
     open_.erase(found);
     count_.fetch_sub(1);
+    if (word_ != nullptr) word_->store(open_.empty() ? 0 : open_.begin()->value + 1);
   }
   /// What is published, when none is open.
   [[nodiscard]] Csn oldest(const Storage& storage) const {
@@ -55,6 +62,18 @@ class OpenSnapshots {
   }
 
  private:
+  /// Who reads the word after what is published, and does not see it, has read what is not newer
+  /// than this one finds published after the store (all of it sequentially consistent).
+  Csn tell_newest(const Storage& storage) {
+    for (auto csn = storage.published();;) {
+      word_->store(csn.value + 1);
+      const auto now = storage.published();
+      if (now == csn) return csn;
+      csn = now;
+    }
+  }
+
+  OldestOpenWord* word_ = nullptr;
   mutable std::mutex mutex_;
   std::multiset<Csn> open_;
   std::atomic<std::size_t> count_{0};  ///< of open_, or one more: counted before the csn is read

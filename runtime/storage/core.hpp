@@ -31,13 +31,13 @@ namespace exdb {
 
 struct alignas(64) StorageHeader {
   static constexpr std::uint64_t magic_now = 0x7365'6762'6478'6531;  // "1exdbges"
-  static constexpr std::uint32_t version_now = 2;
+  static constexpr std::uint32_t version_now = 3;
 
   std::atomic<std::uint64_t> magic;
   std::uint32_t version;
   std::uint32_t places;  ///< of the reader table
   std::uint64_t dictionary;
-  std::atomic<std::uint64_t> bytes_used, garbage;  ///< as of the last publish
+  std::atomic<std::uint64_t> bytes_used, garbage, digest;  ///< as of the last publish
   /// Alone in its line: every pin reads it.
   alignas(64) std::atomic<std::uint64_t> published;
   alignas(64) std::atomic<std::uint64_t> applied;

@@ -300,16 +300,18 @@ void SlotTable::collect(const Garbage& garbage) {
   if (hides_nothing) unlink_newest(slot, place, Csn{version(newer)->csn.load(relaxed)});
 }
 
-Csn SlotTable::csn_in(const Slot& place) const {
+Csn SlotTable::csn_in(const Segment& segment, const Slot& place) {
   const auto word = place.newest.load(relaxed);
   if (word == 0 || (word & Slot::emptied) != 0) return Csn{word & ~Slot::emptied};
-  return Csn{version(word)->csn.load(relaxed)};
+  return Csn{segment.at<VersionHead>(word)->csn.load(relaxed)};
 }
 
-Csn SlotTable::newest_csn(SlotId slot) const {
-  const auto* place = locate(segment_, head_, slot);
-  return place == nullptr ? Csn{0} : csn_in(*place);
+Csn SlotTable::newest_csn(const Segment& segment, const SlotTableHead* head, SlotId slot) {
+  const auto* place = locate(segment, head, slot);
+  return place == nullptr ? Csn{0} : csn_in(segment, *place);
 }
+
+Csn SlotTable::newest_csn(SlotId slot) const { return newest_csn(segment_, head_, slot); }
 
 std::optional<Bytes> SlotTable::newest_row(SlotId slot) const {
   return find(segment_, head_, cls_, slot, Csn::max());

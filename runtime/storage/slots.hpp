@@ -223,6 +223,8 @@ class SlotTable {
                           SlotId from, Csn csn);
   /// Where a slot lies; null when its page does not exist.
   static const Slot* locate(const Segment& segment, const SlotTableHead* head, SlotId slot);
+  /// As newest_csn(slot), by any thread of any process: of some moment of the call.
+  static Csn newest_csn(const Segment& segment, const SlotTableHead* head, SlotId slot);
   /// Asks for the memory of a slot, and waits for nothing. `place` may be null.
   static void prefetch(const SlotTableHead* head, const Slot* place);
   /// Asks for its newest version, when that lies elsewhere. Waits for the slot.
@@ -258,7 +260,8 @@ class SlotTable {
     return segment_.at<VersionHead>(offset);
   }
   [[nodiscard]] Version* stable(Offset offset) const { return segment_.at<Version>(offset); }
-  [[nodiscard]] Csn csn_in(const Slot& place) const;
+  [[nodiscard]] static Csn csn_in(const Segment& segment, const Slot& place);
+  [[nodiscard]] Csn csn_in(const Slot& place) const { return csn_in(segment_, place); }
   [[nodiscard]] bool is_removal(const Slot& place, Offset offset) const;
   [[nodiscard]] ShownVersion shown(const Slot& place, Offset offset) const;
   /// The newest version is of this unpublished lot, but of an earlier csn: no snapshot will ever

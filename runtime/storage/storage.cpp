@@ -119,7 +119,8 @@ std::uint64_t Storage::rows(ClassId cls) const {
 
 Csn Storage::applied() const { return inside_->writing().applied(); }
 Csn Storage::newest_csn(ClassId cls, SlotId slot) const {
-  return inside_->writing().newest_csn(cls, slot);
+  const auto& core = *inside_->core;
+  return SlotTable::newest_csn(*core.segment, core.rows_of(cls), slot);
 }
 std::optional<Bytes> Storage::newest_row(ClassId cls, SlotId slot) const {
   return inside_->writing().newest_row(cls, slot);
@@ -183,7 +184,14 @@ bool Storage::finish_install(Csn applied, const std::stop_token& stop) {
   return inside_->writing().finish_install(applied, stop);
 }
 
-std::uint64_t Storage::digest() const { return inside_->writing().digest(); }
+std::uint64_t Storage::digest() const {
+  if (inside_->writer != nullptr) return inside_->writer->digest();
+  return inside_->core->header->digest.load(std::memory_order_relaxed);
+}
+std::uint32_t Storage::reap_readers() {
+  (void)inside_->writing();
+  return inside_->core->readers.reap();
+}
 void Storage::set_index_changes(IndexChanges* sink) { inside_->writing().set_index_changes(sink); }
 
 void Storage::check() const { inside_->writing().check(); }

@@ -86,7 +86,8 @@ class Storage {
 
   // --- the writer: reads of the newest state, installed or not yet published ---
   [[nodiscard]] Csn applied() const;
-  /// csn of the slot's newest version (its removal counts); Csn{0} for a slot never used.
+  /// csn of the slot's newest version (its removal counts); Csn{0} for a slot never used. Also for
+  /// readers, who get that of some moment of the call.
   [[nodiscard]] Csn newest_csn(ClassId cls, SlotId slot) const;
   /// Row bytes of the newest version, none when it is removed or was never there. Valid until the
   /// next write.
@@ -140,8 +141,11 @@ class Storage {
   bool finish_install(Csn applied, const std::stop_token& stop = {});
 
   /// Sum of a 64-bit hash over (class, slot, row) of the newest rows: equal on equal replicas,
-  /// whatever the order of arrival.
+  /// whatever the order of arrival. In a process that attached: as of the last publish.
   [[nodiscard]] std::uint64_t digest() const;
+  /// Takes back the places of reader processes that have ended; how many. publish() does so by
+  /// itself now and then. One system call a place in use.
+  std::uint32_t reap_readers();
   /// Rows of a class in the newest state.
   [[nodiscard]] std::uint64_t rows(ClassId cls) const;
   /// May be null. The sink outlives the storage or is replaced before.

@@ -226,6 +226,7 @@ void StorageWriter::publish(Csn csn) {
   applied_ = published_ = csn;
   auto& header = *core_.header;
   header.applied.store(csn.value, std::memory_order_relaxed);
+  header.digest.store(digest_, std::memory_order_relaxed);
   header.published.store(csn.value);  // seq_cst: ReaderTable I1
   if (++publishes_ % reap_every == 0) core_.readers.reap();
 

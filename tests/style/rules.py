@@ -23,7 +23,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "transaction": ("base", "schema", "storage"),
     "cluster": ("base",),
     "replica": ("base", "schema", "storage", "transaction", "cluster"),
-    "database": ("base", "schema", "storage", "transaction", "cluster", "replica"),
+    "database": ("base", "schema", "storage", "transaction", "cluster", "host", "replica"),
     "topology": ("base",),
     "host": ("base", "cluster"),
 }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "host/host_map.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace exdb {
+
+std::vector<std::uint32_t> HostMap::nodes_of(std::uint32_t host) const {
+  std::vector<std::uint32_t> found;
+  for (std::uint32_t node = 0; node < hosts.size(); ++node)
+    if (hosts[node] == host) found.push_back(node);
+  return found;
+}
+
+std::vector<std::uint32_t> HostMap::followers() const {
+  auto found = nodes_of(host());
+  std::erase(found, leader());
+  return found;
+}
+
+NodeInfo HostMap::info(std::uint32_t node) const {
+  return {nodes[node].addr, nodes[node].qrank, node};
+}
+
+std::vector<ClusterNodeParams> HostMap::members() const {
+  std::vector<ClusterNodeParams> made;
+  for (std::uint32_t host = 0; host < leaders.size(); ++host) {
+    std::uint64_t sum = 0;
+    for (const auto node : nodes_of(host)) sum += nodes[node].qrank;
+    constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+    made.push_back({nodes[leaders[host]].addr, static_cast<std::uint32_t>(std::min(sum, most))});
+  }
+  return made;
+}
+
+std::vector<std::uint32_t> HostMap::neighbours(
+    const std::vector<std::uint32_t>& of_hosts,
+    const std::function<bool(std::uint32_t)>& here) const {
+  std::vector<std::uint32_t> found;
+  for (const auto of : of_hosts)
+    for (const auto node : nodes_of(of)) found.push_back(node);
+  for (const auto node : nodes_of(host()))
+    if (node != self && here(node)) found.push_back(node);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
+                              const std::function<bool(std::uint32_t)>& here) const {
+  auto made = std::move(of_members);
+  const auto members = std::exchange(made.nodes, {});
+  made.self = self;
+  made.view_by = leaders[made.view_by];
+  if (made.slowest) made.slowest = leaders[*made.slowest];
+  for (std::uint32_t node = 0; node < hosts.size(); ++node) {
+    const auto& member = members[hosts[node]];
+    ClusterNodeInfo each;
+    const bool there = hosts[node] != host() || node == self || here(node);
+    each.node = info(node);
+    each.self = node == self;
+    each.active = member.active && there;
+    each.reached = member.reached && there;
+    each.rounds_behind = member.rounds_behind;
+    if (node == leaders[hosts[node]]) each.traffic = member.traffic;
+    made.nodes.push_back(std::move(each));
+  }
+  return made;
+}
+
+}  // namespace exdb
