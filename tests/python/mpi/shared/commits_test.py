@@ -179,7 +179,7 @@ def test_rows_of_local_classes_are_of_their_rank_alone(good: Good, ranks: int, h
 with exdb.open("grid", SHARED, comm=comm, is_shm=True) as db, db.connect() as con:
     with con.startTransaction():
         con.new("Scratch", key=7)  # the same key on all ranks: it is unique at each
-        con.new("Item", key=rank)
+    put(con, rank)
     for i in range(rank):
         with con.startTransaction():
             con.new("Scratch", key=100 + i)
