@@ -68,7 +68,8 @@ def do_work(con: exdb.Connection, n_nodes: int, node_id: int) -> int:
 
 
 def start_node(n_nodes: int, node_id: int) -> None:
-    exdb.init_runtime(False, "mvcc", False, False, cluster=True)
+    # The third argument: one replica a host.
+    exdb.init_runtime(False, "mvcc", "--shm" in sys.argv, False, cluster=True)
     dictionary = exdb.load_dictionary(SCHEMA)
     params = exdb.ClusterParams(
         nodeId=node_id,

@@ -82,7 +82,7 @@ class Topology:
     hosts: tuple[Host, ...] = ()
 
     def lines(self) -> list[tuple[str, str]]:
-        """What ``print`` shows, in pairs of name and text."""
+        """What ``print`` shows, in pairs of name and text. Does not block."""
         found = [
             (
                 "this process",

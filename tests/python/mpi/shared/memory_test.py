@@ -71,17 +71,15 @@ db.close()
 """ % (ROWS, BYTES)
 
 
-def test_four_ranks_of_a_host_take_as_much_memory_as_one(
-    good: Good, tmp_path: Any, request: pytest.FixtureRequest
-) -> None:
+def test_four_ranks_of_a_host_take_as_much_memory_as_one(good: Good) -> None:
     """Of what is private, and what is shared counted once. The constant is what four processes
-    take more than one, whatever is in the database: 17 MiB were measured."""
+    take more than one, whatever is in the database: measured were 80 MiB and 89."""
     one = good(1, HELPERS + LOADED)[0]
     four = good(4, HELPERS + LOADED, environment={"EXDB_PRETENDED_HOSTS": "1"})
     assert one["right"]
     assert all(each["right"] for each in four)
     assert one["grown"] > ROWS * BYTES
-    assert four[0]["grown"] <= 1.1 * one["grown"] + 48 * MIB, (one["grown"] / MIB, four[0]["grown"] / MIB)
+    assert four[0]["grown"] <= 1.1 * one["grown"] + 24 * MIB
     assert {each["file"] for each in four} != {None}
     assert max(each["file"] or 0 for each in four) <= 1.2 * ROWS * BYTES + 16 * MIB
 
@@ -119,7 +117,7 @@ db.close()
 del db, con
 comm.Barrier()
 after = [bool((view == np.arange(1000.0) + owner).all()) for owner, view in enumerate(views)]
-del views, item
+del views
 import gc; gc.collect()
 tell(inside=inside, written=written, kept=kept, now=now, after=after, left=len(list(segment_ranges())))
 """,
@@ -143,9 +141,10 @@ def test_the_segment_grows_while_everybody_reads(good: Good, writer: int) -> Non
 import numpy as np
 db = exdb.open("grid", SCHEMA, comm=comm, is_shm=True, db_segment_size=1 << 16)
 con = db.connect()
-put(con, 0, data=np.zeros(16))
+if rank == 0: put(con, 0, data=np.zeros(16))
 comm.Barrier()
 small = segment_bytes()
+comm.Barrier()
 LAST = 600
 wrong = looks = 0
 if rank == {writer}:
