@@ -113,7 +113,7 @@ Status HostLeader::stop(std::optional<std::chrono::milliseconds> deadline) {
   stopping_ = true;
   node_->used();
   if (auto status = wait_for_followers(until); !status.ok()) {
-    node_->leave(leave_cap);
+    leave(leave_cap);
     return status;
   }
   if (deadline)
@@ -124,6 +124,7 @@ Status HostLeader::stop(std::optional<std::chrono::milliseconds> deadline) {
 
 void HostLeader::leave(std::chrono::milliseconds cap) {
   stopping_ = true;
+  if (!node_->finished()) relay_->note_left();
   node_->leave(cap);
 }
 

@@ -81,7 +81,10 @@ bool HostRelay::pass() {
   const auto now = Clock::now();
   if (now >= next_look_) look_for_gone(now);
   bool any = false;
-  for (auto& of : followers_) any |= collect(of);
+  for (auto& of : followers_) {
+    any |= collect(of);
+    if (!of.gone && segment_.line(of.index).state.load() == FollowerState::left) let_go(of);
+  }
   for (auto& of : followers_) any |= submit_ready(of);
   for (auto& of : followers_) any |= settle(of);
   for (auto& of : followers_) any |= flush(of);
@@ -191,8 +194,6 @@ void HostRelay::look_for_gone(Clock::time_point now) {
       line.state.store(FollowerState::dead);
       reap = true;
       let_go(of);
-    } else if (line.state.load() == FollowerState::left) {
-      let_go(of);
     }
   }
   if (reap) hooks_.reap();
@@ -275,17 +276,13 @@ void HostRelay::finish() {
   const auto failure = node_.failure();
   const std::string who =
       "the leader of this host, node " + std::to_string(segment_.header().leader) + ", ";
-  switch (state.phase) {
-    case NodeState::Phase::left:
-      segment_.end(HostPhase::left, ErrorCode::cluster,
-                   who + "has left the cluster (an exception, an exit, or close() given up there)");
-      break;
-    case NodeState::Phase::failed:
-      segment_.end(HostPhase::failed, failure.code(), who + "cannot go on: " + failure.text());
-      break;
-    default:
-      segment_.end(HostPhase::stopped, ErrorCode::ok, "");
-  }
+  if (state.phase == NodeState::Phase::failed)
+    segment_.end(HostPhase::failed, failure.code(), who + "cannot go on: " + failure.text());
+  else if (state.phase == NodeState::Phase::left || left_)
+    segment_.end(HostPhase::left, ErrorCode::cluster,
+                 who + "has left the cluster (an exception, an exit, or close() given up there)");
+  else
+    segment_.end(HostPhase::stopped, ErrorCode::ok, "");
   busy_.store(0);
   for (auto& of : followers_) {
     if (of.gone) continue;

@@ -52,6 +52,9 @@ class HostRelay {
 
   /// REQUIRES: every follower has attached.
   void start();
+  /// The leader goes without its followers: they are told so, also where its node has no others whom
+  /// it would leave. Before its node leaves.
+  void note_left() { left_ = true; }
   /// REQUIRES: the node is finished. Blocks for a second at the longest.
   void end();
 
@@ -103,6 +106,7 @@ class HostRelay {
   std::uint64_t work_seen_ = 0, applied_seen_ = 0;
   Clock::time_point last_work_, next_look_;
   std::atomic<std::uint32_t> busy_;
+  std::atomic<bool> left_{false};
   std::thread thread_;
 };
 
