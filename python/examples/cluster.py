@@ -2,14 +2,16 @@
 # SPDX-FileCopyrightText: The exdb authors
 """A cluster by the calls of the document that exdb follows, with a listen thread of its own.
 
-    mpiexec -n 3 python cluster.py
+    mpiexec -n 3 python cluster.py [--shm]
 
 Every rank is a node. Each writes rows, all read everybody's, and all stop together. (For programs
 that start today, ``exdb.open`` does all of the set-up in one call: see quickstart.py.)
+With --shm the ranks of a host share one replica.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 

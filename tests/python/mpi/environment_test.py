@@ -184,8 +184,8 @@ def test_topology_knows_the_hosts_of_all_ranks(good: Good) -> None:
     units = exdb.topology().units
     for one in told:
         assert one["hosts"] == [
-            [0, [0, 1], 0, 4, units, 4 > units],
-            [1, [2, 3], 2, 4, units, 4 > units],
+            [0, [0, 1], 0, 4, units, units < 4],
+            [1, [2, 3], 2, 4, units, units < 4],
         ]
         assert "ranks 2, 3; rank 2 leads" in one["text"]
         assert one["wrong"][0] == "DataError"
