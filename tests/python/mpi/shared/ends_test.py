@@ -180,7 +180,8 @@ def write(turn):
 def wrong():
     with con.startTransaction(exdb.MCO_READ_ONLY):
         rows = {item.key: (item.value, len(item.text)) for item in con.cursor("Item", "by_key")}
-    bad = [key for key in rows if rows[key][0] != -rows[key ^ 1][0] or rows[key][1] != rows[key ^ 1][1]]
+    halves = [(rows[2 * i], rows[2 * i + 1]) for i in range(PAIRS)]
+    bad = [one for one, two in halves if one[0] != -two[0] or one[1] != two[1]]
     return len(rows) != 2 * PAIRS or bool(bad)
 
 def gone(pid):
@@ -228,10 +229,12 @@ corrupt += wrong()
 # Nobody leaves before all that live have come here: by files, as MPI waits for the dead.
 open(f"met.{rank}", "w").close()
 until = time.monotonic() + 40
-while time.monotonic() < until and len([f for f in os.listdir() if f.startswith("met.")]) < size - 1:
+def met():
+    return sum(name.startswith("met.") for name in os.listdir())
+while time.monotonic() < until and met() < size - 1:
     corrupt += wrong()
     time.sleep(0.01)
-tell(corrupt=corrupt, reads=reads, last=last, refused=refused, phase=state.phase, reads_on=state.reads)
+tell(corrupt=corrupt, reads=reads, last=last, refused=refused, reads_on=state.reads)
 db.abandon()
 sys.stdout.flush()
 os._exit(0)  # MPI_Finalize would wait for the dead

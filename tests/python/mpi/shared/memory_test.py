@@ -40,9 +40,9 @@ def pss():
 ROWS, BYTES = 4096, 16 * 1024  # 64 MiB
 
 # Opened once before, so that what Python and MPI take for the first time is not counted.
-LOADED = """
+LOADED = f"""
 import gc, numpy as np
-ROWS, BYTES = %d, %d
+ROWS, BYTES = {ROWS}, {BYTES}
 def opened():
     return exdb.open("grid", SCHEMA, comm=comm, is_shm=size > 1, db_segment_size=4 << 20)
 with opened() as db, db.connect() as con:
@@ -68,7 +68,7 @@ tell(grown=grown, right=total == sum(range(ROWS)) * (BYTES // 8), file=segment_b
 comm.Barrier()
 con.close()
 db.close()
-""" % (ROWS, BYTES)
+"""
 
 
 def test_four_ranks_of_a_host_take_as_much_memory_as_one(good: Good) -> None:
@@ -119,7 +119,8 @@ comm.Barrier()
 after = [bool((view == np.arange(1000.0) + owner).all()) for owner, view in enumerate(views)]
 del views
 import gc; gc.collect()
-tell(inside=inside, written=written, kept=kept, now=now, after=after, left=len(list(segment_ranges())))
+tell(inside=inside, written=written, kept=kept, now=now, after=after,
+     left=len(list(segment_ranges())))
 """,
         environment={"EXDB_PRETENDED_HOSTS": str(hosts)},
     )
