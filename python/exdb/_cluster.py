@@ -9,7 +9,6 @@ raises it. With TCP there is nobody to tell, and it is raised at once.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +23,6 @@ EXCHANGES = {"auto": 0, "p2p": 1, "collective": 2}
 PROGRESSES = {"adaptive": 0, "spin": 1, "cooperative": 2}
 MPI_KEYS = ("comm", "exchange", "progress", "resilient")
 RESILIENT_KEYS = {"keepAliveTime": 1000, "keepAliveProbes": 10, "connectTimeout": 5000}
-MODE_EARLY_DATA_SEND = 2
 SEND_BOUND_BYTES = 16 << 20
 QUORUM_LATER = (
     "quorumCallback with nwtype='TCP', or resilient=True, comes in a later release: whether a node "
@@ -41,8 +39,6 @@ SHM_RESILIENT = (
     "is_shm=True (one replica a host) and resilient=True do not go together: the ranks of a host "
     "live and die with the one that writes their replica. Leave one of them out"
 )
-
-log = logging.getLogger("exdb")
 
 
 def communicator_of(params: object) -> _mpi.Communicator | None:
@@ -248,11 +244,6 @@ def _fill_tcp(
     tcp.receive_buffer_bytes = request.receive_buffer_bytes
     # What is on its way to a node: never less than the default, which the engine counts on.
     tcp.send_bound_bytes = max(SEND_BOUND_BYTES, 4 * request.send_buffer_bytes)
-    if request.mode_mask & MODE_EARLY_DATA_SEND:
-        log.warning(
-            "exdb: MCO_CLUSTER_MODE_EARLY_DATA_SEND has no effect with nwtype='TCP' in this "
-            "release: what a transaction writes travels with its commit"
-        )
     _tcp.load()
 
 

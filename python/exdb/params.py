@@ -94,7 +94,7 @@ class ClusterParams:
         larger frame still arrives (``frames_long`` in the statistics counts them).
     mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),
         ``MCO_CLUSTER_MODE_EARLY_DATA_SEND`` (a large transaction's data travels before its commit;
-        without effect with TCP, which is logged).
+        where nodes come and go, one of which data was lost with a node ends in a ConflictError).
 
     Keys of ``nwparams`` with TCP:
 

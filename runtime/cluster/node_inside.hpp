@@ -63,6 +63,7 @@ struct Node::Inside final : FrameSink {
   void take(const CompletedRound& round);
   Status apply(const CompletedRound& round);
   Status hand_over(const CompletedRound& round);
+  void forget_others(const CompletedRound& round);
   void answer_mine();
   void handle_events();
   void handle(const Member::Event& event);
@@ -147,6 +148,7 @@ struct Node::Inside final : FrameSink {
   Clock::time_point round_began, next_look, parting_until;
   // Of the round being applied: kept, so that a round allocates nothing for them.
   std::vector<RoundItem> items;
+  std::vector<MemberId> batch_members;  ///< of the round that is handed over
   std::vector<bool> mine;
   std::vector<ItemOutcome> outcomes;
   std::vector<RoundProtocol::Output> outputs;  ///< being sent; kept likewise

@@ -30,6 +30,10 @@ class RoundConsumer {
   /// their origins. After the last round that has anything of it, so at the same place in the order
   /// everywhere; never where nodes come back.
   virtual void forget(MemberId member) = 0;
+  /// Where nodes come back: the next round is of these members. What others had sent in fragments is
+  /// freed: whoever of them comes back begins anew. Before each round, so at the same place in the
+  /// order everywhere; O(1) while nothing is kept.
+  virtual void forget_others(std::span<const MemberId> members) = 0;
   [[nodiscard]] virtual std::uint64_t digest() const = 0;
   [[nodiscard]] virtual Csn oldest_snapshot()
       const = 0;  ///< of open local transactions that may still commit

@@ -177,6 +177,12 @@ Status Node::Inside::apply(const CompletedRound& round) {
   }
 }
 
+void Node::Inside::forget_others(const CompletedRound& round) {
+  batch_members.clear();
+  for (const auto& batch : round.batches) batch_members.push_back(batch.member);
+  consumer.forget_others(batch_members);
+}
+
 Status Node::Inside::hand_over(const CompletedRound& round) {
   items.clear();
   for (const auto& batch : round.batches)
@@ -189,6 +195,7 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     transactions |= transaction;
     mine[i] = transaction && items[i].member == self;
   }
+  if (member.views()) forget_others(round);
   const auto began = now_;
   auto status = consumer.apply_round(round.round, items, member.horizon(), mine, outcomes);
   if (!status.ok()) return status;

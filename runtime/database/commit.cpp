@@ -23,7 +23,7 @@ HandedOver Transaction::decide() {
   make_outgoing();
   auto& out = out_;
   // Parts that went ahead need their commit, even if all of it was taken back since.
-  const bool leaves = fragments_.sent() || !out.shared.ops.empty();
+  const bool leaves = fragments_.sent() != 0 || !out.shared.ops.empty();
   if (!leaves && out.local.ops.empty()) return nothing_written();
   if (!leaves) {
     auto outcome = route_.commit_local(out);
@@ -209,6 +209,7 @@ std::optional<CommitResult> Transaction::taken_key() {
 void Transaction::make_outgoing() {
   out_.priority = options_.priority;
   make_record(false, out_.shared);
+  out_.shared.parts = fragments_.sent();
   if (route_.separates_local()) make_record(true, out_.local);
 }
 

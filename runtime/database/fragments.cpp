@@ -24,12 +24,12 @@ void Fragments::begin(Csn snapshot, int priority) {
 }
 
 void Fragments::discard() {
-  if (sent_) route_.discard(id_);
+  if (sent_ != 0) route_.discard(id_);
 }
 
 void Fragments::end() {
   id_ = {};
-  sent_ = false;
+  sent_ = 0;
   constexpr std::size_t bytes_kept = 4096;
   empty_keeping(unsent_, bytes_kept);
   unsent_bytes_ = 0;
@@ -72,15 +72,17 @@ void Fragments::send() {
   const auto ops = work_.ops_of(unsent_);
   if (!ops.empty()) {
     std::vector<std::byte> bytes;
-    ByteWriter(bytes).put_varint(snapshot_.value);
+    ByteWriter writer(bytes);
+    writer.put_varint(sent_);
+    writer.put_varint(snapshot_.value);
     TransactionRecord::encode_ops(ops, snapshot_, bytes);
     if (!route_.send_ahead(id(), std::move(bytes), priority_)) {
       next_attempt_ = 2 * unsent_bytes_;
       return;
     }
-    sent_ = true;
+    ++sent_;
   }
-  // On its way as far as this node can say; if the node fails first, the commit fails with it.
+  // On its way as far as this node can say; if it is lost, the commit fails for it.
   for (auto* entry : unsent_) {
     entry->unsent_bytes = 0;
     entry->sent = true;

@@ -36,8 +36,8 @@ class Fragments {
   TxnId id();
   /// Whether it has one.
   [[nodiscard]] bool named() const { return id_.sequence != 0; }
-  /// Whether parts went ahead, so that the commit has to follow them.
-  [[nodiscard]] bool sent() const { return sent_; }
+  /// Parts that went ahead: the commit has to follow them.
+  [[nodiscard]] std::uint64_t sent() const { return sent_; }
 
   /// An entry was written to or removed. O(1).
   void wrote(WorkEntry& entry);
@@ -65,7 +65,7 @@ class Fragments {
   TxnId id_;
   Csn snapshot_;
   int priority_ = 0;
-  bool sent_ = false;
+  std::uint64_t sent_ = 0;
   std::vector<WorkEntry*> unsent_;  ///< each once; entries do not move (W1)
   std::size_t unsent_bytes_ = 0;
   std::size_t next_attempt_ = 0;

@@ -51,27 +51,50 @@ AppliedCounts LeaderRoute::applied() const {
 
 Status LeaderRoute::at_least(Csn csn) {
   return follower_.wait_applied([this, csn] { return published() >= csn; },
-                                "csn " + std::to_string(csn.value), open_);
+                                "csn " + std::to_string(csn.value), true, open_);
 }
 
 std::size_t LeaderRoute::record_bytes_max() const { return Node::item_bytes_max; }
 
-/// The turn may belong to another thread's commit, which ends by itself: local commits wait for
-/// nobody else.
-ItemOutcome LeaderRoute::commit_local(Outgoing& out) {
+/// The turn may belong to a transaction that is on its way, of this very thread by commit_later():
+/// its answer is taken out meanwhile.
+void LeaderRoute::take_local_turn() {
   constexpr std::chrono::microseconds look_up{100};
   while (!replica_.local()->take_turn(look_up)) (void)follower_.progress();
+}
+
+ItemOutcome LeaderRoute::commit_local(Outgoing& out) {
+  take_local_turn();
   std::mutex nobodys;  // rounds are applied elsewhere
   return replica_.local()->commit(out.local, out.shared, nobodys);
 }
 
+/// As ClusterRoute's, but for who installs the replicated part.
 Result<std::shared_ptr<PendingItem>> LeaderRoute::submit(Outgoing& out) {
   const auto& local = out.local;
-  if (!local.ops.empty() || !local.ranges.empty() || !local.rows.empty() || !local.classes.empty())
-    return Status(ErrorCode::unsupported,
-                  "a transaction that writes replicated classes and uses local ones, too, is for "
-                  "processes with a replica of their own (this one reads that of its host's "
-                  "leader): use two transactions, or open without is_shm");
+  const bool local_part = !local.ops.empty() || !local.ranges.empty() || !local.rows.empty() ||
+                          !local.classes.empty() ||
+                          (local.exclusive && replica_.local() != nullptr);
+  if (!local_part) return send(out);
+  take_local_turn();
+  auto outcome = replica_.local()->prepare(out.id.sequence, std::move(out.local));
+  if (outcome.code != ErrorCode::ok) return Status(outcome.code, std::move(outcome.text));
+  struct Drop {
+    LocalPart& part;
+    std::uint64_t sequence;
+    bool sent = false;
+    ~Drop() {
+      if (!sent) part.drop(sequence);
+    }
+  };
+  Drop unless_sent{*replica_.local(), out.id.sequence};
+  auto item = send(out);
+  unless_sent.sent = item.ok();
+  if (item) replica_.local()->sent(out.id.sequence, *item);
+  return item;
+}
+
+Result<std::shared_ptr<PendingItem>> LeaderRoute::send(Outgoing& out) {
   out.shared.normalise_ops();
   out.shared.normalise_reads();
   const auto length = out.shared.encoded_bytes();
@@ -93,6 +116,12 @@ Result<std::shared_ptr<PendingItem>> LeaderRoute::submit(Outgoing& out) {
 
 ItemOutcome LeaderRoute::wait(PendingItem& item) {
   auto outcome = follower_.wait(item);
+  if (auto* const local = replica_.local(); local != nullptr) {
+    if (outcome.code != ErrorCode::ok)
+      local->drop(item.sequence);
+    else if (auto status = local->committed(item.sequence); !status.ok())
+      outcome = {status.code(), {}, status.text()};
+  }
   if (owes_.load(std::memory_order_relaxed)) send_owed();
   return outcome;
 }

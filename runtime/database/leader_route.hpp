@@ -43,6 +43,8 @@ class LeaderRoute final : public ReplicaRoute {
   void discard(TxnId id) override;
 
  private:
+  void take_local_turn();
+  Result<std::shared_ptr<PendingItem>> send(Outgoing& out);
   void send_owed();
 
   HostFollower& follower_;

@@ -272,9 +272,6 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   }
   fill_core(core, params, transport->self(), transport->size());
   core.description = transport->describe();
-  // A part that was sent ahead, and is sent again after a change of view, could not be told from
-  // another one.
-  core.mode_mask &= ~cluster_mode_early_data_send;
   core.replica->expect_repeats();
   core.replica_state =
       std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,

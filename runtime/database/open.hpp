@@ -14,7 +14,7 @@ namespace exdb {
 /// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found:
 /// the gather is what lets all nodes fail together where one alone would leave the others waiting.
 struct Hello {
-  static constexpr std::uint32_t version_now = 2;
+  static constexpr std::uint32_t version_now = 3;
   /// Every node gets it of every node.
   static constexpr std::size_t outline_bytes_max = 16 * 1024;
   std::uint32_t version = version_now;

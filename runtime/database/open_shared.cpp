@@ -85,6 +85,12 @@ class LinesOfFollowers final : public ReplicaReaders {
     }
     return oldest;
   }
+  void committing(TxnId id, Csn csn) const override {
+    const auto index = segment_.index_of(id.origin.value);
+    if (index == segment_.followers()) return;
+    auto& joint = segment_.line(index).joint;
+    if (joint.sequence.load() == id.sequence) joint.decided.store(csn.value + 1);
+  }
 
  private:
   const HostSegment& segment_;
@@ -181,9 +187,10 @@ class Opening {
     // Of the process whose nonce was found.
     auto memory = open_descriptor_of(offer_.pid, offer_.replica);
     if (!memory) return memory.status();
-    auto* const word = &segment_->line(segment_->own_index()).oldest_open;
+    auto& line = segment_->line(segment_->own_index());
     auto replica =
-        Replica::attach(core_.dictionary, memory->get(), core_.storage, NodeId{map_.self}, word);
+        Replica::attach(core_.dictionary, memory->get(), core_.storage, NodeId{map_.self},
+                        &line.oldest_open, {&line.joint.sequence, &line.joint.decided});
     if (!replica) return replica.status();
     core_.replica = std::move(*replica);
     return {};

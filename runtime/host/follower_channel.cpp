@@ -220,6 +220,12 @@ void FollowerChannel::fail(const Status& why) {
     if (failed_) return;
     failure_ = why;
     failed_ = true;
+    // In this order: a leader that was only silent may wake. What it takes out after the look below
+    // it drops, since it looks at the state after that (HostRelay::pass).
+    auto state = line_.state.load();
+    while (state != FollowerState::dead &&
+           !line_.state.compare_exchange_weak(state, FollowerState::left)) {
+    }
     const auto taken = ring_.read();
     for (auto& [key, pending] : pending_) {
       // What the leader never took whole is nowhere.
@@ -230,6 +236,7 @@ void FollowerChannel::fail(const Status& why) {
     }
     pending_.clear();
   }
+  segment_.tell_leader();
   // Threads of this process; those of others look in vain.
   line_.answered.wake();
   line_.room.wake();

@@ -14,7 +14,10 @@
 //   I3  Who waits looks at most poll_cap later whether the leader lives, and sees its end. Nobody
 //       spins for longer than spin_cap.
 //
-//   I4  Whoever waits takes out the answers of all. A thread that sleeps is woken by who took out
+//   I4  What was said to be certainly nowhere is never taken by a leader that wakes later: this process
+//       has left before it says so.
+//
+//   I5  Whoever waits takes out the answers of all. A thread that sleeps is woken by who took out
 //       its answer.
 // Threads: all functions from any thread.
 // Failure: once failed, whatever comes after is refused with the same Status, which names the

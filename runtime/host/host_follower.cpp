@@ -95,11 +95,18 @@ bool HostFollower::try_submit(RoundItem::Kind kind, std::uint64_t sequence, Byte
 ItemOutcome HostFollower::wait(PendingItem& item) { return channel_->wait(item); }
 
 Status HostFollower::wait_applied(const std::function<bool()>& there, const std::string& what,
-                                  const std::atomic<bool>& wanted) {
+                                  bool may_never_come, const std::atomic<bool>& wanted) {
   if (there()) return {};
-  const auto over = [&] { return there() || !wanted || left_; };
+  const auto limit = options_.timeout;
+  const auto until =
+      may_never_come && limit.count() > 0 ? Clock::now() + limit : Clock::time_point::max();
+  const auto over = [&] { return there() || !wanted || left_ || Clock::now() >= until; };
   if (auto status = channel_->wait_on(segment_->header().news, over); !status.ok()) return status;
   if (there()) return {};
+  if (Clock::now() >= until)
+    return {ErrorCode::timeout, what + " was not published within " +
+                                    std::to_string(limit.count()) +
+                                    " ms: is it a token of this database?"};
   return {ErrorCode::cluster_stopped,
           "the database was closed while a transaction waited for " + what};
 }
@@ -108,10 +115,12 @@ Status HostFollower::wait_fresh(const std::atomic<bool>& wanted) {
   auto& header = segment_->header();
   // Before anything else: HostSegment I2.
   const auto target = options_.fresh_rule ? header.posted.load() : 0;
-  if (auto status = channel_->look(); !status.ok() && status.code() != ErrorCode::cluster_stopped)
+  // After the common end this process has it all.
+  if (auto status = channel_->look(); !status.ok() && segment_->phase() != HostPhase::stopped)
     return status;
   if (auto status = check_quorum(); !status.ok()) return status;
-  return wait_applied([&] { return header.applied.load() >= target; }, "the newest state", wanted);
+  return wait_applied([&] { return header.applied.load() >= target; }, "the newest state", false,
+                      wanted);
 }
 
 Result<std::vector<std::byte>> HostFollower::ask(HostQuestion question, Bytes bytes) const {
@@ -128,7 +137,11 @@ Status HostFollower::listen() {
   return status.code() == ErrorCode::cluster_stopped ? Status() : status;
 }
 
-bool HostFollower::progress() { return channel_->drain(); }
+bool HostFollower::progress() {
+  const bool any = channel_->drain();
+  if (!any) (void)channel_->look();
+  return any;
+}
 
 void HostFollower::say(FollowerState state) {
   auto& own = segment_->line(segment_->own_index()).state;

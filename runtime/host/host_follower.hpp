@@ -53,9 +53,9 @@ class HostFollower final : public Participant {
   /// early when `*wanted` is false, as the next.
   Status wait_fresh(const std::atomic<bool>& wanted);
   /// Blocks until `there()`, which becomes true by a round that the leader applies; `what` for
-  /// texts.
+  /// texts. Fails with timeout after the timeout if `may_never_come`.
   Status wait_applied(const std::function<bool()>& there, const std::string& what,
-                      const std::atomic<bool>& wanted);
+                      bool may_never_come, const std::atomic<bool>& wanted);
   /// The leader's answer to a question.
   Result<std::vector<std::byte>> ask(HostQuestion question, Bytes bytes) const;
 

@@ -42,6 +42,7 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
   relayed.gone = [this](std::uint32_t node) {
     notifier_.tell(Notification::disconnect, map_.info(node));
   };
+  relayed.explain = map_.explain();
   const bool crowded = topology().allowed_pus <= segment_->followers() + 1;
   relay_ = std::make_unique<HostRelay>(*segment_, *node_, crowded, std::move(relayed));
 }
@@ -119,7 +120,7 @@ Status HostLeader::stop(std::optional<std::chrono::milliseconds> deadline) {
   if (deadline)
     deadline =
         std::max(0ms, std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()));
-  return node_->stop(deadline);
+  return explained(node_->stop(deadline));
 }
 
 void HostLeader::leave(std::chrono::milliseconds cap) {
@@ -136,6 +137,7 @@ void HostLeader::close(bool collective) {
 
 NodeState HostLeader::state() const {
   auto state = node_->state();
+  if (!state.text.empty()) state.text += map_.explain();
   if (state.phase != NodeState::Phase::open || !stopping_) return state;
   state.phase = NodeState::Phase::stopping;
   state.writes = false;

@@ -44,7 +44,7 @@ class HostLeader final : public Participant, private NodeObserver {
   [[nodiscard]] const std::atomic<bool>& stopping() const { return stopping_; }
 
   // --- Participant ---
-  Status listen() override { return node_->listen(); }
+  Status listen() override { return explained(node_->listen()); }
   bool progress() override { return node_->progress(); }
   void used() override { node_->used(); }
   Status stop(std::optional<std::chrono::milliseconds> deadline) override;
@@ -52,7 +52,7 @@ class HostLeader final : public Participant, private NodeObserver {
   void close(bool collective) override;
   void set_window(const ClusterWindow& window) override { node_->set_window(window); }
   [[nodiscard]] ClusterWindow window() const override { return node_->window(); }
-  [[nodiscard]] Status failure() const override { return node_->failure(); }
+  [[nodiscard]] Status failure() const override { return explained(node_->failure()); }
   [[nodiscard]] NodeState state() const override;
   [[nodiscard]] NodeStatistics statistics() const override { return node_->statistics(); }
   [[nodiscard]] TransportStatistics transport_statistics() const override {
@@ -68,6 +68,9 @@ class HostLeader final : public Participant, private NodeObserver {
   void lost(MemberId member) override;
   void finished() override;
 
+  [[nodiscard]] Status explained(const Status& status) const {
+    return status.ok() ? status : Status(status.code(), status.text() + map_.explain());
+  }
   Node::Options of_hosts(Node::Options options);
   Status wait_for_followers(Clock::time_point until);
 

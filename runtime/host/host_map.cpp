@@ -15,6 +15,16 @@ std::vector<std::uint32_t> HostMap::nodes_of(std::uint32_t host) const {
   return found;
 }
 
+std::string HostMap::explain() const {
+  if (leaders.size() == 1) return {};
+  std::string text;
+  for (std::uint32_t host = 0; host < leaders.size(); ++host) {
+    text += (text.empty() ? " (by hosts: " : "; ") + std::to_string(host) + " is that of nodes";
+    for (const auto node : nodes_of(host)) text += " " + std::to_string(node);
+  }
+  return text + ")";
+}
+
 std::vector<std::uint32_t> HostMap::followers() const {
   auto found = nodes_of(host());
   std::erase(found, leader());

@@ -25,6 +25,8 @@ struct HostMap {
   [[nodiscard]] std::uint32_t host() const { return hosts[self]; }
   [[nodiscard]] std::uint32_t leader() const { return leaders[host()]; }
   [[nodiscard]] bool leads() const { return leader() == self; }
+  /// For texts of the rounds, which number members: which nodes these are. Empty for a single host.
+  [[nodiscard]] std::string explain() const;
   /// Ascending.
   [[nodiscard]] std::vector<std::uint32_t> nodes_of(std::uint32_t host) const;
   /// Those of this host but its leader.

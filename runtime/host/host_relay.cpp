@@ -83,6 +83,7 @@ bool HostRelay::pass() {
   bool any = false;
   for (auto& of : followers_) {
     any |= collect(of);
+    // After the collecting: of a process that has left, what was collected just now goes.
     if (!of.gone && segment_.line(of.index).state.load() == FollowerState::left) let_go(of);
   }
   for (auto& of : followers_) any |= submit_ready(of);
@@ -277,7 +278,8 @@ void HostRelay::finish() {
   const std::string who =
       "the leader of this host, node " + std::to_string(segment_.header().leader) + ", ";
   if (state.phase == NodeState::Phase::failed)
-    segment_.end(HostPhase::failed, failure.code(), who + "cannot go on: " + failure.text());
+    segment_.end(HostPhase::failed, failure.code(),
+                 who + "cannot go on: " + failure.text() + hooks_.explain);
   else if (state.phase == NodeState::Phase::left || left_)
     segment_.end(HostPhase::left, ErrorCode::cluster,
                  who + "has left the cluster (an exception, an exit, or close() given up there)");

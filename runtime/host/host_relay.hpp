@@ -42,6 +42,7 @@ class HostRelay {
     std::function<void()> reap;
     /// A follower has died, left, or ended with all.
     std::function<void(std::uint32_t node)> gone;
+    std::string explain;  ///< ends the text of a failure
   };
 
   /// `crowded`: there are more processes than processing units.

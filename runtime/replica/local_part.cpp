@@ -27,20 +27,21 @@ class Turn {
 }  // namespace
 
 LocalPart::LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
-                     const std::unique_ptr<Certifier>& certifier, HalfWay& half_way, bool attached)
+                     const std::unique_ptr<Certifier>& certifier, HalfWay& half_way,
+                     const JointWords& joint)
     : replicated_(replicated),
       replicated_certifier_(certifier),
       half_way_(half_way),
-      attached_(attached),
+      joint_(joint),
       log_(dictionary) {}
 
 Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dictionary> dictionary,
                                                      StorageOptions options,
                                                      const Replaceable<Storage>& replicated,
                                                      const std::unique_ptr<Certifier>& certifier,
-                                                     HalfWay& half_way, bool attached) {
+                                                     HalfWay& half_way, const JointWords& joint) {
   std::unique_ptr<LocalPart> part(
-      new LocalPart(*dictionary, replicated, certifier, half_way, attached));
+      new LocalPart(*dictionary, replicated, certifier, half_way, joint));
   options.segment.shared = false;
   options.holds = [](const ClassDef& type) { return type.local; };
   auto storage = Storage::create(std::move(dictionary), options);
@@ -54,6 +55,12 @@ Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dicti
 Status LocalPart::pin(Snapshots& out) {
   for (;;) {
     const auto before = joint_publications_.load(std::memory_order_acquire);
+    if (attached() && before % 2 == 1) {
+      const std::lock_guard lock(prepared_mutex_);
+      auto pinned = pin_beside_prepared(out);
+      if (!pinned.ok() || *pinned) return pinned.status();
+      continue;
+    }
     auto replicated = replicated_->pin();
     if (!replicated) return replicated.status();
     auto local = storage_->pin();
@@ -68,11 +75,79 @@ Status LocalPart::pin(Snapshots& out) {
   }
 }
 
+/// False when nothing is prepared any more. The local part changes by nobody else meanwhile: what is
+/// prepared has the turn.
+Result<bool> LocalPart::pin_beside_prepared(Snapshots& out) {
+  if (!prepared_) return false;
+  auto replicated = replicated_->pin();
+  if (!replicated) return replicated.status();
+  out.replicated = std::move(*replicated);
+  // After the pin: a published csn was decided before. And decided beyond the pin: it is shown by the
+  // next one.
+  const auto decided = joint_.decided->load();
+  if (decided != 0 && Csn{decided - 1} <= out.replicated.csn())
+    if (auto status = install_prepared(); !status.ok()) return status;
+  auto local = storage_->pin();
+  if (!local) return local.status();
+  out.local = std::move(*local);
+  return true;
+}
+
+bool LocalPart::is_published() const {
+  const auto decided = joint_.decided->load();
+  return decided != 0 && Csn{decided - 1} <= replicated_->published();
+}
+
+Status LocalPart::install_prepared() {
+  struct AtEnd {
+    LocalPart& part;
+    ~AtEnd() { part.end_prepared(); }
+  };
+  const AtEnd at_end{*this};
+  try {
+    HalfWay::Change change(half_way_);
+    TransactionRecord record;
+    const auto status = TransactionRecord::decode(storage_->dictionary(), prepared_->bytes, record);
+    EXDB_ASSERT(status.ok(), "a record that this node encoded can be decoded");
+    certifier_->apply(record, storage_->applied().next());
+    storage_->publish();
+    change.done();
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return {ErrorCode::no_memory, HalfWay::text};
+  }
+  log_.prune(open_.oldest(*storage_));
+  return {};
+}
+
+void LocalPart::end_prepared() {
+  prepared_.reset();
+  joint_.sequence->store(0);
+  joint_publications_.fetch_add(1, std::memory_order_acq_rel);
+  turn_.release();
+}
+
+Status LocalPart::committed(std::uint64_t sequence) {
+  const std::lock_guard lock(prepared_mutex_);
+  if (!prepared_ || prepared_->sequence != sequence) return {};
+  EXDB_ASSERT(is_published(), "L5: what is answered was told before, and published");
+  return install_prepared();
+}
+
 /// True when the prepared transaction will never be resolved by a round, and is dropped.
 bool LocalPart::give_up_if_ended() {
   const std::lock_guard lock(prepared_mutex_);
   if (!prepared_ || !prepared_->item || !prepared_->item->done.load(std::memory_order_acquire))
     return false;
+  if (attached()) {
+    // Who submitted it may ask for its answer much later: here the words say it.
+    if (is_published())
+      (void)install_prepared();
+    else
+      end_prepared();
+    return turn_.try_acquire();
+  }
   prepared_.reset();
   return true;
 }
@@ -89,7 +164,7 @@ ItemOutcome LocalPart::certify(const TransactionRecord& record, TransactionRecor
   auto verdict = certifier_->certify(record, true);
   if (verdict.code != ErrorCode::ok) return {verdict.code, {}, std::move(verdict.text)};
   if (!reads.serializable && !reads.exclusive) return {};
-  if (attached_) return certify_unmoved(reads);
+  if (attached()) return certify_unmoved(reads);
   reads.normalise_reads();
   const std::lock_guard lock(drive_lock);
   verdict = replicated_certifier_->certify(reads, true);
@@ -140,6 +215,11 @@ ItemOutcome LocalPart::prepare(std::uint64_t sequence, TransactionRecord record)
   prepared.sequence = sequence;
   record.encode(prepared.bytes);
   const std::lock_guard lock(prepared_mutex_);
+  if (attached()) {
+    joint_.decided->store(0);
+    joint_.sequence->store(sequence);
+    joint_publications_.fetch_add(1, std::memory_order_acq_rel);
+  }
   prepared_ = std::move(prepared);
   turn.keep();
   return {};
@@ -160,6 +240,12 @@ std::optional<std::vector<std::byte>> LocalPart::take_prepared(std::uint64_t seq
 }
 
 void LocalPart::drop(std::uint64_t sequence) {
+  if (attached()) {
+    const std::lock_guard lock(prepared_mutex_);
+    if (!prepared_ || prepared_->sequence != sequence) return;
+    // An answer that was lost with the leader may have been a good one.
+    return is_published() ? static_cast<void>(install_prepared()) : end_prepared();
+  }
   if (take_prepared(sequence)) turn_.release();
 }
 

@@ -19,6 +19,11 @@
 //       that stays the newest one until it is resolved, so applying it cannot fail its certificate.
 //   L4  After a change that failed half-way, here or in the replicated part (HalfWay), nothing more
 //       is installed or published.
+//   L5  Where another process installs the replicated part it tells of a joint transaction in words,
+//       before it publishes it. While one is prepared the counter is odd; who pins then takes the
+//       lock, pins the replicated part, and reads the word: if that csn is within its pin it
+//       installs the local part first. So nobody waits for the thread that commits, and the first
+//       one that can see the replicated part makes the local one visible.
 // Threads: take_turn(), commit(), prepare(), sent(), drop(), pin() and the register from any thread;
 //   settle(), publish() and end_round() under the drive lock, which is taken by commit() itself.
 // Failure: commit() and settle() throw Error(no_memory) when they fail half-way (L4).
@@ -38,16 +43,22 @@
 
 namespace exdb {
 
+/// Words by which the process that installs the replicated part tells this one how its prepared
+/// transaction ended, before it publishes it.
+struct JointWords {
+  std::atomic<std::uint64_t>* sequence = nullptr;  ///< of what is prepared; 0 = nothing
+  std::atomic<std::uint64_t>* decided = nullptr;   ///< its csn + 1 once it has committed
+};
+
 class LocalPart {
  public:
   /// `replicated` and its certifier: the other part, which outlives this one, wherever it is then; `half_way` is shared
-  /// with it. `attached`: another process installs the replicated part, and what of it conflicts is
-  /// not known here.
+  /// with it. `joint`: given where another process installs the replicated part (L5).
   static Result<std::unique_ptr<LocalPart>> create(std::shared_ptr<const Dictionary> dictionary,
                                                    StorageOptions options,
                                                    const Replaceable<Storage>& replicated,
                                                    const std::unique_ptr<Certifier>& certifier,
-                                                   HalfWay& half_way, bool attached);
+                                                   HalfWay& half_way, const JointWords& joint = {});
 
   // --- readers ---
   /// Pins both storages at one instant (L1). Lock-free: tries again while rounds are published.
@@ -71,8 +82,12 @@ class LocalPart {
   ItemOutcome prepare(std::uint64_t sequence, TransactionRecord record);
   /// The prepared transaction is on its way as `item`.
   void sent(std::uint64_t sequence, std::shared_ptr<PendingItem> item);
-  /// Does nothing when another one or none is prepared.
+  /// Does nothing when another one or none is prepared. By L5 it is installed all the same if the
+  /// words say that it committed and it is published.
   void drop(std::uint64_t sequence);
+  /// By L5: the transaction has committed, and it is published. Does nothing when it is installed
+  /// already. Fails with no_memory half-way (L4).
+  Status committed(std::uint64_t sequence);
 
   // --- from rounds into state ---
   /// The round has the transaction `sequence` of this node: installs its local part if it committed,
@@ -85,18 +100,25 @@ class LocalPart {
 
  private:
   LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
-            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way, bool attached);
+            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way,
+            const JointWords& joint);
   ItemOutcome certify(const TransactionRecord& record, TransactionRecord& reads,
                       std::mutex& drive_lock);
   [[nodiscard]] ItemOutcome certify_unmoved(const TransactionRecord& reads) const;
   [[nodiscard]] bool give_up_if_ended();
+  [[nodiscard]] bool attached() const { return joint_.sequence != nullptr; }
+  // By L5. REQUIRES: prepared_mutex_.
+  Result<bool> pin_beside_prepared(Snapshots& out);
+  [[nodiscard]] bool is_published() const;
+  Status install_prepared();
+  void end_prepared();
   [[nodiscard]] std::optional<std::vector<std::byte>> take_prepared(std::uint64_t sequence);
 
   // The replica's, which may replace what is in them.
   const Replaceable<Storage>& replicated_;
   const std::unique_ptr<Certifier>& replicated_certifier_;
   HalfWay& half_way_;
-  const bool attached_;
+  const JointWords joint_;
   std::unique_ptr<Storage> storage_;
   ConflictLog log_;
   std::unique_ptr<Certifier> certifier_;

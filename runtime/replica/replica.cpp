@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "replica/replica.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -29,7 +30,7 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!clustered || !any_local) return replica;
   auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->certifier_,
-                                 replica->half_way_, false);
+                                 replica->half_way_);
   if (!local) return local.status();
   replica->local_ = std::move(*local);
   return replica;
@@ -37,7 +38,8 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
 
 Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionary> dictionary,
                                                  int fd, const StorageOptions& local, NodeId self,
-                                                 OldestOpenWord* oldest_open) {
+                                                 OldestOpenWord* oldest_open,
+                                                 const JointWords& joint) {
   std::unique_ptr<Replica> replica(new Replica(dictionary, true, self));
   replica->attached_ = true;
   auto replicated = Storage::attach(dictionary, fd);
@@ -48,7 +50,7 @@ Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionar
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!any_local) return replica;
   auto part = LocalPart::create(dictionary, local, replica->replicated_, replica->certifier_,
-                                replica->half_way_, true);
+                                replica->half_way_, joint);
   if (!part) return part.status();
   replica->local_ = std::move(*part);
   return replica;
@@ -117,6 +119,7 @@ Replica::Arrived& Replica::next_arrived(std::size_t item) {
   arrived.item = item;
   arrived.record.clear();
   arrived.fragments.clear();
+  arrived.parts_missing = false;
   return arrived;
 }
 
@@ -129,6 +132,7 @@ Status Replica::add_fragments(const RoundItem& item, Arrived& arrived) {
   std::vector<WriteOp> ops;
   for (const auto& fragment : arrived.fragments) {
     ByteReader in(fragment);
+    (void)in.get_varint();  // its number
     const Csn snapshot{in.get_varint()};
     if (auto status = TransactionRecord::decode_ops(*dictionary_, snapshot, in, ops); !status)
       return status;
@@ -146,6 +150,7 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
   if (!fragments_.empty()) {
     if (auto status = add_fragments(item, arrived); !status) return status;
   }
+  arrived.parts_missing = arrived.fragments.size() != record.parts;
   // What began here was normalised and valid as it left. It is spared here alone, so nothing may
   // follow from it that the other nodes do not know.
   if (item.origin == self_ && arrived.fragments.empty()) return {};
@@ -155,19 +160,40 @@ Status Replica::assemble(const RoundItem& item, Arrived& arrived) {
   return item.origin == self_ ? Status() : certifier_->validate(record);
 }
 
+/// R6: the next one is kept, one that came before is not kept again, and after a gap nothing is: the
+/// number of parts then tells that some are missing.
+void Replica::keep_fragment(const RoundItem& item) {
+  const TxnId id{item.origin, item.sequence};
+  forget_former_life(id);
+  // Of a transaction that has come: it came again.
+  if (repeats_ && outcomes_.decided(id)) return;
+  ByteReader in(item.bytes);
+  const auto number = in.get_varint();
+  const auto found = fragments_.find(id);
+  if (number != (found == fragments_.end() ? 0 : found->second.parts.size())) return;
+  auto& fragments = fragments_[id];
+  fragments.member = item.member;
+  fragments.parts.emplace_back(item.bytes.begin(), item.bytes.end());
+  counters_.fragments.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// What its origin had open when it ended and was started again will never be committed.
+void Replica::forget_former_life(TxnId id) {
+  auto at = fragments_.lower_bound({id.origin, 0});
+  while (at != fragments_.end() && at->first.origin == id.origin &&
+         at->first.sequence + OutcomeTable::life_gap <= id.sequence)
+    at = fragments_.erase(at);
+}
+
 /// Reads the items of a round; the transactions among them go to arrived_, in order.
 Status Replica::unpack(std::span<const RoundItem> items) {
   arrived_count_ = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
     switch (item.kind) {
-      case RoundItem::Kind::fragment: {
-        auto& fragments = fragments_[{item.origin, item.sequence}];
-        fragments.member = item.member;
-        fragments.parts.emplace_back(item.bytes.begin(), item.bytes.end());
-        counters_.fragments.fetch_add(1, std::memory_order_relaxed);
+      case RoundItem::Kind::fragment:
+        keep_fragment(item);
         break;
-      }
       case RoundItem::Kind::discard:
         fragments_.erase({item.origin, item.sequence});
         break;
@@ -196,13 +222,22 @@ void Replica::fetch(std::size_t first) {
   each([&](const WriteOp& op) { replicated_->fetch_row(op.cls, SlotId{op.row}); });
 }
 
-ItemOutcome Replica::settle(const TransactionRecord& record, bool mine) {
-  auto verdict = certifier_->certify(record, mine);
-  if (verdict.code != ErrorCode::ok) {
-    counters_.aborted.fetch_add(1, std::memory_order_relaxed);
-    if (!mine) counters_.remote_aborted.fetch_add(1, std::memory_order_relaxed);
-    return {verdict.code, {}, std::move(verdict.text)};
+ItemOutcome Replica::aborted(ErrorCode code, std::string text, bool mine) {
+  counters_.aborted.fetch_add(1, std::memory_order_relaxed);
+  if (!mine) counters_.remote_aborted.fetch_add(1, std::memory_order_relaxed);
+  return {code, {}, std::move(text)};
+}
+
+ItemOutcome Replica::settle(const Arrived& arrived, bool mine) {
+  const auto& record = arrived.record;
+  if (arrived.parts_missing) {
+    return aborted(ErrorCode::conflict,
+                   "a part of this transaction that was sent ahead was lost when the nodes that "
+                   "take part changed: begin it again",
+                   mine);
   }
+  auto verdict = certifier_->certify(record, mine);
+  if (verdict.code != ErrorCode::ok) return aborted(verdict.code, std::move(verdict.text), mine);
   applied_ = applied_.next();
   certifier_->apply(record, applied_);
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
@@ -226,8 +261,12 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
     if (i % fetch_ahead == 0) fetch(i);
     const auto at = arrived_[i].item;
     auto known = repeats_ ? decided(items[at]) : std::nullopt;
-    outcomes[at] = known ? std::move(*known) : settle(arrived_[i].record, mine[at]);
-    if (items[at].origin != self_) continue;
+    outcomes[at] = known ? std::move(*known) : settle(arrived_[i], mine[at]);
+    if (items[at].origin != self_) {
+      if (readers_ != nullptr && mine[at] && outcomes[at].code == ErrorCode::ok)
+        readers_->committing({items[at].origin, items[at].sequence}, outcomes[at].csn);
+      continue;
+    }
     if (local_) local_too |= local_->settle(items[at].sequence, outcomes[at].code == ErrorCode::ok);
   }
   if (local_too) {
@@ -291,6 +330,13 @@ void Replica::forget(MemberId member) {
   else
     for (const auto origin : origins_[member.value]) outcomes_.end(origin);
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
+}
+
+void Replica::forget_others(std::span<const MemberId> members) {
+  if (fragments_.empty()) return;
+  std::erase_if(fragments_, [&](const auto& entry) {
+    return std::find(members.begin(), members.end(), entry.second.member) == members.end();
+  });
 }
 
 /// After publishing, so that who is told of a commit finds it.

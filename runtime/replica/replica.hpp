@@ -12,6 +12,9 @@
 //       transactions (L1 of local_part.hpp).
 //   R4  After a change that failed half-way nothing more is installed or published.
 //   R5  A transaction is certified once, however often it comes (expect_repeats()).
+//   R6  Of a transaction whose parts went ahead either all parts are applied, each once and in its
+//       order, or nothing: parts are numbered, one that comes again is passed over, and one that is
+//       missing ends the transaction in a conflict.
 // Threads: apply_round, forget and digest under the caller's lock (the drive lock of the node, or
 //   the database's own); the rest from any thread.
 // Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
@@ -50,6 +53,9 @@ class ReplicaReaders {
   /// The oldest of their open snapshots whose reads will be certified; Csn::max() if none is.
   /// REQUIRES: what is published was read before.
   [[nodiscard]] virtual Csn oldest_open() const = 0;
+  /// A transaction of another process that this member has sent committed as `csn`, and is not
+  /// published yet.
+  virtual void committing(TxnId id, Csn csn) const = 0;
 };
 
 class Replica final : public RoundConsumer {
@@ -60,10 +66,12 @@ class Replica final : public RoundConsumer {
 
   /// For a process whose replicated part is in the shared segment behind `fd`, and is installed by
   /// another process: has everything but RoundConsumer, which it may not be given to. `local`: of the
-  /// storage of local classes; `oldest_open`: where this process tells of its open snapshots.
+  /// storage of local classes; `oldest_open`: where this process tells of its open snapshots; `joint`:
+  /// where it is told of transactions over both.
   static Result<std::unique_ptr<Replica>> attach(std::shared_ptr<const Dictionary> dictionary,
                                                  int fd, const StorageOptions& local, NodeId self,
-                                                 OldestOpenWord* oldest_open);
+                                                 OldestOpenWord* oldest_open,
+                                                 const JointWords& joint);
   /// Other processes read this one's shared segment. Before the first round.
   void set_readers(const ReplicaReaders* readers) { readers_ = readers; }
   /// The nodes for which each member sends; without it each for itself. Agreed; before the first
@@ -107,6 +115,7 @@ class Replica final : public RoundConsumer {
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
                      const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) override;
   void forget(MemberId member) override;
+  void forget_others(std::span<const MemberId> members) override;
   [[nodiscard]] std::uint64_t digest() const override;
   [[nodiscard]] Csn oldest_snapshot() const override;
   [[nodiscard]] Csn published() const override;
@@ -133,13 +142,17 @@ class Replica final : public RoundConsumer {
     std::size_t item = 0;  ///< of the round
     TransactionRecord record;
     std::vector<std::vector<std::byte>> fragments;  ///< the record's ops may be views into these
+    bool parts_missing = false;                     ///< R6
   };
   Arrived& next_arrived(std::size_t item);
   Status assemble(const RoundItem& item, Arrived& arrived);
   Status add_fragments(const RoundItem& item, Arrived& arrived);
+  void keep_fragment(const RoundItem& item);
+  void forget_former_life(TxnId id);
   Status unpack(std::span<const RoundItem> items);
   void fetch(std::size_t first);
-  ItemOutcome settle(const TransactionRecord& record, bool mine);
+  ItemOutcome settle(const Arrived& arrived, bool mine);
+  ItemOutcome aborted(ErrorCode code, std::string text, bool mine);
   [[nodiscard]] std::optional<ItemOutcome> decided(const RoundItem& item) const;
   void settle_all(std::span<const RoundItem> items, const std::vector<bool>& mine,
                   std::vector<ItemOutcome>& outcomes);

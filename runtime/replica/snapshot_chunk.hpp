@@ -37,7 +37,7 @@
 namespace exdb {
 
 constexpr std::size_t chunk_head_bytes = 32;
-constexpr std::uint16_t snapshot_version = 2;
+constexpr std::uint16_t snapshot_version = 3;
 
 struct SnapshotChunk {
   enum class Kind : std::uint8_t {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint8_t flag_serializable = 1;
 constexpr std::uint8_t flag_exclusive = 2;
+constexpr std::uint8_t flag_parts = 4;
 
 Status bad(const char* what) {
   return {ErrorCode::cluster_protocol,
@@ -79,8 +80,10 @@ Status TransactionRecord::decode_ops(const Dictionary& dictionary, Csn snapshot,
 void TransactionRecord::encode(std::vector<std::byte>& out) const {
   ByteWriter writer(out);
   writer.put(static_cast<std::uint8_t>((serializable ? flag_serializable : 0) |
-                                       (exclusive ? flag_exclusive : 0)));
+                                       (exclusive ? flag_exclusive : 0) |
+                                       (parts != 0 ? flag_parts : 0)));
   writer.put_varint(snapshot.value);
+  if (parts != 0) writer.put_varint(parts);
   encode_ops(ops, snapshot, out);
   if (!serializable) return;
   writer.put_varint(ranges.size());
@@ -101,6 +104,7 @@ void TransactionRecord::encode(std::vector<std::byte>& out) const {
 std::size_t TransactionRecord::encoded_bytes() const {
   const auto with_length = [](Bytes bytes) { return varint_bytes(bytes.size()) + bytes.size(); };
   std::size_t sum = sizeof(std::uint8_t) + varint_bytes(snapshot.value) + varint_bytes(ops.size());
+  if (parts != 0) sum += varint_bytes(parts);
   for (const auto& op : ops) {
     sum += sizeof(std::uint8_t) + varint_bytes(op.cls.value) + varint_bytes(op.row);
     if (op.names_slot()) sum += varint_bytes(op.base.value - snapshot.value);
@@ -122,6 +126,7 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
   out.serializable = flags & flag_serializable;
   out.exclusive = flags & flag_exclusive;
   out.snapshot = Csn{in.get_varint()};
+  if (flags & flag_parts) out.parts = in.get_varint();
   if (auto status = decode_ops(dictionary, out.snapshot, in, out.ops); !status) return status;
   if (out.serializable) {
     const auto range_count = in.get_varint();
@@ -157,6 +162,7 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
 void TransactionRecord::clear() {
   snapshot = {};
   serializable = exclusive = false;
+  parts = 0;
   empty_keeping(ops, bytes_kept);
   empty_keeping(ranges, bytes_kept);
   empty_keeping(rows, bytes_kept);

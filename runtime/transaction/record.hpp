@@ -4,9 +4,10 @@
 // A transaction as it travels: what it wrote, what it read if it is serializable, and the snapshot
 // it worked on. Every node certifies and applies exactly these bytes.
 //
-// Wire form: {flags u8, snapshot varint, ops…, reads…}. A large transaction may have sent ops ahead
-// in fragments (each a list of ops); its own ops come after those, and the last op for a row is the
-// one that counts.
+// Wire form: {flags u8, snapshot varint, [parts varint], ops…, reads…}. A large transaction may have
+// sent ops ahead in parts (each a list of ops, numbered from 0); its own ops come after those, and the
+// last op for a row is the one that counts. It says how many parts there are: where one was lost with
+// a view, nothing of it may be applied.
 //
 // Invariants
 //   T1  After normalise(): one op a row; removals, then updates, then inserts; each group in order
@@ -59,6 +60,7 @@ struct TransactionRecord {
   Csn snapshot;
   bool serializable = false;
   bool exclusive = false;
+  std::uint64_t parts = 0;  ///< that went ahead
   std::vector<WriteOp> ops;
   std::vector<ReadRange> ranges;
   std::vector<ReadRow> rows;

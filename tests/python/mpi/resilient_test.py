@@ -279,6 +279,7 @@ def test_wrong_parameters_are_refused_on_every_rank(start: Start, bad: str) -> N
 
 
 def test_without_it_the_job_ends_at_once(tmp_path: Path, run: Callable[..., Any]) -> None:
+    # As ./jobs/run does it.
     job = run(
         3,
         """
@@ -292,9 +293,11 @@ def test_without_it_the_job_ends_at_once(tmp_path: Path, run: Callable[..., Any]
             for key in range(10, 10_000_000):
                 put(con, 10_000_000 * rank + key)
         """,
+        wrapper=[str(SURVIVOR), "--end-job"],
     )
     assert job.code == 9
     assert "signal 9" in job.out + job.err
-    # The process that hydra names is now and then one that it has killed itself.
-    assert any(f"PID {one['pid']} " in job.out + job.err for one in job.told)
+    line = "exdb: rank 2 was ended by signal 9 (KILL), and the job ends with it"
+    assert (job.out + job.err).count("was ended by signal") == 1
+    assert line in job.out + job.err
     assert not processes_of(tmp_path / "job")

@@ -174,10 +174,18 @@ def test_debug_output_is_one_line_an_event(cluster: Make) -> None:
     assert all(line.startswith("exdb[") for line in two.nodes[0].errors().splitlines())
 
 
-def test_early_data_send_is_said_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
-    params = exdb.ClusterParams(0, "TCP", nodes(), mode_mask=exdb.MCO_CLUSTER_MODE_EARLY_DATA_SEND)
-    with exdb.open("x", SCHEMA, clusterParams=params):
-        assert "MCO_CLUSTER_MODE_EARLY_DATA_SEND has no effect" in caplog.text
+def test_early_data_send_sends_rows_before_their_commit(cluster: Make) -> None:
+    two = cluster(2, mode_mask=exdb.MCO_CLUSTER_MODE_EARLY_DATA_SEND)
+    two.start(0, 1)
+    one, other = two.nodes[0], two.nodes[1]
+    one.do("con = db.connect()\ncon.startTransaction()")
+    one.do("all = [con.new('Item', key=key, text='x' * 1000) for key in range(2000)]\nlen(all)")
+    assert other.do("wait_for(lambda: db.statistics()['fragments_received'] > 2)"), two.logs()
+    assert other.do("len(keys(db))") == 0
+    one.do("con.commit()")
+    assert two.must_agree()
+    assert other.do("len(keys(db))") == 2000
+    two.close()
 
 
 def test_sync_msg_bounds_and_pool_are_those_that_were_given() -> None:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 from pathlib import Path
 from typing import Any, Callable
 
@@ -114,6 +117,41 @@ def test_certificates_that_are_not_right_do_not_get_in(cluster: Make, tmp_path: 
     three.start(2, nwparams={"ssl_params": authority.issue("node2")})
     assert three.must_agree()
     three.close()
+
+
+def test_who_has_no_certificate_does_not_get_in(cluster: Make, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    two = cluster(2)
+    for number in (0, 1):
+        two.spawn(number).send(two.opening(number, nwparams={"ssl_params": authority.issue("a")}))
+    for node in two.nodes.values():
+        node.receive()
+    # exdb itself does not try: the file is needed before anybody is dialled.
+    stranger = two.spawn(2)
+    with pytest.raises(NodeError, match="cert_file_pem"):
+        only_ca = {"ssl_params": {"ca_file": str(authority.file)}}
+        stranger.do(two.opening(1, nwparams=only_ca))
+    stranger.end()
+    two.nodes.pop(2)
+    # So a client of another make, which believes the same CA and shows nothing.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(authority.file)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.maximum_version = version
+        address = two.addresses[0]
+        got = b""
+        plain = socket.create_connection(address, timeout=20)
+        with contextlib.suppress(ssl.SSLError, OSError), context.wrap_socket(plain) as tls:
+            tls.sendall(b"exdb-tcp" + bytes(128))
+            got = tls.recv(1)
+        plain.close()
+        assert got == b"", version
+    for key, node in enumerate(two.nodes.values()):
+        node.do(f"put(db, {key})")
+    assert "the peer showed no certificate: it needs cert_file_pem" in two.nodes[0].errors()
+    assert two.must_agree()
+    two.close()
 
 
 def test_a_node_that_is_dialled_is_warned_of_its_wrong_secret(

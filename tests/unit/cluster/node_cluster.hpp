@@ -43,6 +43,7 @@ class ListConsumer final : public RoundConsumer {
     published_ = list_.size();
     return {};
   }
+  void forget_others(std::span<const MemberId> /*members*/) override {}
   void forget(MemberId node) override {
     const std::lock_guard lock(mutex_);
     forgotten_.push_back(node);

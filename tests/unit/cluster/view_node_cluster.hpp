@@ -46,6 +46,7 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
     return {};
   }
   void forget(MemberId /*node*/) override {}
+  void forget_others(std::span<const MemberId> /*members*/) override {}
   std::uint64_t digest() const override {
     const std::lock_guard lock(mutex_);
     std::uint64_t digest = 0;

@@ -140,6 +140,7 @@ struct Rank {
   void meet() const { require(common.meet(nodes()), "all processes come to the meeting"); }
 
   [[nodiscard]] const ClassDef& item() const { return *schema->find_class("Item"); }
+  [[nodiscard]] const FieldDef& samples() const { return *item().record.find("samples"); }
   [[nodiscard]] const ClassDef& scratch() const { return *schema->find_class("Scratch"); }
   [[nodiscard]] const IndexDef& by_id() const { return *schema->find_index(item().id, "by_id"); }
   [[nodiscard]] std::optional<Object> find(Connection& con, int id) const {
@@ -185,6 +186,12 @@ class Processes {
 
   [[nodiscard]] const Common& common() const { return common_; }
   void kill(std::uint32_t node, int signal = SIGKILL) const { ::kill(pids_[node], signal); }
+  /// Returns when it is stopped.
+  void stop(std::uint32_t node) const {
+    kill(node, SIGSTOP);
+    int status = 0;
+    waitpid(pids_[node], &status, WUNTRACED);
+  }
   [[nodiscard]] pid_t pid(std::uint32_t node) const { return pids_[node]; }
   /// Waits for its end: the exit code, or minus the signal.
   int end(std::uint32_t node) {

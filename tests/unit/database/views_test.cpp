@@ -48,6 +48,7 @@ class ViewsTest : public ::testing::Test {
     params.connect_timeout = connect_timeout;
     params.sync_msg_objects = 7;  // so that a state is many chunks
     params.notify = notify;
+    params.mode_mask = mode_mask;
     DatabaseOptions options;
     options.segment_bytes = std::size_t{4} << 20;
     return Database::open("views", schema, options, std::move(params));
@@ -101,7 +102,50 @@ class ViewsTest : public ::testing::Test {
   std::vector<std::unique_ptr<Database>> db;
   std::string last_refusal;
   std::function<void(Notification, const NodeInfo&)> notify;
+  unsigned mode_mask = 0;
 };
+
+TEST_F(ViewsTest, RowsThatWentAheadAreThereOnceWhoeverDiesMeanwhile) {
+  mode_mask = cluster_mode_early_data_send;
+  open_all();
+  const auto con = db[0]->connect();
+  const auto large = [&](int from) {  // goes ahead in several parts
+    for (int id = from; id < from + 150; ++id) {
+      auto object = con->create(item);
+      object.set("id", id);
+      object.set("samples", Value(ValueList(1000, Value(1.0))));
+    }
+  };
+  con->start();
+  large(0);
+  EXPECT_TRUE(eventually([&] { return db[1]->statistics().at("fragments_received") > 1; }));
+  kill(2);
+  large(1000);  // while nobody can commit
+  ASSERT_TRUE(eventually([&] { return store(*db[1], 5000, 1).committed(); })) << last_refusal;
+  large(2000);
+  auto result = con->commit();
+  ASSERT_TRUE(result.committed()) << result.text;
+  // Of a node that dies with a transaction open nothing is left, and its next life begins anew.
+  db[2] = open(network.restart(2));
+  {
+    const auto dies = db[2]->connect();
+    dies->start();
+    for (int id = 0; id < 100; ++id) {
+      auto object = dies->create(item);
+      object.set("id", 7000 + id);
+      object.set("samples", Value(ValueList(1000, Value(1.0))));
+    }
+    EXPECT_TRUE(eventually([&] { return db[2]->statistics().at("fragments_received") > 0; }));
+    kill(2);
+  }
+  ASSERT_TRUE(eventually([&] { return store(*db[0], 5001, 1).committed(); })) << last_refusal;
+  db[2] = open(network.restart(2));
+  EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
+  for (const auto& each : db) {
+    EXPECT_EQ(each->digest(), db[0]->digest());
+    EXPECT_EQ(each->statistics().at("rows"), 452u);
+  }
+}
 
 TEST_F(ViewsTest, TheProgramIsToldWhoComesWhoDiesAndWhoLeaves) {
   notify = told.writer();

@@ -100,7 +100,7 @@ class HostPair : public ::testing::Test, private NodeObserver {
                      answer.push_back(std::byte(question));
                      return answer;
                    },
-                   [this] { ++reaped; }, [this](std::uint32_t who) { gone.push_back(who); }}};
+                   [this] { ++reaped; }, [this](std::uint32_t who) { gone.push_back(who); }, {}}};
   const ProcessWatch leader{static_cast<std::int32_t>(getpid())};
   FollowerChannel channel{*segment, leader, options()};
 

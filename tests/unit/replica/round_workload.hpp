@@ -184,11 +184,17 @@ class RoundWorkload {
     const auto dice = below(12);
     if (dice < 2) return add_part(replica, round);
     if (dice == 2 && !open_.empty()) return end_open(replica, round);
-    add_transaction(replica, round, new_id(), some_snapshot());
+    add_transaction(replica, round, new_id(), {some_snapshot(), 0});
   }
-  void add_transaction(const Replica& replica, TestRound& round, TxnId id, Csn snapshot) {
+  struct Open {
+    Csn snapshot;
+    std::uint64_t parts = 0;  ///< that were sent
+  };
+  void add_transaction(const Replica& replica, TestRound& round, TxnId id, Open open) {
+    const auto snapshot = open.snapshot;
     TransactionRecord record;
     record.snapshot = snapshot;
+    record.parts = open.parts;
     record.ops = some_ops(replica, snapshot);
     if (below(3) == 0) add_reads(record);
     record.exclusive = below(20) == 0;
@@ -197,19 +203,21 @@ class RoundWorkload {
   void add_part(const Replica& replica, TestRound& round) {
     auto id = new_id();
     if (open_.size() > 3) id = std::next(open_.begin(), static_cast<long>(below(3)))->first;
-    const auto [at, is_new] = open_.try_emplace(id, some_snapshot());
+    auto& open = open_.try_emplace(id, Open{some_snapshot()}).first->second;
     std::vector<std::byte> bytes;
-    ByteWriter(bytes).put_varint(at->second.value);
-    TransactionRecord::encode_ops(some_ops(replica, at->second), at->second, bytes);
+    ByteWriter writer(bytes);
+    writer.put_varint(open.parts++);
+    writer.put_varint(open.snapshot.value);
+    TransactionRecord::encode_ops(some_ops(replica, open.snapshot), open.snapshot, bytes);
     round.add(RoundItem::Kind::fragment, id, std::move(bytes));
   }
   void end_open(const Replica& replica, TestRound& round) {
     const auto at = std::next(open_.begin(), static_cast<long>(below(open_.size())));
-    const auto [id, snapshot] = *at;
+    const auto [id, open] = *at;
     if (below(4) == 0) {
       round.add(RoundItem::Kind::discard, id, {});
     } else {
-      add_transaction(replica, round, id, snapshot);
+      add_transaction(replica, round, id, open);
     }
     open_.erase(id);
   }
@@ -217,7 +225,7 @@ class RoundWorkload {
   std::mt19937_64 random_;
   Csn published_, horizon_;
   std::map<NodeId, std::uint64_t> sequences_;
-  std::map<TxnId, Csn> open_;  ///< parts of them were sent
+  std::map<TxnId, Open> open_;  ///< parts of them were sent
   std::deque<std::vector<std::byte>> rows_;
   std::uint64_t inserts_ = 0;
 };
