@@ -111,3 +111,22 @@ def test_node_ids_are_ranks_and_cluster_info_knows_all(good: Good) -> None:
     assert [one["node"] for one in told] == [one["asked"] for one in told] == [0, 1, 2, 3]
     assert all(one["active"] == [0, 1, 2, 3] for one in told)
     assert all(one["quorum"] for one in told)
+
+
+def test_the_window_is_set_where_the_host_is_led(good: Good) -> None:
+    told = good(
+        4,
+        """
+        def assign():
+            db.window = exdb.ClusterWindow(length=10 + rank, timeout=7)
+        with exdb.open("grid", SCHEMA, clusterParams=params(), is_shm=True) as db:
+            error = failure(assign)
+            comm.Barrier()
+            tell(error=error and error[:2], window=[db.window.length, db.window.timeout])
+            comm.Barrier()
+        """,
+        environment={"EXDB_PRETENDED_HOSTS": "2"},
+    )
+    refused = ["NotSupportedError", 57]
+    assert [one["error"] for one in told] == [None, refused, None, refused]
+    assert [one["window"] for one in told] == [[10, 7], [10, 7], [12, 7], [12, 7]]
