@@ -26,6 +26,7 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
       map_(std::move(map)),
       hooks_(std::move(hooks)),
       notifier_(options.notify) {
+  const auto timeout = options.timeout;
   node_ = std::make_unique<Node>(std::move(transport), consumer, of_hosts(std::move(options)));
   HostRelay::Hooks relayed;
   relayed.answer = [this](std::uint32_t question, Bytes bytes) {
@@ -43,6 +44,7 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
     notifier_.tell(Notification::disconnect, map_.info(node));
   };
   relayed.explain = map_.explain();
+  if (timeout.count() > 0) relayed.beat = std::min(relayed.beat, timeout / 4 + 1ms);
   const bool crowded = topology().allowed_pus <= segment_->followers() + 1;
   relay_ = std::make_unique<HostRelay>(*segment_, *node_, crowded, std::move(relayed));
 }

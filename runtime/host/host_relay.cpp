@@ -9,9 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// The beat of a leader to which nothing happens; how late it sees that a follower has died.
-constexpr auto idle_cap = 500ms;
-constexpr auto look_every = 100ms;
+constexpr auto look_every = 100ms;  ///< whether a follower has died, while anything happens
 /// While a round is under way: short against any timeout, long against a round.
 constexpr auto drive_cap = 50ms;
 /// A follower that got its answer commits again within this, or not soon.
@@ -257,7 +255,7 @@ void HostRelay::rest() {
     if (work()) return;
     if (crowded_ || i % 64 == 63) sched_yield();
   }
-  header.work.sleep(idle_cap, work);
+  header.work.sleep(hooks_.beat, work);
 }
 
 void HostRelay::finish() {

@@ -43,6 +43,9 @@ class HostRelay {
     /// A follower has died, left, or ended with all.
     std::function<void(std::uint32_t node)> gone;
     std::string explain;  ///< ends the text of a failure
+    /// How often followers see that the leader lives to whom nothing happens: often within the
+    /// timeout after which they give it up.
+    std::chrono::milliseconds beat{500};
   };
 
   /// `crowded`: there are more processes than processing units.

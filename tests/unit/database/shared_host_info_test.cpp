@@ -85,6 +85,7 @@ TEST(SharedHostInfo, every_process_knows_all_nodes_and_the_window_is_the_leader_
     require(statistics["commits"] == 1, "its own commits");
     require(statistics["transactions_applied"] == 4, "the host's applied ones");
     require(rank.db->window().bsize_bytes == 77, "the leader's window");
+    rank.meet();
     const bool leads = rank.self % 2 == 0;
     if (leads)
       rank.db->set_window({});

@@ -17,7 +17,7 @@ TransactionOptions serializable() {
   return made;
 }
 
-/// Moves money to and fro; any snapshot has the same sum.
+/// Moves money about; any snapshot has the same sum.
 bool transfer(Rank& rank, Connection& con, unsigned turn) {
   con.start();
   const int from = int(turn * 7 + rank.self * 13) % accounts, to = (from + 1) % accounts;

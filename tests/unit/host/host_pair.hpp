@@ -43,6 +43,7 @@ class KeepingConsumer final : public RoundConsumer {
     return {};
   }
   void forget(MemberId /*member*/) override {}
+  void forget_others(std::span<const MemberId> /*members*/) override {}
   [[nodiscard]] std::uint64_t digest() const override { return 0; }
   [[nodiscard]] Csn oldest_snapshot() const override { return published(); }
   [[nodiscard]] Csn published() const override { return Csn{csn_}; }
@@ -92,19 +93,22 @@ class HostPair : public ::testing::Test, private NodeObserver {
   Node node{network.endpoint(0), consumer, node_options()};
   std::atomic<int> reaped{0};
   std::vector<std::uint32_t> gone;  ///< the relay's thread; to be read after end()
-  HostRelay relay{*segment,
-                  node,
-                  true,
-                  {[](std::uint32_t question, Bytes bytes) {
-                     std::vector<std::byte> answer(bytes.begin(), bytes.end());
-                     answer.push_back(std::byte(question));
-                     return answer;
-                   },
-                   [this] { ++reaped; }, [this](std::uint32_t who) { gone.push_back(who); }, {}}};
+  HostRelay relay{*segment, node, true, hooks()};
   const ProcessWatch leader{static_cast<std::int32_t>(getpid())};
   FollowerChannel channel{*segment, leader, options()};
 
  private:
+  HostRelay::Hooks hooks() {
+    HostRelay::Hooks made;
+    made.answer = [](std::uint32_t question, Bytes bytes) {
+      std::vector<std::byte> answer(bytes.begin(), bytes.end());
+      answer.push_back(std::byte(question));
+      return answer;
+    };
+    made.reap = [this] { ++reaped; };
+    made.gone = [this](std::uint32_t who) { gone.push_back(who); };
+    return made;
+  }
   static std::unique_ptr<HostSegment> make() {
     auto made = HostSegment::create(0, 2, {1}, small).value();
     made->line(0).pid = static_cast<std::int32_t>(getpid());
