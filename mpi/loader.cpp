@@ -48,8 +48,7 @@ void describe_running_mpi(exdb_mpi_description& description) {
   description.world_size = static_cast<std::uint32_t>(size);
 }
 
-Result<std::unique_ptr<Transport>> open(std::int32_t handle, std::uint32_t size, std::uint32_t rank,
-                                        const exdb_mpi_options& given) {
+mpi::Options options_of(const exdb_mpi_options& given, std::uint32_t size, std::uint32_t rank) {
   mpi::Options options;
   options.exchange = static_cast<mpi::Exchange>(given.exchange);
   options.progress = static_cast<Progress>(given.progress);
@@ -65,10 +64,31 @@ Result<std::unique_ptr<Transport>> open(std::int32_t handle, std::uint32_t size,
     options.local_failure = Status(static_cast<ErrorCode>(given.failure_code),
                                    given.failure_text != nullptr ? given.failure_text : "");
   }
+  return options;
+}
+
+/// Before initialisation a handle means nothing; opening says so.
+MPI_Comm communicator_of(std::int32_t fortran_handle) {
   int initialized = 0;
   MPI_Initialized(&initialized);
-  // Before initialisation a handle means nothing; transport() says so.
-  return mpi::transport(initialized != 0 ? MPI_Comm_f2c(handle) : MPI_COMM_NULL, options);
+  return initialized != 0 ? MPI_Comm_f2c(fortran_handle) : MPI_COMM_NULL;
+}
+
+/// `make(communicator, options)` into `*to`, and no exception past here.
+template <class Made, class Make>
+int open(std::int32_t handle, std::uint32_t size, std::uint32_t rank, const exdb_mpi_options* given,
+         Made** to, char* error, std::size_t error_bytes, Make make) {
+  if (given == nullptr || to == nullptr || given->struct_bytes != sizeof *given) {
+    return failed(version_mismatch(), error, error_bytes);
+  }
+  try {
+    auto made = make(communicator_of(handle), options_of(*given, size, rank));
+    if (!made) return failed(made.status(), error, error_bytes);
+    *to = made->release();
+    return 0;
+  } catch (const std::exception& failure) {
+    return failed(Status(ErrorCode::no_memory, failure.what()), error, error_bytes);
+  }
 }
 
 }  // namespace
@@ -104,15 +124,14 @@ extern "C" int exdb_mpi_transport(std::int32_t fortran_handle, std::uint32_t exp
                                   std::uint32_t expected_rank, const exdb_mpi_options* options,
                                   exdb::Transport** transport, char* error,
                                   std::size_t error_bytes) {
-  if (options == nullptr || transport == nullptr || options->struct_bytes != sizeof *options) {
-    return failed(version_mismatch(), error, error_bytes);
-  }
-  try {
-    auto made = open(fortran_handle, expected_size, expected_rank, *options);
-    if (!made) return failed(made.status(), error, error_bytes);
-    *transport = made->release();
-    return 0;
-  } catch (const std::exception& failure) {
-    return failed(Status(ErrorCode::no_memory, failure.what()), error, error_bytes);
-  }
+  return open(fortran_handle, expected_size, expected_rank, options, transport, error, error_bytes,
+              exdb::mpi::transport);
+}
+
+extern "C" int exdb_mpi_host_groups(std::int32_t fortran_handle, std::uint32_t expected_size,
+                                    std::uint32_t expected_rank, const exdb_mpi_options* options,
+                                    exdb::HostGroups** groups, char* error,
+                                    std::size_t error_bytes) {
+  return open(fortran_handle, expected_size, expected_rank, options, groups, error, error_bytes,
+              exdb::mpi::host_groups);
 }

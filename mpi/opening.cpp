@@ -130,40 +130,6 @@ Status collective_duplicate(MPI_Comm from, MPI_Comm& to, const Deadline& deadlin
   return status_of(MPI_Comm_set_errhandler(to, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
 }
 
-/// The failure of the lowest rank that has one, on every rank.
-Status collective_agree(MPI_Comm communicator, std::uint32_t rank, std::uint32_t size,
-                        const Status& mine, const Deadline& deadline) {
-  struct Reason {
-    std::uint32_t candidate, failing;
-    std::int32_t code;
-    char text[1000];
-  };
-  auto reason = std::make_shared<Reason>();
-  reason->candidate = mine ? size : rank;
-  reason->failing = size;
-  reason->code = static_cast<std::int32_t>(mine.code());
-  std::snprintf(reason->text, sizeof reason->text, "%s", mine.text().c_str());
-  MPI_Request request = MPI_REQUEST_NULL;
-  Status status = status_of(MPI_Iallreduce(&reason->candidate, &reason->failing, 1, MPI_UINT32_T,
-                                           MPI_MIN, communicator, &request),
-                            "MPI_Iallreduce");
-  if (status) status = finish(request, deadline, "agreeing on the opening");
-  if (status && reason->failing < size) {
-    const std::uint32_t failing = reason->failing;
-    status = status_of(
-        MPI_Ibcast(&reason->code, static_cast<int>(sizeof(Reason) - offsetof(Reason, code)),
-                   MPI_BYTE, static_cast<int>(failing), communicator, &request),
-        "MPI_Ibcast");
-    if (status) status = finish(request, deadline, "agreeing on the opening");
-    if (status) {
-      return Status(static_cast<ErrorCode>(reason->code),
-                    (size > 1 ? "rank " + std::to_string(failing) + ": " : "") + reason->text);
-    }
-  }
-  if (!status) keep_for_ever(reason);
-  return status;
-}
-
 std::uint64_t buffer_of(std::uint64_t asked) {
   return asked == 0 ? buffer_bytes_default : std::max(asked, buffer_bytes_min);
 }
@@ -182,6 +148,12 @@ Status check_equal_modes(const std::vector<NodeCard>& cards) {
                         " differ in whether they outlive each other: give 'resilient' the same "
                         "value on every rank");
     }
+    if (cards[rank].by_host != cards[0].by_host) {
+      return Status(ErrorCode::cluster_incompatible,
+                    "ranks 0 and " + std::to_string(rank) +
+                        " differ in whether the ranks of a host share one replica: give 'is_shm' "
+                        "the same value on every rank");
+    }
     if (cards[rank].agreement != cards[0].agreement) {
       return Status(
           ErrorCode::cluster_incompatible,
@@ -193,7 +165,8 @@ Status check_equal_modes(const std::vector<NodeCard>& cards) {
   return {};
 }
 
-Status collective_introduce(Opened& opened, const Options& options, const Deadline& deadline) {
+Status collective_introduce(Opened& opened, const Options& options, bool by_host,
+                            const Deadline& deadline) {
   opened.doorbell = std::make_unique<Doorbell>();
   NodeCard mine;
   mine.host = opened.doorbell->offer(opened.rank, opened.size);
@@ -201,6 +174,7 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
   mine.receive_buffer_bytes = buffer_of(options.receive_buffer_bytes);
   mine.exchange = static_cast<std::uint32_t>(options.exchange);
   mine.resilient = options.resilient ? 1 : 0;
+  mine.by_host = by_host ? 1 : 0;
   mine.agreement = options.agreement;
   auto cards =
       collective_gather_records(opened.control, mine, deadline, "exchanging the ranks' parameters");
@@ -208,6 +182,8 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
   opened.cards = *std::move(cards);
   for (const NodeCard& card : opened.cards)
     opened.id = opened.id * 0x9E3779B97F4A7C15ULL + card.host.nonce;
+  opened.crowded =
+      ranks_on_the_units_of(opened.rank, opened.cards) > opened.cards[opened.rank].host.units;
   std::vector<HostCard> hosts;
   for (const NodeCard& card : opened.cards) hosts.push_back(card.host);
   const std::uint8_t mapped = opened.doorbell->map(hosts, opened.rank) ? 1 : 0;
@@ -220,15 +196,46 @@ Status collective_introduce(Opened& opened, const Options& options, const Deadli
 
 }  // namespace
 
-bool too_many_for_the_units(const Opened& opened) {
-  const HostCard& mine = opened.cards[opened.rank].host;
-  const auto sharing =
-      std::count_if(opened.cards.begin(), opened.cards.end(), [&](const NodeCard& card) {
-        // Pretended hosts share the machine all the same.
-        return card.host.boot[0] == mine.boot[0] && card.host.boot[1] == mine.boot[1] &&
-               card.host.unit_set == mine.unit_set;
-      });
-  return static_cast<std::uint64_t>(sharing) > mine.units;
+std::uint32_t ranks_on_the_units_of(std::uint32_t rank, const std::vector<NodeCard>& cards) {
+  const HostCard& one = cards[rank].host;
+  return static_cast<std::uint32_t>(
+      std::count_if(cards.begin(), cards.end(), [&](const NodeCard& card) {
+        return card.host.boot[0] == one.boot[0] && card.host.boot[1] == one.boot[1] &&
+               card.host.unit_set == one.unit_set;
+      }));
+}
+
+Status collective_agree(const Opened& opened, const Status& mine, const Deadline& deadline) {
+  struct Reason {
+    std::uint32_t candidate, failing;
+    std::int32_t code;
+    char text[1000];
+  };
+  auto reason = std::make_shared<Reason>();
+  reason->candidate = mine ? opened.size : opened.rank;
+  reason->failing = opened.size;
+  reason->code = static_cast<std::int32_t>(mine.code());
+  std::snprintf(reason->text, sizeof reason->text, "%s", mine.text().c_str());
+  MPI_Request request = MPI_REQUEST_NULL;
+  Status status = status_of(MPI_Iallreduce(&reason->candidate, &reason->failing, 1, MPI_UINT32_T,
+                                           MPI_MIN, opened.control, &request),
+                            "MPI_Iallreduce");
+  if (status) status = finish(request, deadline, "agreeing on the opening");
+  if (status && reason->failing < opened.size) {
+    const std::uint32_t failing = reason->failing;
+    status = status_of(
+        MPI_Ibcast(&reason->code, static_cast<int>(sizeof(Reason) - offsetof(Reason, code)),
+                   MPI_BYTE, static_cast<int>(failing), opened.control, &request),
+        "MPI_Ibcast");
+    if (status) status = finish(request, deadline, "agreeing on the opening");
+    if (status) {
+      return Status(
+          static_cast<ErrorCode>(reason->code),
+          (opened.size > 1 ? "rank " + std::to_string(failing) + ": " : "") + reason->text);
+    }
+  }
+  if (!status) keep_for_ever(reason);
+  return status;
 }
 
 void free_communicators(Opened& opened) {
@@ -237,7 +244,14 @@ void free_communicators(Opened& opened) {
   }
 }
 
-Result<Opened> collective_open(MPI_Comm communicator, const Options& options) {
+Status collective_complete(Opened& opened, const Deadline& deadline) {
+  // Before the other two are made: it may be what they are made of.
+  if (Status s = collective_free_left(opened.control, deadline); !s) return s;
+  if (Status s = collective_duplicate(opened.control, opened.data, deadline); !s) return s;
+  return collective_duplicate(opened.control, opened.collective, deadline);
+}
+
+Result<Opened> collective_open(MPI_Comm communicator, const Options& options, bool by_host) {
   if (Status s = check_communicator(communicator); !s) return s;
   int rank = 0, size = 0;
   if (Status s = status_of(MPI_Comm_rank(communicator, &rank), "MPI_Comm_rank"); !s) return s;
@@ -252,12 +266,9 @@ Result<Opened> collective_open(MPI_Comm communicator, const Options& options) {
   Status status = collective_duplicate(communicator, opened.control, deadline);
   // This rank's own reason says more than that the others did not come.
   if (!status) return local ? status : local;
-  status = collective_agree(opened.control, opened.rank, opened.size, local, deadline);
-  // Before the other two are made: it may be what they are made of.
-  if (status) status = collective_free_left(opened.control, deadline);
-  if (status) status = collective_duplicate(opened.control, opened.data, deadline);
-  if (status) status = collective_duplicate(opened.control, opened.collective, deadline);
-  if (status) status = collective_introduce(opened, options, deadline);
+  status = collective_agree(opened, local, deadline);
+  if (status) status = collective_complete(opened, deadline);
+  if (status) status = collective_introduce(opened, options, by_host, deadline);
   if (status) return opened;
   if (status.code() != ErrorCode::timeout) free_communicators(opened);
   return status;

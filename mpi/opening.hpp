@@ -29,6 +29,8 @@ struct NodeCard {
   std::uint64_t send_buffer_bytes = 0, receive_buffer_bytes = 0;
   std::uint32_t exchange = 0;
   std::uint32_t resilient = 0;
+  std::uint32_t by_host = 0;
+  std::uint32_t unused = 0;
   std::uint64_t agreement = 0;
 };
 
@@ -39,12 +41,20 @@ struct Opened {
   std::uint32_t rank = 0, size = 1;
   std::uint64_t id = 0;  ///< the same on all ranks, and of this opening alone; 0 = no randomness
   std::vector<NodeCard> cards;
+  bool crowded = false;          ///< more ranks than processing units on this machine
+  const char* members = "rank";  ///< for people: what `size` counts
   std::unique_ptr<Doorbell> doorbell;
 };
 
-Result<Opened> collective_open(MPI_Comm communicator, const Options& options);
+/// `by_host`: for host_groups(); it is the same on all ranks, or all fail.
+Result<Opened> collective_open(MPI_Comm communicator, const Options& options, bool by_host = false);
+/// Frees what was left behind, and makes `data` and `collective`, when `control` is there.
+Status collective_complete(Opened& opened, const Deadline& deadline);
+/// The failure of the lowest rank that has one, on every rank, by `control`.
+Status collective_agree(const Opened& opened, const Status& mine, const Deadline& deadline);
 void free_communicators(Opened& opened);
-/// More ranks than processing units on this host.
-bool too_many_for_the_units(const Opened& opened);
+/// Ranks of the machine of `rank` that run on the same set of processing units, itself counted.
+/// Pretended hosts share the machine all the same.
+std::uint32_t ranks_on_the_units_of(std::uint32_t rank, const std::vector<NodeCard>& cards);
 
 }  // namespace exdb::mpi

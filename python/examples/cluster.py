@@ -2,14 +2,16 @@
 # SPDX-FileCopyrightText: The exdb authors
 """A cluster by the calls of the document that exdb follows, with a listen thread of its own.
 
-    mpiexec -n 3 python cluster.py
+    mpiexec -n 3 python cluster.py [--shm]
 
 Every rank is a node. Each writes rows, all read everybody's, and all stop together. (For programs
 that start today, ``exdb.open`` does all of the set-up in one call: see quickstart.py.)
+With --shm the ranks of a host share one replica.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -68,7 +70,8 @@ def do_work(con: exdb.Connection, n_nodes: int, node_id: int) -> int:
 
 
 def start_node(n_nodes: int, node_id: int) -> None:
-    exdb.init_runtime(False, "mvcc", False, False, cluster=True)
+    # The third argument: one replica a host.
+    exdb.init_runtime(False, "mvcc", "--shm" in sys.argv, False, cluster=True)
     dictionary = exdb.load_dictionary(SCHEMA)
     params = exdb.ClusterParams(
         nodeId=node_id,

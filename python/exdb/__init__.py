@@ -34,6 +34,7 @@ the module, and cursors do not execute statements but walk over rows.
 """
 
 from ._core import Class, Index, Object, Struct
+from ._topology import Host, Topology, topology
 from .cluster_info import ClusterInfo, ClusterNodeInfo, ClusterTraffic
 from .connection import Connection, Cursor, Transaction
 from .database import Database
@@ -154,6 +155,7 @@ __all__ = [
     "DuplicateKeyError",
     "DuplicateNodeError",
     "Error",
+    "Host",
     "IncompatibleError",
     "InconsistentReplicaError",
     "Index",
@@ -182,6 +184,7 @@ __all__ = [
     "Struct",
     "SyncError",
     "TooLargeError",
+    "Topology",
     "Transaction",
     "TransactionAbortedError",
     "TransactionActiveError",
@@ -197,4 +200,5 @@ __all__ = [
     "open_database",
     "paramstyle",
     "threadsafety",
+    "topology",
 ]

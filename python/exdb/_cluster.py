@@ -30,6 +30,16 @@ QUORUM_LATER = (
     "go on alone a higher qrank"
 )
 
+SHM_TCP = (
+    "is_shm=True (one replica a host) needs nwtype='MPI': over TCP each node is a program that "
+    "comes and goes by itself, and has its own replica. Leave is_shm out, or start the nodes of a "
+    "host as ranks of an MPI job"
+)
+SHM_RESILIENT = (
+    "is_shm=True (one replica a host) and resilient=True do not go together: the ranks of a host "
+    "live and die with the one that writes their replica. Leave one of them out"
+)
+
 
 def communicator_of(params: object) -> _mpi.Communicator | None:
     """The communicator by which a failure on one rank can be told to all; None with TCP.
@@ -175,11 +185,19 @@ def request(comm: _mpi.Communicator | None) -> _core.ClusterRequest:
 
 
 def fill(
-    request: _core.ClusterRequest, params: ClusterParams, comm: _mpi.Communicator | None
+    request: _core.ClusterRequest,
+    params: ClusterParams,
+    comm: _mpi.Communicator | None,
+    is_shm: bool = False,
 ) -> None:
     """Checks the arguments and puts them into the request. Raises what is wrong."""
     _check_nwtype(params)
     nwparams = _nwparams(params, params.nwtype.upper())
+    if is_shm and comm is None:
+        raise NotSupportedError(SHM_TCP)
+    if is_shm and nwparams.get("resilient"):
+        raise NotSupportedError(SHM_RESILIENT)
+    request.shared = is_shm
     request.node_id = _node_id(params, comm)
     nodes = _nodes(params, comm)
     for addr, qrank in nodes:

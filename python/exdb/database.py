@@ -181,7 +181,8 @@ class Database:
     @property
     def window(self) -> ClusterWindow:
         """How local commits are grouped; can be assigned, whole or by attribute
-        (``db.window.length = 20``), while the cluster runs. Raises NotClusteredError."""
+        (``db.window.length = 20``), while the cluster runs. Raises NotClusteredError; with
+        ``is_shm=True`` assigning raises NotSupportedError but at the rank that leads its host."""
         return _LiveWindow(self, self._core.window())
 
     @window.setter

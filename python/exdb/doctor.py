@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from typing import Any
 
 import exdb
 
 from . import _mpi
 from .errors import Error
+
+SCHEMA = "class T { unsigned<4> id; unique hash<id> by_id; };"
 
 
 def _line(name: str, detail: str, ok: bool | None = None) -> None:
@@ -27,7 +28,7 @@ def _line(name: str, detail: str, ok: bool | None = None) -> None:
 def _embedded() -> bool:
     try:
         with (
-            exdb.open("doctor", "class T { unsigned<4> id; unique hash<id> by_id; };") as db,
+            exdb.open("doctor", SCHEMA) as db,
             db.connect() as con,
         ):
             with con.startTransaction():
@@ -52,19 +53,6 @@ def _versions() -> None:
             _line(module, "is not installed", False)
 
 
-def _topology(comm: Any) -> str:
-    hosts = comm.gather((platform.node(), len(os.sched_getaffinity(0))))
-    if hosts is None:
-        return ""
-    counts: dict[str, int] = {}
-    for name, _ in hosts:
-        counts[name] = counts.get(name, 0) + 1
-    cores = dict(hosts)
-    return ", ".join(
-        f"{name}: {count} ranks, {cores[name]} cores" for name, count in counts.items()
-    )
-
-
 def _mpi_report() -> bool:
     try:
         mpi = _mpi.mpi4py()
@@ -77,26 +65,36 @@ def _mpi_report() -> bool:
     world = mpi.COMM_WORLD
     if not all(world.allgather(good)):  # every rank's own view; no exdb handle is used yet
         good = False
-    topology = _topology(world)
-    if world.rank != 0:
-        return good
-    for check in results:
-        _line(check.name, check.detail, check.ok)
-    _line("topology", topology)
+    if world.rank == 0:
+        for check in results:
+            _line(check.name, check.detail, check.ok)
     return good
 
 
-def _cluster() -> bool:
-    mpi = _mpi.mpi4py()
+def _hosts() -> bool:
+    """Where the ranks are: the first to use an exdb handle."""
+    world = _mpi.mpi4py().COMM_WORLD
     try:
-        with exdb.open("doctor", "class T { unsigned<4> id; };", comm=mpi.COMM_WORLD) as db:
+        lines, found = exdb.topology(world).lines(), True
+    except Error as error:
+        lines, found = [("topology", str(error))], False
+    if world.rank == 0:
+        for name, text in lines:
+            _line(name, text, None if found else False)
+    return found
+
+
+def _cluster(name: str, is_shm: bool) -> bool:
+    world = _mpi.mpi4py().COMM_WORLD
+    try:
+        with exdb.open("doctor", SCHEMA, comm=world, is_shm=is_shm) as db:
             text = db.describe()
     except Error as error:
         text, opened = str(error), False
     else:
         opened = True
-    if mpi.COMM_WORLD.rank == 0:
-        _line("cluster", text, opened)
+    if world.rank == 0:
+        _line(name, text, opened)
     return opened
 
 
@@ -109,7 +107,11 @@ def main() -> int:
         good = _embedded()
     good = _mpi_report() and good
     if good:
-        good = _cluster()
+        good = _hosts() and _cluster("cluster", False)
+        _cluster("cluster, is_shm=True", True)
+    elif first:
+        for name, text in exdb.topology().lines():
+            _line(name, text)
     if first and not good:
         print(f"\n{_mpi.REMEDY}", flush=True)
     return 0 if good else 1

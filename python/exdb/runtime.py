@@ -23,9 +23,10 @@ DISK_LATER = (
     "is_disk=True (durable databases) comes in a later release; use is_disk=False: the database "
     "lives in memory for as long as the job"
 )
-SHM_LATER = (
-    "is_shm=True (one replica for all ranks of a host) comes in a later release; use is_shm=False: "
-    "each rank has its own replica"
+SHM_ALONE = (
+    "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
+    "comm=MPI.COMM_WORLD, or clusterParams with nwtype='MPI'; a database of one process shares its "
+    "memory with nobody: leave is_shm out"
 )
 MANAGERS = ("mvcc", "mursiw", "exclusive")
 
@@ -59,7 +60,8 @@ def init_runtime(
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: refused in this release (NotSupportedError).
+    is_shm: databases are opened with ``is_shm=True``: one replica a host.
     is_debug: logs what is opened (logger ``exdb``, level DEBUG).
     cluster: databases may be opened with ``clusterParams``.
     disk, shm, debug: other names of is_disk, is_shm, is_debug.
@@ -78,7 +80,7 @@ def init_runtime(
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
-    _refuse_unsupported(wanted.is_disk, wanted.is_shm)
+    _refuse_disk(wanted.is_disk)
     if _settings is not None and wanted != _settings and _lifetime.open_databases():
         raise ProgrammingError(
             f"init_runtime was called with other values ({_settings}) and a database is open: "
@@ -97,11 +99,9 @@ def _manager(tmgr: object) -> str:
     return tmgr.lower()
 
 
-def _refuse_unsupported(is_disk: bool, is_shm: bool) -> None:
+def _refuse_disk(is_disk: bool) -> None:
     if is_disk:
         raise NotSupportedError(DISK_LATER)
-    if is_shm:
-        raise NotSupportedError(SHM_LATER)
 
 
 @dataclass
@@ -113,6 +113,7 @@ class _Opening:
     params: ClusterParams | None
     is_disk: Any
     is_shm: Any
+    shm: Any
     segment: Any
     connections: Any
     path: Any
@@ -129,13 +130,15 @@ class _Checked:
     connections: int
     own_listener: bool
     timeout_ms: int  # 0: for ever
+    is_shm: bool = False
 
 
 def _check(opening: _Opening) -> _Checked:
     global _settings
     if not isinstance(opening.name, str) or not opening.name:
         raise DataError(f"dbname must be a str that is not empty, not {shown(opening.name)}")
-    _refuse_unsupported(boolean(opening.is_disk, "is_disk"), boolean(opening.is_shm, "is_shm"))
+    _refuse_disk(boolean(opening.is_disk, "is_disk"))
+    is_shm = _either(opening.is_shm, "is_shm", opening.shm, "shm")
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
         raise DataError(f"path must be a path, not {shown(opening.path)}")
     clustered = opening.params is not None
@@ -147,6 +150,9 @@ def _check(opening: _Opening) -> _Checked:
         raise ClusterParameterError(
             "the runtime was initialised without a cluster: call init_runtime(cluster=True) first"
         )
+    is_shm = is_shm or _settings.is_shm
+    if is_shm and not clustered:
+        raise NotSupportedError(SHM_ALONE)
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -157,6 +163,7 @@ def _check(opening: _Opening) -> _Checked:
         integer(opening.connections, "db_max_connections", 1, 100_000),
         boolean(opening.own_listener, "own_listener"),
         milliseconds(opening.timeout) or 0,
+        is_shm,
     )
 
 
@@ -176,7 +183,7 @@ def _open(opening: _Opening) -> Database:
     try:
         request.timeout_ms = milliseconds(opening.timeout) or 0
         checked = _check(opening)
-        _cluster.fill(request, opening.params, comm)
+        _cluster.fill(request, opening.params, comm, checked.is_shm)
         callbacks = _cluster.start_callbacks(request, opening.params)
     except Exception as error:
         cause = error
@@ -195,7 +202,7 @@ def _open_tcp(opening: _Opening, params: ClusterParams, request: _core.ClusterRe
     """A node among nodes that come and go: what is wrong here is raised here."""
     request.timeout_ms = milliseconds(opening.timeout) or 0
     checked = _check(opening)
-    _cluster.fill(request, params, None)
+    _cluster.fill(request, params, None, checked.is_shm)
     callbacks = _cluster.start_callbacks(request, params)
     try:
         return _open_core(checked, None, request, callbacks)
@@ -236,6 +243,7 @@ def open_database(
     path: str | os.PathLike[str] | None = None,
     *,
     is_shm: bool = False,
+    shm: bool | None = None,
     own_listener: bool = False,
     timeout: float | None = 60.0,
 ) -> Database:
@@ -255,7 +263,12 @@ def open_database(
     dbname: for people and messages; may differ from node to node.
     dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.
     clusterParams: a :class:`ClusterParams`; None: a database in this process.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: refused in this release (NotSupportedError).
+    is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
+        host: the ranks of a host read one shared segment without copies, and one of them, the
+        leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
+        all ranks; NotSupportedError without a cluster, with TCP and with ``resilient=True``. A rank
+        that dies ends the job, as in any plain job. :func:`topology` tells who would lead.
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: where a durable database would be; unused in memory.
@@ -277,6 +290,7 @@ def open_database(
             clusterParams,
             is_disk,
             is_shm,
+            shm,
             db_segment_size,
             db_max_connections,
             path,
@@ -295,6 +309,7 @@ def open(
     *,
     is_disk: bool = False,
     is_shm: bool = False,
+    shm: bool | None = None,
     db_segment_size: int = DEFAULT_SEGMENT,
     db_max_connections: int = 100,
     path: str | os.PathLike[str] | None = None,
@@ -316,7 +331,12 @@ def open(
         touched.
     clusterParams: a :class:`ClusterParams`, for everything else about the cluster; then ``comm``
         may be in its ``nwparams`` or here.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: refused in this release (NotSupportedError).
+    is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
+        host: the ranks of a host read one shared segment without copies, and one of them, the
+        leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
+        all ranks; NotSupportedError without a cluster, with TCP and with ``resilient=True``. A rank
+        that dies ends the job, as in any plain job. :func:`topology` tells who would lead.
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: where a durable database would be; unused in memory.
@@ -352,6 +372,7 @@ def open(
             params,
             is_disk,
             is_shm,
+            shm,
             db_segment_size,
             db_max_connections,
             path,

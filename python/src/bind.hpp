@@ -15,6 +15,7 @@ namespace exdb::python {
 void bind_database(pybind11::module_& module);
 void bind_connection(pybind11::module_& module);
 void bind_cursor(pybind11::module_& module);
+void bind_topology(pybind11::module_& module);
 
 /// Database::cluster_info as exdb/cluster_info.py takes it.
 pybind11::dict cluster_info(const std::shared_ptr<DatabaseHandle>& self);

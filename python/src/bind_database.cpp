@@ -88,7 +88,8 @@ Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& di
   auto request = std::make_shared<OpenRequest>();
   request->name = name;
   request->dictionary = dictionary->dictionary();
-  request->options = {std::size_t(segment_bytes), max_connections, own_listener};
+  request->options = {std::size_t(segment_bytes), max_connections, own_listener,
+                      cluster && cluster->shared};
   request->cluster = cluster;
   std::unique_ptr<Database> database;
   if (own_thread) {

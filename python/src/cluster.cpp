@@ -90,6 +90,7 @@ void bind_request(py::module_& module) {
            py::arg("connect_timeout_ms"));
   attribute<&exdb_mpi_options::send_buffer_bytes>(type, "send_buffer_bytes");
   attribute<&exdb_mpi_options::receive_buffer_bytes>(type, "receive_buffer_bytes");
+  type.def_readwrite("shared", &Request::shared);
   type.def_property(
       "window",
       [](const Request& self) {
@@ -179,10 +180,18 @@ ClusterParams ClusterRequest::take(const Dictionary& dictionary) {
     return std::move(params);
   }
   if (transport.options.resilient != 0) agree(dictionary);
+  if (shared) {
+    params.hosts = make_host_groups(transport_request()).value();
+  } else {
+    params.transport = make_transport(transport_request()).value();
+  }
+  return std::move(params);
+}
+
+TransportRequest& ClusterRequest::transport_request() {
   transport.options.progress = std::int32_t(params.progress);
   transport.options.deadline_ms = params.timeout.count();
-  params.transport = make_transport(transport).value();
-  return std::move(params);
+  return transport;
 }
 
 void bind_cluster(py::module_& module) {

@@ -23,6 +23,7 @@ struct ClusterRequest {
   ClusterParams params;
   TransportRequest transport;         ///< over MPI
   std::optional<tcp::TcpParams> tcp;  ///< over TCP, where they are given
+  bool shared = false;                ///< one replica a host; only over MPI
   std::shared_ptr<Callbacks> callbacks = std::make_shared<Callbacks>();
 
   /// Set when the program gives up waiting for open; only where nodes come and go.
@@ -34,6 +35,8 @@ struct ClusterRequest {
   /// For Database::open; with MPI collective; without the GIL. To be used once. Over TCP it throws
   /// what is wrong with the parameters.
   ClusterParams take(const Dictionary& dictionary);
+  /// What TransportRequest takes of `params`.
+  TransportRequest& transport_request();
 
  private:
   void agree(const Dictionary& dictionary);

@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, module) {
   bind_cursor(module);
   bind_connection(module);
   bind_database(module);
+  bind_topology(module);
 }

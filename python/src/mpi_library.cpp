@@ -17,6 +17,7 @@ namespace {
 struct Library {
   exdb_mpi_describe_function* describe = nullptr;
   exdb_mpi_transport_function* transport = nullptr;
+  exdb_mpi_host_groups_function* host_groups = nullptr;
 };
 Library library;
 
@@ -27,6 +28,24 @@ Function* look_up(void* handle, const char* name, const std::string& path) {
     throw Error(ErrorCode::launcher, path + " has no " + name +
                                          ": it is not of this version of exdb; install exdb again");
   return reinterpret_cast<Function*>(found);
+}
+
+template <class Made>
+using Opening = int(std::int32_t, std::uint32_t, std::uint32_t, const exdb_mpi_options*, Made**,
+                    char*, std::size_t);
+
+template <class Made>
+Result<std::unique_ptr<Made>> open_by(Opening<Made>* open, const TransportRequest& request) {
+  std::array<char, 8192> error{};
+  exdb_mpi_options options = request.options;
+  options.struct_bytes = sizeof options;
+  options.failure_code = int(request.failure.code());
+  options.failure_text = request.failure.text().c_str();
+  Made* made = nullptr;
+  const int code = open(request.fortran_handle, request.size, request.rank, &options, &made,
+                        error.data(), error.size());
+  if (code != 0) return Status(ErrorCode(code), error.data());
+  return std::unique_ptr<Made>(made);
 }
 
 }  // namespace
@@ -40,7 +59,8 @@ void load_mpi_library(const std::string& path) {
                     ". Build exdb with the MPI that mpi4py uses (MPICC=... pip install "
                     "--no-binary=exdb,mpi4py exdb mpi4py); python -m exdb.doctor shows more");
   const Library found{look_up<exdb_mpi_describe_function>(handle, "exdb_mpi_describe", path),
-                      look_up<exdb_mpi_transport_function>(handle, "exdb_mpi_transport", path)};
+                      look_up<exdb_mpi_transport_function>(handle, "exdb_mpi_transport", path),
+                      look_up<exdb_mpi_host_groups_function>(handle, "exdb_mpi_host_groups", path)};
   library = found;
 }
 
@@ -69,16 +89,11 @@ py::dict describe_mpi() {
 }
 
 Result<std::unique_ptr<Transport>> make_transport(const TransportRequest& request) {
-  std::array<char, 8192> error{};
-  exdb_mpi_options options = request.options;
-  options.struct_bytes = sizeof options;
-  options.failure_code = int(request.failure.code());
-  options.failure_text = request.failure.text().c_str();
-  Transport* made = nullptr;
-  const int code = library.transport(request.fortran_handle, request.size, request.rank, &options,
-                                     &made, error.data(), error.size());
-  if (code != 0) return Status(ErrorCode(code), error.data());
-  return std::unique_ptr<Transport>(made);
+  return open_by(library.transport, request);
+}
+
+Result<std::unique_ptr<HostGroups>> make_host_groups(const TransportRequest& request) {
+  return open_by(library.host_groups, request);
 }
 
 }  // namespace exdb::python

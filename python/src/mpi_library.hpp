@@ -5,8 +5,8 @@
 // MPI otherwise.
 //
 // Precondition: mpi4py.MPI was imported, so that the library is bound to the MPI which that chose.
-// Threads: all functions need the GIL, except make_transport, which is collective and must not have
-//   it.
+// Threads: all functions need the GIL, except make_transport and make_host_groups, which are
+//   collective and must not have it.
 #pragma once
 #include <pybind11/pybind11.h>
 
@@ -33,5 +33,7 @@ struct TransportRequest {
 
 /// COLLECTIVE, blocks. A failure is the same one on every rank.
 Result<std::unique_ptr<Transport>> make_transport(const TransportRequest& request);
+/// As make_transport().
+Result<std::unique_ptr<HostGroups>> make_host_groups(const TransportRequest& request);
 
 }  // namespace exdb::python

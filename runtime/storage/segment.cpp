@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "exdb/topology.hpp"
+
 namespace exdb {
 
 namespace {
@@ -131,6 +133,9 @@ Result<std::unique_ptr<Segment>> Segment::create(const SegmentOptions& options) 
                MAP_SHARED | MAP_FIXED | MAP_NORESERVE, made->fd_, 0) == MAP_FAILED) {
       return failed("mmap");
     }
+    // Before its pages are there. Where it is not allowed they lie where they are first used, which
+    // costs speed only.
+    (void)place_shared(made->base_, made->reserved_);
   }
   // Reads are bound by waiting for memory, and a miss of the TLB is a wait more. Refused where huge
   // pages are off: then small ones do.

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <vector>
 
+#include "topology/placement.hpp"
+
 #ifdef EXDB_HWLOC
 #include <hwloc.h>
 #endif
@@ -54,7 +56,20 @@ std::uint32_t quota_units() {
 }
 
 #ifdef EXDB_HWLOC
-void ask_hwloc(Topology& found) {
+std::vector<std::uint32_t> numa_nodes_of(hwloc_topology_t machine,
+                                         const std::vector<std::uint32_t>& units) {
+  std::vector<std::uint32_t> nodes;
+  hwloc_bitmap_t set = hwloc_bitmap_alloc();
+  for (const std::uint32_t unit : units) hwloc_bitmap_set(set, unit);
+  for (hwloc_obj_t node = nullptr;
+       (node = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_NUMANODE, node)) != nullptr;) {
+    if (hwloc_bitmap_intersects(node->cpuset, set)) nodes.push_back(node->os_index);
+  }
+  hwloc_bitmap_free(set);
+  return nodes;
+}
+
+void ask_hwloc(Topology& found, const std::vector<std::uint32_t>& allowed) {
   hwloc_topology_t machine = nullptr;
   if (hwloc_topology_init(&machine) != 0) return;
   // No devices: looking for GPUs and disks takes longer than all the rest.
@@ -69,6 +84,7 @@ void ask_hwloc(Topology& found) {
     if (units > 0) found.machine_pus = static_cast<std::uint32_t>(units);
     if (cores > 0) found.cores = static_cast<std::uint32_t>(cores);
     if (nodes > 0) found.numa_nodes = static_cast<std::uint32_t>(nodes);
+    found.own_numa_nodes = numa_nodes_of(machine, allowed);
   }
   hwloc_topology_destroy(machine);
 }
@@ -83,8 +99,9 @@ Topology look() {
   // Ranks that may run on the same units compare this: two that are bound to one core each and two
   // that share both have equal counts.
   found.set_hash = hash_of(units);
+  found.memory_nodes = memory_nodes_of_kernel();
 #ifdef EXDB_HWLOC
-  ask_hwloc(found);
+  ask_hwloc(found, units);
 #endif
   // By the mask alone: a quota limits time, and binds to nothing.
   found.bound = found.allowed_pus < found.machine_pus;

@@ -140,6 +140,31 @@ void cooperative() {
   MPI_Finalize();
 }
 
+/// They wait in MPI_Finalize while the leaders still talk to each other.
+void followers_finalize_first() {
+  setenv("EXDB_PRETENDED_HOSTS", "2", 1);
+  auto groups = mpi::host_groups(MPI_COMM_WORLD);
+  require(groups.ok(), groups.status().text());
+  auto made = (*groups)->take_transport();
+  require(made.ok(), made.status().text());
+  if (auto transport = *std::move(made)) {
+    usleep(100'000);
+    struct Counting : Ignoring {
+      int frames = 0;
+      void on_frame(std::uint32_t, std::span<const std::byte>) override { ++frames; }
+    } sink;
+    for (int turn = 1; turn <= 20; ++turn) {
+      require(transport->broadcast(frame(100'000)).ok(), "broadcast");
+      for (bool any = false; sink.frames < turn;) {
+        require(transport->poll(sink, any).ok(), "poll");
+        transport->wait(std::chrono::microseconds(100));
+      }
+    }
+    transport->close(true);
+  }
+  MPI_Finalize();
+}
+
 void assertion() {
   auto transport = open();
   if (rank() == 1) EXDB_ASSERT(transport == nullptr, "on purpose");
@@ -165,6 +190,7 @@ int main(int argc, char** argv) {
       {"open_after_finalize", open_after_finalize},
       {"cooperative", cooperative},
       {"assertion", assertion},
+      {"followers_finalize_first", followers_finalize_first},
   };
   const auto found = cases.find(wanted);
   if (found == cases.end()) return 2;

@@ -4,6 +4,7 @@
 // The functions that the Python module looks up.
 #include <dlfcn.h>
 
+#include "exdb/host_groups.hpp"
 #include "exdb/mpi_loader.hpp"
 #include "mpi_fixture.hpp"
 
@@ -17,9 +18,10 @@ exdb_mpi_options default_options() {
   return options;
 }
 
-TEST(MpiLoader, both_functions_are_found_by_name) {
+TEST(MpiLoader, all_functions_are_found_by_name) {
   EXPECT_NE(dlsym(RTLD_DEFAULT, "exdb_mpi_describe"), nullptr);
   EXPECT_NE(dlsym(RTLD_DEFAULT, "exdb_mpi_transport"), nullptr);
+  EXPECT_NE(dlsym(RTLD_DEFAULT, "exdb_mpi_host_groups"), nullptr);
 }
 
 TEST(MpiLoader, describes_the_mpi_in_this_process) {
@@ -53,6 +55,27 @@ TEST(MpiLoader, opens_by_a_fortran_handle) {
   std::unique_ptr<Transport> transport(made);
   EXPECT_EQ(transport->size(), static_cast<std::uint32_t>(world_size()));
   transport->close(true);
+}
+
+TEST(MpiLoader, groups_by_host_by_a_fortran_handle) {
+  auto options = default_options();
+  const auto size = static_cast<std::uint32_t>(world_size());
+  const auto rank = static_cast<std::uint32_t>(world_rank());
+  HostGroups* made = nullptr;
+  char error[500] = "";
+  ASSERT_EQ(exdb_mpi_host_groups(MPI_Comm_c2f(MPI_COMM_WORLD), size, rank, &options, &made, error,
+                                 sizeof error),
+            0)
+      << error;
+  std::unique_ptr<HostGroups> groups(made);
+  EXPECT_EQ(groups->nodes(), size);
+  EXPECT_EQ(groups->leader(), 0U);
+  groups->close();
+  options.resilient = 1;
+  EXPECT_EQ(exdb_mpi_host_groups(MPI_Comm_c2f(MPI_COMM_WORLD), size, rank, &options, &made, error,
+                                 sizeof error),
+            static_cast<int>(ErrorCode::unsupported));
+  EXPECT_NE(std::string(error).find("is_shm"), std::string::npos) << error;
 }
 
 TEST(MpiLoader, tells_failures_by_number_and_text) {

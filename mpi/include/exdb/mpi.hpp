@@ -2,14 +2,15 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // The door of the MPI transport: a communicator of the program becomes a Transport whose nodes are
-// its ranks.
+// its ranks, or the hosts on which they run.
 //
 // Invariants
 //   I1  The program's communicator is used for three duplications and nothing else: its own
 //       messages, tags and collectives are never touched, and it may be freed afterwards.
-//   I2  transport() gives a Transport on every rank or the same failure on every rank.
+//   I2  transport() gives a Transport on every rank or the same failure on every rank; so does
+//       host_groups().
 //   I3  Nothing here calls MPI_Init or MPI_Finalize but Environment.
-// Threads: transport() is COLLECTIVE over the communicator, in the same order as its other
+// Threads: transport() and host_groups() are COLLECTIVE over the communicator, in the same order as its other
 //   collectives.
 // Failure: below MPI_THREAD_MULTIPLE (unless cooperative), on an intercommunicator, with a wrong
 //   launcher: a Status `launcher` that says what to do. A rank that never comes: a Status `timeout`
@@ -60,6 +61,15 @@ struct Options {
 
 /// COLLECTIVE, blocks until every rank of `communicator` has called it or the deadline passes.
 Result<std::unique_ptr<Transport>> transport(MPI_Comm communicator, const Options& options = {});
+
+/// COLLECTIVE as transport(), with the same checks, over all ranks: for databases of which each host
+/// keeps one replica (exdb/host_groups.hpp). Its take_transport() gives what transport() gives, among
+/// the leaders alone; the other ranks hold no MPI then, and may reach MPI_Finalize at any time.
+/// Refuses Options::resilient (`unsupported`): the ranks of a host live and die with their leader.
+///
+/// The leader of a host is the rank whose set of processing units has most left when each rank that
+/// runs on the same set has taken one; of several the lowest.
+Result<std::unique_ptr<HostGroups>> host_groups(MPI_Comm communicator, const Options& options = {});
 
 /// For C++ programs without an MPI_Init of their own: initialises MPI (MPI_THREAD_MULTIPLE) if
 /// nobody has, and finalizes it at the end if it was the one. Leaving its scope by an exception

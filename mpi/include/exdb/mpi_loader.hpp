@@ -2,22 +2,24 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // libexdb_mpi.so as seen by a program that must not be linked to an MPI (the Python module): plain
-// data and two functions to look up with dlsym. No <mpi.h> here.
+// data and three functions to look up with dlsym. No <mpi.h> here.
 //
 // Invariants
 //   I1  exdb_mpi_describe touches no communicator and needs no initialised MPI: call it first,
 //       compare with what the program's own MPI says (size of a handle, version text, initialised
 //       or not), and go on only when they agree.
 //   I2  `struct_bytes` is set by the caller to sizeof; another size is refused.
-// Threads: exdb_mpi_describe: any. exdb_mpi_transport: COLLECTIVE, as exdb::mpi::transport.
+// Threads: exdb_mpi_describe: any. exdb_mpi_transport, exdb_mpi_host_groups: COLLECTIVE, as
+//   exdb::mpi::transport, host_groups.
 // Failure: the number of an exdb::ErrorCode, with its text in `error`; 0 = success. Nothing throws.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace exdb {
+class HostGroups;
 class Transport;
-}
+}  // namespace exdb
 
 extern "C" {
 
@@ -59,7 +61,14 @@ typedef int exdb_mpi_transport_function(std::int32_t fortran_handle, std::uint32
                                         const exdb_mpi_options* options,
                                         exdb::Transport** transport, char* error,
                                         std::size_t error_bytes);
+/// As exdb_mpi_transport.
+typedef int exdb_mpi_host_groups_function(std::int32_t fortran_handle, std::uint32_t expected_size,
+                                          std::uint32_t expected_rank,
+                                          const exdb_mpi_options* options,
+                                          exdb::HostGroups** groups, char* error,
+                                          std::size_t error_bytes);
 
 exdb_mpi_describe_function exdb_mpi_describe;
 exdb_mpi_transport_function exdb_mpi_transport;
+exdb_mpi_host_groups_function exdb_mpi_host_groups;
 }

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 
 import pytest
 
@@ -291,12 +292,38 @@ def test_what_comes_later_says_so() -> None:
     dictionary = exdb.load_dictionary("class T { int4 a; };")
     for call in (
         lambda: exdb.init_runtime(is_disk=True),
-        lambda: exdb.init_runtime(shm=True),
         lambda: exdb.open_database("x", dictionary, is_disk=True),
-        lambda: exdb.open("x", dictionary, is_shm=True),
     ):
         with pytest.raises(exdb.NotSupportedError, match="later release; use"):
             call()
+
+
+def test_a_shared_replica_needs_a_cluster_over_mpi() -> None:
+    dictionary = exdb.load_dictionary("class T { int4 a; };")
+    for flag in ("is_shm", "shm"):
+        with pytest.raises(exdb.NotSupportedError, match=r"comm=MPI\.COMM_WORLD"):
+            exdb.open("x", dictionary, **{flag: True})  # type: ignore[arg-type]
+    nodes = [exdb.ClusterNodeParams("127.0.0.1:1")]
+    with pytest.raises(exdb.NotSupportedError, match="nwtype='MPI'"):
+        exdb.open("x", dictionary, clusterParams=exdb.ClusterParams(0, "TCP", nodes), is_shm=True)
+    exdb.init_runtime(shm=True)
+    try:
+        with pytest.raises(exdb.NotSupportedError, match="leave is_shm out"):
+            exdb.open_database("x", dictionary)
+    finally:
+        exdb.init_runtime()
+
+
+def test_topology_tells_of_this_process() -> None:
+    found = exdb.topology()
+    assert 1 <= found.units <= found.machine_units
+    assert found.units <= len(os.sched_getaffinity(0))
+    assert found.hosts == ()
+    assert found == exdb.topology()
+    for name in ("this process", "listener", "shared segment", "huge pages"):
+        assert f"{name}: " in str(found)
+    with pytest.raises(AttributeError):
+        found.units = 1  # type: ignore[misc]
 
 
 def test_init_runtime_is_checked(db: exdb.Database) -> None:

@@ -63,6 +63,7 @@ ROWS: dict[str, Row] = {
     ),
     "open is_disk": Row("is_disk", lambda con, v: opened(is_disk=v), "True or False", ("bool",)),
     "open is_shm": Row("is_shm", lambda con, v: opened(is_shm=v), "True or False", ("bool",)),
+    "open shm": Row("shm", lambda con, v: opened(shm=v), "True or False", ("None", "bool")),
     "open own_listener": Row(
         "own_listener", lambda con, v: opened(own_listener=v), "True or False", ("bool",)
     ),

@@ -25,6 +25,8 @@ import exdb
 
 faulthandler.dump_traceback_later(float(os.environ["EXDB_TEST_SECONDS"]), exit=False)
 comm = MPI.COMM_WORLD
+if os.environ.get("EXDB_TEST_SHM"):  # the same tests, with one replica a host
+    exdb.init_runtime(is_shm=True, cluster=True)
 rank, size = comm.rank, comm.size
 SCHEMA = """
 declare database grid;
@@ -157,6 +159,12 @@ def wait_for_file(file: Path, process: subprocess.Popen[str], seconds: float) ->
             process.wait(0.05)
         except subprocess.TimeoutExpired:
             continue
+
+
+@pytest.fixture
+def prelude() -> str:
+    """What every program of a job begins with."""
+    return PRELUDE
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_an_open_after_mpi_was_finalized_says_so() -> None:
 def test_the_doctor_is_content_here() -> None:
     done = alone("-m", "exdb.doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("exdb", "mpi4py", "MPI library", "thread level", "topology", "launcher"):
+    for word in ("exdb", "mpi4py", "MPI library", "thread level", "huge pages", "launcher"):
         assert word in done.stdout
 
 
@@ -166,6 +166,29 @@ def test_the_doctor_under_mpiexec_speaks_once(run: Callable[..., Any]) -> None:
     assert job.code == 0, job.out + job.err
     assert job.out.count("ok  MPI library") == 1
     assert "2 ranks" in job.out
+    assert "ranks 0, 1; rank 0 leads" in job.out
+    assert job.out.count("ok  cluster, is_shm=True") == 1
+
+
+def test_topology_knows_the_hosts_of_all_ranks(good: Good) -> None:
+    told = good(
+        4,
+        """
+        seen = exdb.topology(comm)
+        tell(hosts=[[host.number, host.nodes, host.leader, host.ranks_on_machine, host.units,
+                     host.oversubscribed] for host in seen.hosts], text=str(seen),
+             wrong=failure(lambda: exdb.topology(comm, timeout=-1 if rank == 2 else 5)))
+        """,
+        environment={"EXDB_PRETENDED_HOSTS": "2"},
+    )
+    units = exdb.topology().units
+    for one in told:
+        assert one["hosts"] == [
+            [0, [0, 1], 0, 4, units, units < 4],
+            [1, [2, 3], 2, 4, units, units < 4],
+        ]
+        assert "ranks 2, 3; rank 2 leads" in one["text"]
+        assert one["wrong"][0] == "DataError"
 
 
 def test_the_doctor_fails_where_a_cluster_cannot_be() -> None:

@@ -14,9 +14,11 @@ import pytest
 EXAMPLES = Path(__file__).parents[3] / "python/examples"
 
 
-def example(launcher: str, name: str, ranks: int) -> subprocess.CompletedProcess[str]:
+def example(
+    launcher: str, name: str, ranks: int, *options: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [launcher, "-n", str(ranks), sys.executable, str(EXAMPLES / name)],
+        [launcher, "-n", str(ranks), sys.executable, str(EXAMPLES / name), *options],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -25,8 +27,9 @@ def example(launcher: str, name: str, ranks: int) -> subprocess.CompletedProcess
     )
 
 
-def test_the_documents_sample_on_three_ranks(launcher: str) -> None:
-    done = example(launcher, "cluster.py", 3)
+@pytest.mark.parametrize("options", [(), ("--shm",)], ids=["plain", "shm"])
+def test_the_documents_sample_on_three_ranks(launcher: str, options: tuple[str, ...]) -> None:
+    done = example(launcher, "cluster.py", 3, *options)
     assert done.returncode == 0, done.stderr
     nodes = sorted(
         re.findall(r"Node (\d): 300 rows in [\d.]+ s, digest ([0-9a-f]{16})", done.stdout)
