@@ -258,7 +258,7 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
   }
   for (const auto& round : rounds.rounds)
     if (!append_final(round)) break;
-  keep_promise_to_follow(rounds.lineage);
+  follow_lineage(rounds.lineage);
   if (final_ == before && !lineage_.id.none()) next_catch_up_ = now_ + options_.timing.beat;
   tick_join();
 }
@@ -300,7 +300,7 @@ void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBeg
     // majority, so it must not go (W6).
     stop_catching_up();
     set_final(begin.upto.round);
-    return keep_promise_to_follow(begin.lineage);
+    return follow_lineage(begin.lineage);
   }
   intake_.begin(begin, apart && final_ > Round{});
   ahead_.begin(begin.upto);
@@ -346,17 +346,21 @@ void ViewMember::take_state(const SnapBegin& begin) {
   const bool parted = intake_.parted();
   EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
-  if (auto status = history_.restart(begin.upto, parted); !status) return fail(status);
+  auto common = parted ? common_rounds(begin.upto) : std::vector<CompletedRound>();
+  auto status = history_.restart(begin.upto, parted);
+  for (auto& round : common)
+    if (status) status = history_.append(std::move(round));
+  if (!status) return fail(status);
   if (parted) take_parted_state(begin);
   fetched_bytes_ = 0;
   final_ = applied_ = begin.upto.round;
   final_view_ = applied_view_ = begin.view;
   horizon_ = horizon_applied_ = begin.horizon;
-  if (!parted) keep_promise_to_follow(begin.lineage);
+  if (!parted) follow_lineage(begin.lineage);
   tell(parted ? Event::Kind::dropped : Event::Kind::replaced, options_.self);
   for (const auto& round : ahead_.release())
     if (!append_final(round)) break;
-  if (final_ > begin.upto.round) keep_promise_to_follow(begin.lineage);
+  if (final_ > begin.upto.round) follow_lineage(begin.lineage);
   tick_join();
 }
 

@@ -28,9 +28,16 @@ bool ViewMember::lacks_majority() const {
   if (phase_ != Phase::running || leave_since_ || last_round_ > Round{} || !has_state) return false;
   if (outranking()) return false;
   if (!weights_.majority(reached_)) return true;
-  if (seated_ || lineage_.unconfirmed()) return false;
-  for (const auto member : peers_.others())
-    if (reached_.has(member) && peers_.of(member).seated) return false;
+  if (seated_) return false;
+  bool unconfirmed = lineage_.unconfirmed();
+  for (const auto member : peers_.others()) {
+    const auto& peer = peers_.of(member);
+    if (!reached_.has(member)) continue;
+    if (peer.seated) return false;
+    // It has accepted a view that was to confirm this lineage, and counts by that from now on.
+    if (!parted(member) && peer.lineage.majority > lineage_.majority) unconfirmed = false;
+  }
+  if (unconfirmed) return false;
   return !weights_.majority(voters_reached());
 }
 
@@ -121,7 +128,7 @@ void ViewMember::hear_lineage(MemberId from, const Lineage& lineage, Round newes
 
 /// The final rounds here are those of a node of that lineage. L1, W6: what is complete beyond them
 /// is of another lineage if this one was, and what of it a majority may hold is there, too.
-void ViewMember::keep_promise_to_follow(const Lineage& theirs) {
+void ViewMember::follow_lineage(const Lineage& theirs) {
   if (theirs.id != lineage_.id) {
     if (auto status = history_.drop_after(final_); !status) return fail(status);
     lineage_ = follow(lineage_, theirs, final_, final_view_);
@@ -132,6 +139,22 @@ void ViewMember::keep_promise_to_follow(const Lineage& theirs) {
                                       std::pair(lineage_.majority, lineage_.held)) {
     lineage_ = follow(lineage_, theirs, final_, final_view_);
   }
+}
+
+/// W6: what this node overrode may have been given out by a majority up to the base, with this node
+/// among those that hold it, and who it gives way to need not know that it is final. As long as it is
+/// kept here.
+std::vector<CompletedRound> ViewMember::common_rounds(Chain upto) const {
+  std::vector<CompletedRound> rounds;
+  auto same = history_.chain_at(upto.round);
+  if (!lineage_.unconfirmed() || !same.ok() || *same != upto) return rounds;
+  const auto status = history_.read_from(upto.round.next(), [&](const CompletedRound& round) {
+    if (round.round > lineage_.base) return Status(ErrorCode::interrupted, "enough");
+    rounds.push_back(round);
+    return Status();
+  });
+  if (!status && status.code() != ErrorCode::interrupted) rounds.clear();
+  return rounds;
 }
 
 /// W11. What is in flight here, and what clients have read, is of a history that is no more.

@@ -280,7 +280,8 @@ class ViewMember {
   [[nodiscard]] std::optional<MemberId> outranking() const;
   [[nodiscard]] MemberSet consenting(const MemberSet& candidates) const;
   void hear_lineage(MemberId from, const Lineage& lineage, Round newest);
-  void keep_promise_to_follow(const Lineage& lineage);
+  void follow_lineage(const Lineage& theirs);
+  [[nodiscard]] std::vector<CompletedRound> common_rounds(Chain upto) const;
   void take_parted_state(const SnapBegin& begin);
 
   // view_join.cpp: catching up

@@ -36,6 +36,10 @@ void Checker::look(std::uint32_t id, const ViewMember& member, const MemoryRound
   formed_anew_ |= forms && !published_.empty();
   anybody_accepted_ |= !node.accepted.none();
   check(member.unfinished() <= 2, id, "I12: more than two batches are unfinished");
+  // Who follows another lineage gives up what it held, and may.
+  if (member.lineage().id != node.lineage)
+    node.held_before.insert(node.held.begin(), node.held.end());
+  node.lineage = member.lineage().id;
   see_history(id, history);
   see_final(id, member, history);
 }

@@ -69,7 +69,7 @@ class Checker {
     std::map<std::uint64_t, std::uint64_t> held;                    ///< round, hash
     std::set<std::pair<std::uint64_t, std::uint64_t>> held_before;  ///< in former lives
     std::uint64_t held_upto = 0;                                    ///< in a snapshot: all of them
-    Ballot promised, accepted, view;
+    Ballot promised, accepted, view, lineage;
     std::uint64_t final = 0, applied = 0;
     bool was_installed = false;
   };

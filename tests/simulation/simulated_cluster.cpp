@@ -453,6 +453,10 @@ void SimulatedCluster::see_events(SimulatedNode& one) {
     switch (event.kind) {
       case ViewMember::Event::Kind::installed:
         checker_.installed(one.id, *one.member, *one.history);
+        for (const auto& seat : one.member->view().seats)
+          if (!weights_.majority(one.member->view().members()) && !consents(seat.member.value))
+            fail("node " + std::to_string(seat.member.value) +
+                 ": I14: a member of a view of a minority, and has not consented");
         break;
       case ViewMember::Event::Kind::dropped:
         drop(one);
