@@ -49,7 +49,7 @@ class Search {
     MemberSet counted;
     for (const auto member : set.list())
       if (choice_.counted.has(member)) counted.add(member);
-    if (set.empty() || !weights_.majority(counted)) return;
+    if (set.empty() || !(choice_.any_weight || weights_.majority(counted))) return;
     const auto better = [this](const MemberSet& one, const MemberSet& other) {
       if (weights_.of(one) != weights_.of(other)) return weights_.of(one) > weights_.of(other);
       const auto left = one.list(), right = other.list();

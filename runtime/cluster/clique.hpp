@@ -21,6 +21,7 @@ struct CliqueChoice {
   MemberSet candidates;
   std::vector<MemberSet> reach;  ///< whom each member hears, by its number
   MemberSet counted;             ///< a majority of the configured qrank is to be of these
+  bool any_weight = false;       ///< no majority is asked for: an override
   bool ignores_reach = false;    ///< a rule that the simulation takes out
 };
 

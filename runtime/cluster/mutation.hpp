@@ -32,6 +32,12 @@ enum class ViewMutation : std::uint8_t {
   joins_broken_transfer,   ///< goes on with another snapshot where one broke off
   ignores_reach,           ///< a view need not be a clique
   never_admits,            ///< nodes that come back stay out
+  // Of writing without a majority (lineage.hpp).
+  override_beats_majority,  ///< a fork is not compared by what a majority may have given out
+  ancestor_wins,            ///< who has not overridden is never an ancestor, always a fork
+  confirms_early,          ///< an override counts as a majority's view as soon as it has the weight
+  override_counts_weight,  ///< its rounds are final before all of its members hold them
+  forms_without_consent,   ///< nodes take part in an override that have not said yes
 };
 
 }  // namespace exdb

@@ -15,10 +15,12 @@ bool Peers::hear(MemberId member, Incarnation incarnation, ViewTime now) {
   if (incarnation < peer.incarnation) return false;
   if (incarnation > peer.incarnation) {
     peer.incarnation = incarnation;
-    peer.seated = peer.voter = peer.leaves = false;
+    peer.seated = peer.voter = peer.leaves = peer.consents = false;
     peer.view = {};
     peer.final = {};
     peer.reach = {};
+    peer.newest = {};
+    peer.lineage = {};
   }
   peer.heard = now;
   return true;

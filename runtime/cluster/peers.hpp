@@ -44,10 +44,12 @@ struct Peer {
   std::optional<ViewTime> heard;
   Incarnation incarnation;
   // What it said last.
-  bool seated = false, voter = false, leaves = false;
+  bool seated = false, voter = false, leaves = false, consents = false;
   Ballot view;  ///< installed there, when seated
   RoundHistory::Chain final;
+  Round newest;  ///< complete there
   MemberSet reach;
+  Lineage lineage;
   // Back-off.
   ViewTime readmit_at{0}, backoff{0}, seated_at{0};
   ViewTime spoken_to{0};  ///< when something was sent to it last

@@ -79,7 +79,7 @@ Status RoundHistory::drop_after(Round /*round*/) {
   return {ErrorCode::unsupported, "this history takes nothing back"};
 }
 
-Status RoundHistory::restart(Chain /*at*/) {
+Status RoundHistory::restart(Chain /*at*/, bool /*parted*/) {
   return {ErrorCode::unsupported, "this history begins with round 1"};
 }
 
@@ -102,8 +102,8 @@ Status MemoryRoundHistory::drop_after(Round round) {
   return {};
 }
 
-Status MemoryRoundHistory::restart(Chain at) {
-  EXDB_ASSERT(at.round >= released_, "a history never goes behind what was released");
+Status MemoryRoundHistory::restart(Chain at, bool parted) {
+  EXDB_ASSERT(parted || at.round >= released_, "a history never goes behind what was released");
   rounds_.clear();
   bytes_ = 0;
   chain_ = at;

@@ -12,7 +12,7 @@
 //   I3  A round is kept until release() says that nobody here needs it; afterwards for as long as
 //       the history can.
 //   I4  What was released is never dropped: only rounds that are not final yet, in a change of view
-//       that puts others in their place.
+//       that puts others in their place. But for restart() with another history.
 // Threads: under the caller's lock (the drive lock of the node).
 // Failure: a Status from append or sync stops the node: a history with a hole is none.
 #pragma once
@@ -56,8 +56,9 @@ class RoundHistory {
   [[nodiscard]] virtual Result<Chain> chain_at(Round round) const;
   /// Takes back the rounds after `round`. REQUIRES: they are not released.
   virtual Status drop_after(Round round);
-  /// Begins anew after `at`: what this node has from here on was not made of rounds.
-  virtual Status restart(Chain at);
+  /// Begins anew after `at`: what this node has from here on was not made of rounds. `parted`: nor is
+  /// it what was here, and may be less.
+  virtual Status restart(Chain at, bool parted = false);
 };
 
 /// The step of I2.
@@ -81,7 +82,7 @@ class MemoryRoundHistory final : public RoundHistory {
   Status read_from(Round from, const Reader& each) const override;
   [[nodiscard]] Result<Chain> chain_at(Round round) const override;
   Status drop_after(Round round) override;
-  Status restart(Chain at) override;
+  Status restart(Chain at, bool parted = false) override;
 
  private:
   struct Kept {

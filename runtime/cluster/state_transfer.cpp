@@ -68,14 +68,15 @@ bool RoundsAhead::take(const Rounds& rounds) {
   return !rounds.rounds.empty() && rounds.final.round > upto_.round;
 }
 
-void Intake::begin(const SnapBegin& begin) {
+void Intake::begin(const SnapBegin& begin, bool parted) {
   const bool goes_on = mutation_ == ViewMutation::joins_broken_transfer && next_ > 0;
   begun_ = begin;
+  parted_ = parted;
   whole_ = false;
   if (goes_on) return;
   next_ = digest_ = 0;
   bytes_ = 0;
-  sink_.begin();
+  sink_.begin(parted);
 }
 
 bool Intake::fits(std::uint64_t transfer) const {

@@ -48,8 +48,9 @@ class StateSource {
 class StateSink {
  public:
   virtual ~StateSink() = default;
-  /// A new state comes; forgets what a former transfer gave. What is in use stays in use.
-  virtual void begin() = 0;
+  /// A new state comes; forgets what a former transfer gave. What is in use stays in use. `parted`:
+  /// it is that of another history than what is in use, and may be older.
+  virtual void begin(bool parted) = 0;
   virtual Status add(Bytes chunk) = 0;
   /// All is here: begins to make the state after `upto` fit for use, beside this thread. Does not
   /// block.
@@ -115,8 +116,12 @@ class RoundsAhead {
 class Intake {
  public:
   Intake(StateSink& sink, ViewMutation mutation) : sink_(sink), mutation_(mutation) {}
-  void begin(const SnapBegin& begin);
+  void begin(const SnapBegin& begin, bool parted);
   [[nodiscard]] bool under_way() const { return begun_.has_value(); }
+  /// The state that comes is one of another history. REQUIRES: one came, or comes.
+  [[nodiscard]] bool parted() const { return parted_; }
+  /// Of the state that comes. REQUIRES: under_way().
+  [[nodiscard]] const Lineage& lineage() const { return begun_->lineage; }
   /// The answer to a chunk that fits; nothing when it is of another transfer.
   Result<std::optional<SnapAck>> on_chunk(const SnapChunk& chunk);
   /// All has come; not when it is of another transfer. From then on ready() is to be asked.
@@ -135,7 +140,7 @@ class Intake {
   StateSink& sink_;
   ViewMutation mutation_;
   std::optional<SnapBegin> begun_;
-  bool whole_ = false;
+  bool whole_ = false, parted_ = false;
   std::uint64_t next_ = 0, digest_ = 0;
   std::size_t bytes_ = 0;
 };

@@ -5,7 +5,8 @@
 // and the one rule of weight.
 //
 // Invariants
-//   V1  Ballots are ordered, and no two members ever make the same one. Zero is no ballot.
+//   V1  Ballots are ordered, and no two members, or lives of one, ever make the same one. Zero is no
+//       ballot.
 //   V2  A majority is strictly more than half of the configured qrank, whoever is up: exactly half
 //       is none (I14 of the protocol).
 //   V3  Between two starts a node that kept nothing is another one: its incarnation is higher, and
@@ -25,6 +26,7 @@ namespace exdb {
 struct Ballot {
   std::uint64_t counter = 0;
   MemberId member;
+  std::uint64_t life = 0;  ///< the member's incarnation: what it did in a former one it cannot know
   auto operator<=>(const Ballot&) const = default;
   [[nodiscard]] bool none() const { return counter == 0; }
 };
@@ -75,7 +77,8 @@ struct Seat {
 
 struct View {
   Ballot ballot;
-  std::vector<Seat> seats;  ///< by member, without gaps in the order
+  std::vector<Seat> seats;   ///< by member, without gaps in the order
+  bool by_override = false;  ///< without the word of a majority (lineage.hpp)
   bool operator==(const View&) const = default;
 
   [[nodiscard]] const Seat* seat_of(MemberId member) const {

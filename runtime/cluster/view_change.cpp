@@ -32,7 +32,7 @@ bool ViewMember::admissible(MemberId member) const {
   const auto& peer = peers_.of(member);
   return reached_.has(member) && !view().has(member) && !peer.seated && !peer.leaves &&
          !odd_.has(member) && !peers_.backs_off(member, now_) &&
-         !mutated(ViewMutation::never_admits) &&
+         !(parted(member) && peer.final.round > Round{}) && !mutated(ViewMutation::never_admits) &&
          peer.final.round.value + options_.lag_max >= history_.chain().round.value;
 }
 
@@ -71,7 +71,8 @@ std::string ViewMember::reason_while_seated() const {
   if (reason.empty() && rounds_->posted() > final_ && now_ - progress_at_ >= options_.timing.stall)
     reason = "round " + std::to_string(rounds_->posted().value) + " gets no further";
   if (reason.empty() && joiners.empty()) return {};
-  const auto best = reachable_clique(candidates);
+  auto best = reachable_clique(candidates);
+  if (best.empty() && consents()) best = consenting(candidates);
   if (best.empty() || !best.has(options_.self)) return {};
   if (!reason.empty()) return reason;
   const auto weight = weights_.of(best), weight_now = weights_.of(view().members());
@@ -86,13 +87,16 @@ std::string ViewMember::reason_while_apart() const {
   for (const auto member : peers_.others()) {
     const auto& peer = peers_.of(member);
     if (!reached_.has(member)) continue;
-    // There is a view: this node waits until it is taken in.
-    if (peer.seated) return {};
+    // There is a view: this node waits until it is taken in; or gives way, or is given way to.
+    if (outranks(member) || (peer.seated && !parted(member))) return {};
     state_somewhere |= peer.voter || peer.final.round > Round{};
     if (!peer.leaves) candidates.add(member);
   }
+  if (consents() && lacks_majority())
+    return "there is no majority, and quorumCallback says to go on";
   if (!weights_.majority(weights_.of(candidates) + weights_.of(options_.self))) return {};
-  if (voter_) return reachable_clique(candidates).empty() ? "" : "there is no view";
+  if (voter_ || lineage_.unconfirmed())
+    return reachable_clique(candidates).empty() ? "" : "there is no view";
   // W5: a fresh node begins a view only with other fresh ones.
   const bool own_state = final_ > Round{} || history_.chain().round > Round{};
   if ((state_somewhere || own_state) && !mutated(ViewMutation::forms_beside_state)) return {};
@@ -131,7 +135,7 @@ void ViewMember::wedge() {
   tell(Event::Kind::wedged, options_.self);
 }
 
-void ViewMember::leave_view(const char* why) {
+void ViewMember::leave_view(const std::string& why) {
   wedge();
   ++counters_.evictions;
   tell(Event::Kind::evicted, options_.self, why);
@@ -142,18 +146,21 @@ Promise ViewMember::make_promise() const {
   Promise promise;
   promise.voter = voter_;
   promise.promised = promised_;
-  promise.accepted = accepted_;
+  promise.accepted = history_view_;
   promise.installed = installed_;
   promise.last = history_.chain();
   promise.final = make_ack(false).final;
   promise.reach = peers_.reach(now_);
   promise.unconfirmed = unconfirmed_;
   promise.leaves = leave_since_.has_value();
+  promise.consents = consents();
+  promise.lineage = lineage_;
   return promise;
 }
 
 void ViewMember::begin_ballot(const std::string& reason) {
-  const Ballot ballot{std::max(counter_seen_, promised_.counter) + 1, options_.self};
+  const Ballot ballot{std::max(counter_seen_, promised_.counter) + 1, options_.self,
+                      options_.incarnation.value};
   EXDB_ASSERT(ballot > promised_, "W2: a ballot of one's own is above all promises");
   counter_seen_ = ballot.counter;
   promised_ = ballot;
@@ -198,6 +205,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Promise& pr
   peer.leaves = promise.leaves;
   peer.final = promise.final;
   peer.reach = promise.reach;
+  peer.consents = promise.consents;
+  hear_lineage(from, promise.lineage, promise.last.round);
   if (!candidacy_ || proposed_ || header.ballot != candidacy_->ballot()) return;
   if (promise.refused)
     candidacy_->add_refusal(from);
@@ -244,18 +253,28 @@ void ViewMember::abandon(const std::string& why) {
 }
 
 void ViewMember::choose_view() {
-  auto kept_out = odd_;
-  for (const auto member : peers_.others())
-    if (peers_.backs_off(member, now_)) kept_out.add(member);
-  auto choice = candidacy_->choose(kept_out, options_.lag_max);
-  if (!choice) choice = candidacy_->choose(odd_, options_.lag_max);
+  Candidacy::Besides besides{odd_, {}, options_.lag_max};
+  for (const auto member : peers_.others()) {
+    const auto& final = peers_.of(member).final;
+    auto same = history_.chain_at(final.round);
+    if (same.ok() && *same == final) besides.followers.add(member);
+    if (peers_.backs_off(member, now_)) besides.kept_out.add(member);
+  }
+  auto choice = candidacy_->choose(besides);
+  besides.kept_out = odd_;
+  if (!choice) choice = candidacy_->choose(besides);
   if (!choice) return abandon(choice.status().text());
   pending_.emplace();
   pending_->view = {candidacy_->ballot(), choice->view.seats};
   pending_->after = choice->view.after;
+  pending_->view.by_override = choice->view.lineage.unconfirmed();
   pending_->source = choice->view.source;
+  pending_->lineage = choice->view.lineage;
   pending_->from = choice->donor;
-  candidacy_->propose(choice->view);
+  tell(Event::Kind::trace, choice->donor,
+       "goes on from round " + std::to_string(pending_->after.round.value) + " of node " +
+           std::to_string(choice->donor.value) + ": " + text_of(pending_->lineage));
+  candidacy_->propose(*choice);
   ballot_activity_ = now_;
   prepare_pending();
 }
@@ -266,7 +285,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
   const auto ballot = header.ballot;
   if (ballot < promised_ || ballot <= accepted_ || ballot.member != from) return;
   if (pending_ && pending_->view.ballot == ballot) return;
-  View proposed{ballot, view.seats};
+  View proposed{ballot, view.seats, view.lineage.unconfirmed()};
   if (!proposed.has(options_.self, options_.incarnation)) return;
   promised_ = ballot;
   candidacy_.reset();
@@ -277,6 +296,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
   pending_->view = std::move(proposed);
   pending_->after = view.after;
   pending_->source = view.source;
+  pending_->lineage = view.lineage;
   pending_->from = from;
   prepare_pending();
 }
@@ -289,6 +309,13 @@ void ViewMember::prepare_pending() {
   const bool behind = pending.after.round < final_ ||
                       (pending.after.round == final_ && pending.after != chain_known(final_));
   if (behind && final_view_ > pending.view.ballot) return pending_.reset();
+  // Rounds that only this node's lineage has: it takes the other's state beside this, or is the one
+  // that others give way to.
+  if (behind && pending.lineage.id != lineage_.id) {
+    pending_.reset();
+    if (candidacy_) abandon("this node is of another lineage");
+    return;
+  }
   if (behind)
     return fail(
         {ErrorCode::inconsistent, "view " + text_of(pending.view.ballot) + " goes on from round " +
@@ -302,7 +329,8 @@ void ViewMember::prepare_pending() {
     pending.base = pending.staged_upto = pending.after;
     return accept_pending();
   }
-  const bool prefix = accepted_ == pending.source && newest.round < pending.after.round;
+  const bool prefix = history_view_ == pending.source && !history_view_.none() &&
+                      newest.round < pending.after.round;
   if (mutated(ViewMutation::drops_before_fetch) && !history_.drop_after(final_)) return;
   pending.base =
       prefix && !mutated(ViewMutation::drops_before_fetch) ? newest : chain_known(final_);
@@ -321,10 +349,11 @@ void ViewMember::accept_pending() {
   if (!status) return fail(status);
   EXDB_ASSERT(history_.chain() == pending.after, "W4: a view goes on from the rounds it names");
   last_round_ = {};
-  promised_ = accepted_ = ballot;
+  promised_ = accepted_ = history_view_ = ballot;
+  lineage_ = pending.lineage;
   accepted_view_ = std::move(pending.view);
   accepted_after_ = pending.after;
-  if (!voter_) {
+  if (!voter_ && !accepted_view_.by_override) {
     if (unconfirmed_.size() == unconfirmed_max) unconfirmed_.erase(unconfirmed_.begin());
     unconfirmed_.push_back(ballot);
   }
@@ -334,7 +363,7 @@ void ViewMember::accept_pending() {
     ballot_activity_ = now_;
     candidacy_->accepted(options_.self, options_.incarnation);
     for (const auto& seat : accepted_view_.seats)
-      send(seat.member, NewView{accepted_view_.seats, accepted_after_, ballot}, ballot);
+      send(seat.member, NewView{accepted_view_.seats, accepted_after_, ballot, lineage_}, ballot);
     if (candidacy_->has_acceptances() || at_once) install_if_accepted();
     return;
   }
@@ -366,6 +395,9 @@ void ViewMember::install_if_accepted() {
   const bool own = candidacy_ && proposed_ && candidacy_->ballot() == accepted_ &&
                    (candidacy_->has_acceptances() || mutated(ViewMutation::no_accept_phase));
   if (seated_ || accepted_.none() || (told_installed_ != accepted_ && !own)) return;
+  // This node has left it, or followed another lineage since.
+  const bool left = accepted_ == installed_ || history_view_ != accepted_;
+  if (left && !mutated(ViewMutation::installs_after_promise)) return;
   if (promised_ != accepted_ && !mutated(ViewMutation::installs_after_promise)) return;
   // Final rounds of a later view have come since: this one is over.
   if (history_.chain() != accepted_after_) return;
@@ -383,11 +415,13 @@ void ViewMember::install() {
   next_try_ = now_;
   progress_at_ = now_;
   installed_ = accepted_;
-  seated_ = voter_ = true;
+  seated_ = true;
+  // What it has forgotten of a majority's views an override does not give back.
+  voter_ |= !accepted_view_.by_override;
   // Whom its frames have just told to live is reached now, not at the next tick: who sees that this
   // node is a member may write at once.
   look_at_links();
-  unconfirmed_.clear();
+  if (voter_) unconfirmed_.clear();
   odd_ = {};
   stop_said_ = false;
   rounds_.emplace(options_.self, accepted_view_, accepted_after_.round, weights_,
@@ -428,7 +462,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Evicted& ev
                      " knows a later start of this node: another process has its number"});
   if (evicted.known < options_.incarnation) return;
   if (leave_since_ && header.ballot > installed_) return finish(Phase::left, {});
-  if (seated_ && header.ballot > installed_) leave_view("the others went on without this node");
+  const bool newer = header.ballot > installed_ && (!parted(from) || outranks(from));
+  if (seated_ && newer) leave_view("the others went on without this node");
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& header, const Join& join) {
@@ -438,6 +473,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Join& join)
   peer.leaves = join.leaves;
   peer.final = join.final;
   peer.reach = join.reach;
+  peer.consents = join.consents;
+  hear_lineage(from, join.lineage, join.last);
   counter_seen_ = std::max(counter_seen_, join.promised.counter);
   if (seated_ && view().has(from, header.incarnation) && !apart_since_[from.value])
     apart_since_[from.value] = now_;

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 Rounds ViewMember::rounds_after(Chain after, Round upto) const {
   Rounds answer;
   answer.final = make_ack(false).final;
+  answer.lineage = lineage_;
   answer.upto = after;
   if (after.round >= upto) return answer;
   auto same = history_.chain_at(after.round);
@@ -55,7 +56,12 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Fetch& fetc
   if (!fetch.ahead && fetch.after.round > peer.final.round) peer.final = fetch.after;
   const auto upto = make_ack(false).final.round;
   auto answer = rounds_after(fetch.after, upto);
-  if (answer.state == Rounds::State::not_kept && !fetch.ahead) return give_state(from);
+  // More than this node's rounds, or others: whoever gives way to it starts from its state.
+  if (fetch.parted && fetch.after.round >= upto && fetch.after != chain_known(upto))
+    answer.state = Rounds::State::differs;
+  const bool state = answer.state == Rounds::State::not_kept ||
+                     (fetch.parted && answer.state == Rounds::State::differs);
+  if (state && !fetch.ahead) return give_state(from);
   send(from, answer);
 }
 
@@ -71,7 +77,7 @@ void ViewMember::give_state(MemberId to) {
     return send(to, none);
   }
   ++counters_.states_given;
-  send(to, SnapBegin{++transfers_, upto, applied_view_, horizon_applied_});
+  send(to, SnapBegin{++transfers_, upto, applied_view_, horizon_applied_, lineage_});
   stop_giving(to);
   ++giving_;
   given_[to.value].emplace(
@@ -147,7 +153,7 @@ std::optional<MemberId> ViewMember::best_donor() const {
   std::optional<MemberId> best;
   for (const auto member : peers_.others()) {
     const auto& peer = peers_.of(member);
-    if (!reached_.has(member) || peer.final.round <= final_) continue;
+    if (!reached_.has(member) || peer.final.round <= final_ || parted(member)) continue;
     if (!best || std::pair(peer.seated, peer.final.round) >
                      std::pair(peers_.of(*best).seated, peers_.of(*best).final.round))
       best = member;
@@ -168,18 +174,24 @@ void ViewMember::tick_join() {
   if (applied_ == final_) fetched_bytes_ = 0;  // some may have been cut off, unapplied
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
   if (busy || phase_ != Phase::running || fetched_bytes_ >= ahead_bytes_max()) return;
-  const auto donor = best_donor();
+  const auto first = outranking();
+  const auto donor = first ? first : best_donor();
   if (!donor) return;
-  catch_up_ = CatchUp{*donor, now_};
-  send(*donor, Fetch{chain_known(final_)});
+  catch_up_ = CatchUp{*donor, now_, first.has_value()};
+  send(*donor, Fetch{chain_known(final_), false, first.has_value()});
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rounds) {
   if (header.ballot.none()) {
     peers_.of(from).final = rounds.final;
+    hear_lineage(from, rounds.lineage, std::max(peers_.of(from).newest, rounds.final.round));
     if (seated_ || pending_ || !catch_up_ || catch_up_->from != from) return;
     if (!intake_.under_way()) return take_final(from, rounds);
-    if (ahead_.take(rounds)) ask_ahead();
+    // Of another lineage than the state: they are asked for again when it is in place.
+    if (rounds.lineage.id != intake_.lineage().id)
+      ahead_.end();
+    else if (ahead_.take(rounds))
+      ask_ahead();
   } else if (pending_ && pending_->view.ballot == header.ballot && pending_->from == from) {
     take_staged(rounds);
   }
@@ -214,7 +226,16 @@ void ViewMember::take_staged(const Rounds& rounds) {
 }
 
 void ViewMember::take_final(MemberId from, const Rounds& rounds) {
+  // Only who was asked so has looked whether it has all that is final here.
+  const bool asked = catch_up_->parted;
   catch_up_.reset();
+  const bool some = rounds.state == Rounds::State::some;
+  const bool changed = parted(from) && (!asked || !outranks(from) || !some);
+  // Nor is what was asked of a history that has been given up since.
+  if (changed || (!some && rounds.upto != chain_known(final_))) {
+    next_catch_up_ = now_ + options_.timing.beat;
+    return;
+  }
   if (rounds.state == Rounds::State::differs) {
     // What is final is so for ever: one of the two has a history of its own.
     const std::string text = "the rounds that are final here, up to " +
@@ -226,8 +247,19 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
     next_catch_up_ = now_ + options_.timing.patience;
     return;
   }
+  // An answer to what this node had before it took a state, or another's rounds, is of no use.
+  const auto before = final_;
+  auto upto = chain_known(final_);
+  for (const auto& round : rounds.rounds)
+    if (round.round == upto.round.next()) upto = {round.round, chained(upto.hash, round)};
+  if (upto != rounds.upto) {
+    next_catch_up_ = now_ + options_.timing.beat;
+    return;
+  }
   for (const auto& round : rounds.rounds)
     if (!append_final(round)) break;
+  follow_lineage(rounds.lineage);
+  if (final_ == before && !lineage_.id.none()) next_catch_up_ = now_ + options_.timing.beat;
   tick_join();
 }
 
@@ -255,19 +287,22 @@ bool ViewMember::append_final(const CompletedRound& round) {
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBegin& begin) {
   if (seated_ || pending_ || !catch_up_ || catch_up_->from != from || intake_.whole()) return;
   catch_up_->since = now_;
+  hear_lineage(from, begin.lineage, std::max(peers_.of(from).newest, begin.upto.round));
+  const bool apart = parted(from);
   auto same = history_.chain_at(begin.upto.round);
-  if (begin.upto.round <= final_) {
+  if (apart ? !outranks(from) : begin.upto.round <= final_) {
     // Applying is behind there.
     next_catch_up_ = now_ + options_.timing.beat;
     return stop_catching_up();
   }
-  if (same.ok() && *same == begin.upto) {
+  if (same.ok() && *same == begin.upto && begin.upto.round > final_) {
     // Its rounds are here, and only were not known to be final. What follows them may be held by a
     // majority, so it must not go (W6).
     stop_catching_up();
-    return set_final(begin.upto.round);
+    set_final(begin.upto.round);
+    return follow_lineage(begin.lineage);
   }
-  intake_.begin(begin);
+  intake_.begin(begin, apart && final_ > Round{});
   ahead_.begin(begin.upto);
 }
 
@@ -308,16 +343,24 @@ void ViewMember::tick_intake() {
 
 /// The consumer has the new state already.
 void ViewMember::take_state(const SnapBegin& begin) {
-  EXDB_ASSERT(begin.upto.round > final_, "W1: what was given out is never taken back");
+  const bool parted = intake_.parted();
+  EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
-  if (auto status = history_.restart(begin.upto); !status) return fail(status);
+  auto common = parted ? common_rounds(begin.upto) : std::vector<CompletedRound>();
+  auto status = history_.restart(begin.upto, parted);
+  for (auto& round : common)
+    if (status) status = history_.append(std::move(round));
+  if (!status) return fail(status);
+  if (parted) take_parted_state(begin);
   fetched_bytes_ = 0;
   final_ = applied_ = begin.upto.round;
   final_view_ = applied_view_ = begin.view;
   horizon_ = horizon_applied_ = begin.horizon;
-  tell(Event::Kind::replaced, options_.self);
+  if (!parted) follow_lineage(begin.lineage);
+  tell(parted ? Event::Kind::dropped : Event::Kind::replaced, options_.self);
   for (const auto& round : ahead_.release())
     if (!append_final(round)) break;
+  if (final_ > begin.upto.round) follow_lineage(begin.lineage);
   tick_join();
 }
 

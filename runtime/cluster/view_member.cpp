@@ -81,7 +81,7 @@ void ViewMember::on_link_up(MemberId member, Time now) {
   if (candidacy_ && !proposed_)
     send(member, Prepare{}, candidacy_->ballot());
   else if (candidacy_ && accepted_ == candidacy_->ballot() && accepted_view_.has(member))
-    send(member, NewView{accepted_view_.seats, accepted_after_, accepted_}, accepted_);
+    send(member, NewView{accepted_view_.seats, accepted_after_, accepted_, lineage_}, accepted_);
   send_status(member, seated_ && view().has(member));
 }
 
@@ -111,6 +111,7 @@ Ack ViewMember::make_ack(bool want) const {
   ack.applied = applied_;
   ack.final = chain_known(mutated(ViewMutation::gives_unfinal) ? ack.recv : final_);
   ack.reach = reached_;
+  ack.lineage = lineage_;
   return ack;
 }
 
@@ -119,7 +120,9 @@ void ViewMember::send_status(MemberId to, bool want) {
   peers_.of(to).spoken_to = now_;
   const auto ack = make_ack(want);
   if (seated_) return send(to, ack, installed_);
-  send(to, Join{voter_, ack.leaves, promised_, ack.final, ack.recv, ack.reach}, accepted_);
+  send(to,
+       Join{voter_, ack.leaves, consents(), promised_, ack.final, ack.recv, ack.reach, lineage_},
+       accepted_);
 }
 
 std::vector<ViewMember::Output> ViewMember::take_outputs() {
@@ -135,7 +138,7 @@ bool ViewMember::of_this_view(MemberId from, const ViewHeader& header) {
   auto& peer = peers_.of(from);
   peer.seated = peer.voter = true;
   peer.view = header.ballot;
-  if (header.ballot > told_installed_) {
+  if (header.ballot > told_installed_ && (!parted(from) || outranks(from))) {
     told_installed_ = header.ballot;
     install_if_accepted();
   }
@@ -150,7 +153,8 @@ bool ViewMember::of_this_view(MemberId from, const ViewHeader& header) {
     else if (!apart_since_[from.value])
       apart_since_[from.value] = now_;
   }
-  if (seated_ && header.ballot > installed_) leave_view("there is a newer view");
+  const bool newer = header.ballot > installed_ && (!parted(from) || outranks(from));
+  if (seated_ && newer) leave_view("there is a newer view");
   return mutated(ViewMutation::takes_other_views) && seated_ && view().has(from);
 }
 
@@ -159,6 +163,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Ack& ack) {
   peer.leaves = ack.leaves;
   peer.final = ack.final;
   peer.reach = ack.reach;
+  hear_lineage(from, ack.lineage, ack.recv);
   if (!of_this_view(from, header)) return;
   rounds_->on_watermark(from, ack.recv, ack.applied);
   update_final();
@@ -375,7 +380,11 @@ void ViewMember::look_at_links() {
     if (reached.has(member) != reached_.has(member))
       tell(reached.has(member) ? Event::Kind::connected : Event::Kind::disconnected, member);
   reached_ = reached;
-  const bool quorum = seated_ && weights_.majority(reached_);
+  if (!lacks_majority())
+    lacks_since_.reset();
+  else if (!lacks_since_)
+    lacks_since_ = now_;
+  const bool quorum = seated_ && (weights_.majority(reached_) || consents());
   if (quorum != quorum_)
     tell(quorum ? Event::Kind::quorum_regained : Event::Kind::quorum_lost, options_.self);
   quorum_ = quorum;

@@ -26,6 +26,15 @@
 //   W8  Frames of other clusters, former lives and other views are counted and change nothing (I13).
 //   W9  No more than two batches of this member are unfinished at any time (I12): round r+1 is
 //       complete only when all members hold r.
+// Where quorumCallback lets a node go on without a majority (lineage.hpp, candidacy B6 to B9):
+//   W10 W1, I3 and I5 hold of the rounds of views with a majority's word as long as those hold that
+//       the failure budget is for; of the other views' only within one lineage. Their rounds are given
+//       out when all their members hold them.
+//   W11 A node gives up the state that it has only in the step that puts that of a lineage above its
+//       own in its place, so no lineage is lost by two that give way to each other (rank() is a total
+//       order, and what a node says of itself in one lineage never goes down).
+//   W12 Consent is for one set of reached nodes; a node that does not consent is a member only of
+//       views with a majority's weight. A node without a state is never asked.
 // Threads: none; the caller has one lock around it. No clock: `now` is passed in, and only its
 //   differences on this node count (H16, I19).
 // Failure: the event `finished` with a Status.
@@ -79,6 +88,7 @@ class ViewMember {
       quorum_lost,      ///< too few are reached to write
       quorum_regained,  ///< the first time: gained
       replaced,  ///< the state was replaced by a snapshot; applied_round() says of which round
+      dropped,   ///< likewise, and by that of another history: what was given out here is not in it
       warning,   ///< for people
       trace,     ///< for people who look for a fault
       finished,  ///< phase() has changed, for the reason `why`
@@ -120,6 +130,8 @@ class ViewMember {
   /// The consumer could not take it.
   void cannot_apply(const Status& why);
   void fail(const Status& why) { finish(Phase::failed, why); }
+  /// What quorumCallback says while asks() and `reach` are what they are now.
+  void answer(const MemberSet& reach, bool consents);
 
   // --- outputs ---
   /// Takes the next complete round into the history. True when there was one.
@@ -142,6 +154,14 @@ class ViewMember {
   /// Member of an installed view, with more than half of the qrank reached.
   [[nodiscard]] bool may_write() const { return seated_ && quorum_; }
   [[nodiscard]] bool seated() const { return seated_; }
+  /// No majority of nodes with a state has been there for as long as makes it gone: quorumCallback is
+  /// to be asked whether this node may go on with reach(). Not when the answer is known.
+  [[nodiscard]] bool asks() const;
+  [[nodiscard]] const MemberSet& reach() const { return reached_; }
+  /// It said yes for those that are reached now; that it said no.
+  [[nodiscard]] bool consents() const { return answer_ && answer_->yes && fits(*answer_); }
+  [[nodiscard]] bool declines() const { return answer_ && !answer_->yes && fits(*answer_); }
+  [[nodiscard]] const Lineage& lineage() const { return lineage_; }
   /// This node's state counts in quorums.
   [[nodiscard]] bool voter() const { return voter_; }
   /// The newest installed view here. REQUIRES: one was installed in this life.
@@ -176,6 +196,7 @@ class ViewMember {
     View view;
     Chain after;
     Ballot source;
+    Lineage lineage;
     MemberId from;  ///< who has the rounds
     Chain base;     ///< staged rounds come after this one
     std::vector<CompletedRound> staged;
@@ -184,6 +205,13 @@ class ViewMember {
   struct CatchUp {
     MemberId from;
     Time since;
+    bool parted = false;  ///< as in FETCH
+  };
+  /// Of quorumCallback.
+  struct Answer {
+    MemberSet reach;
+    bool yes = false;
+    Time at;
   };
   struct Given {
     Donation donation;
@@ -240,7 +268,21 @@ class ViewMember {
   void accept_pending();
   void install_if_accepted();
   void install();
-  void leave_view(const char* why);
+  void leave_view(const std::string& why);
+
+  // view_lineage.cpp: going on without a majority, and what becomes of it
+  [[nodiscard]] bool fits(const Answer& answer) const { return answer.reach == reached_; }
+  [[nodiscard]] bool lacks_majority() const;
+  [[nodiscard]] bool others_are_gone() const;
+  [[nodiscard]] MemberSet voters_reached() const;
+  [[nodiscard]] bool parted(MemberId member) const;
+  [[nodiscard]] bool outranks(MemberId member) const;
+  [[nodiscard]] std::optional<MemberId> outranking() const;
+  [[nodiscard]] MemberSet consenting(const MemberSet& candidates) const;
+  void hear_lineage(MemberId from, const Lineage& lineage, Round newest);
+  void follow_lineage(const Lineage& theirs);
+  [[nodiscard]] std::vector<CompletedRound> common_rounds(Chain upto) const;
+  void take_parted_state(const SnapBegin& begin);
 
   // view_join.cpp: catching up
   void take(MemberId from, const ViewHeader& header, const Fetch& fetch);
@@ -282,6 +324,10 @@ class ViewMember {
   Ballot installed_;       ///< newest view known to be installed that has, or had, this node in it
   Ballot told_installed_;  ///< newest of which an INSTALL or a member of it spoke
   std::uint64_t counter_seen_ = 0;
+  Ballot history_view_;  ///< whose rounds the complete ones are: accepted_, or none since another
+                         ///< lineage was followed
+  Lineage lineage_;
+  std::optional<Answer> answer_;
 
   // The view.
   std::optional<ViewRounds> rounds_;  ///< of the newest view installed here
@@ -302,7 +348,7 @@ class ViewMember {
   bool proposed_ = false;
   MemberSet asked_, wanted_;  ///< of the ballot; whom a seated member began it for
   std::optional<Pending> pending_;
-  std::optional<Time> change_since_;
+  std::optional<Time> change_since_, lacks_since_;
   Time ballot_began_{0}, ballot_activity_{0}, next_try_{0};
   std::uint32_t attempts_ = 0;
 

@@ -28,10 +28,21 @@ class Out : public ByteWriter {
   void put(Ballot ballot) {
     put(ballot.counter);
     put(ballot.member.value);
+    put(ballot.life);
   }
   void put(const Chain& chain) {
     put(chain.round.value);
     put(chain.hash);
+  }
+  void put(const Lineage& line) {
+    put(line.id);
+    put(line.majority);
+    put(line.root);
+    put(line.base);
+    put(line.complete);
+    put(line.weight);
+    put(line.held);
+    put(line.since);
   }
   void put(const MemberSet& set) {
     put_varint(set.words().size());
@@ -60,6 +71,7 @@ class In : public ByteReader {
     Ballot ballot;
     ballot.counter = get<std::uint64_t>();
     ballot.member = member();
+    ballot.life = get<std::uint64_t>();
     return ballot;
   }
   MemberId member() {
@@ -72,6 +84,18 @@ class In : public ByteReader {
     chain.round = round();
     chain.hash = get<std::uint64_t>();
     return chain;
+  }
+  Lineage lineage() {
+    Lineage line;
+    line.id = ballot();
+    line.majority = ballot();
+    line.root = ballot();
+    line.base = round();
+    line.complete = flag();
+    line.weight = get<std::uint64_t>();
+    line.held = ballot();
+    line.since = round();
+    return line;
   }
   MemberSet set() {
     MemberSet set;
@@ -129,6 +153,8 @@ void put(Out& out, const Promise& promise) {
   out.put(promise.refused);
   out.put(promise.voter);
   out.put(promise.leaves);
+  out.put(promise.consents);
+  out.put(promise.lineage);
   out.put(promise.promised);
   out.put(promise.accepted);
   out.put(promise.installed);
@@ -142,6 +168,7 @@ void put(Out& out, const Promise& promise) {
 void put(Out& out, const NewView& view) {
   out.put(view.after);
   out.put(view.source);
+  out.put(view.lineage);
   out.put_varint(view.seats.size());
   for (const auto& seat : view.seats) {
     out.put(seat.member.value);
@@ -153,12 +180,14 @@ void put(Out& out, const NewView& view) {
 void put(Out& out, const Fetch& fetch) {
   out.put(fetch.after);
   out.put(fetch.ahead);
+  out.put(fetch.parted);
 }
 
 void put(Out& out, const Rounds& rounds) {
   out.put(std::uint8_t(rounds.state));
   out.put(rounds.upto);
   out.put(rounds.final);
+  out.put(rounds.lineage);
   out.put_varint(rounds.rounds.size());
   for (const auto& round : rounds.rounds) {
     out.put(round.round);
@@ -175,10 +204,12 @@ void put(Out& out, const Rounds& rounds) {
 void put(Out& out, const Join& join) {
   out.put(join.voter);
   out.put(join.leaves);
+  out.put(join.consents);
   out.put(join.promised);
   out.put(join.final);
   out.put(join.last);
   out.put(join.reach);
+  out.put(join.lineage);
 }
 
 void put(Out& out, const Evicted& evicted) { out.put(evicted.known.value); }
@@ -190,6 +221,7 @@ void put(Out& out, const Ack& ack) {
   out.put(ack.applied);
   out.put(ack.final);
   out.put(ack.reach);
+  out.put(ack.lineage);
 }
 
 void put(Out& out, const BatchMessage& batch) {
@@ -205,6 +237,7 @@ void put(Out& out, const SnapBegin& begin) {
   out.put(begin.upto);
   out.put(begin.view);
   out.put(begin.horizon.value);
+  out.put(begin.lineage);
 }
 
 void put(Out& out, const SnapChunk& chunk) {
@@ -233,19 +266,22 @@ void get(In& in, Promise& promise) {
   promise.refused = in.flag();
   promise.voter = in.flag();
   promise.leaves = in.flag();
+  promise.consents = in.flag();
+  promise.lineage = in.lineage();
   promise.promised = in.ballot();
   promise.accepted = in.ballot();
   promise.installed = in.ballot();
   promise.last = in.chain();
   promise.final = in.chain();
   promise.reach = in.set();
-  const auto count = in.count(12);
+  const auto count = in.count(20);
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) promise.unconfirmed.push_back(in.ballot());
 }
 
 void get(In& in, NewView& view) {
   view.after = in.chain();
   view.source = in.ballot();
+  view.lineage = in.lineage();
   const auto count = in.count(13);
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     Seat seat;
@@ -260,6 +296,7 @@ void get(In& in, NewView& view) {
 void get(In& in, Fetch& fetch) {
   fetch.after = in.chain();
   fetch.ahead = in.flag();
+  fetch.parted = in.flag();
 }
 
 CompletedRound get_round(In& in) {
@@ -291,7 +328,8 @@ void get(In& in, Rounds& rounds) {
   rounds.state = Rounds::State(state);
   rounds.upto = in.chain();
   rounds.final = in.chain();
-  const auto count = in.count(47);
+  rounds.lineage = in.lineage();
+  const auto count = in.count(55);
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     rounds.rounds.push_back(get_round(in));
     if (i > 0 && rounds.rounds[i].round != rounds.rounds[i - 1].round.next()) in.refuse();
@@ -301,10 +339,12 @@ void get(In& in, Rounds& rounds) {
 void get(In& in, Join& join) {
   join.voter = in.flag();
   join.leaves = in.flag();
+  join.consents = in.flag();
   join.promised = in.ballot();
   join.final = in.chain();
   join.last = in.round();
   join.reach = in.set();
+  join.lineage = in.lineage();
 }
 
 void get(In& in, Evicted& evicted) { evicted.known = {in.get<std::uint64_t>()}; }
@@ -316,6 +356,7 @@ void get(In& in, Ack& ack) {
   ack.applied = in.round();
   ack.final = in.chain();
   ack.reach = in.set();
+  ack.lineage = in.lineage();
 }
 
 void get(In& in, BatchMessage& batch) {
@@ -331,6 +372,7 @@ void get(In& in, SnapBegin& begin) {
   begin.upto = in.chain();
   begin.view = in.ballot();
   begin.horizon = {in.get<std::uint64_t>()};
+  begin.lineage = in.lineage();
 }
 
 void get(In& in, SnapChunk& chunk) {
@@ -361,7 +403,7 @@ void get_type(std::size_t type, In& in, ViewMessage& message) {
 }
 
 std::uint32_t crc_of(Bytes frame) {
-  return crc32c(frame.subspan(view_header_bytes), crc32c(frame.first(crc_at)));
+  return crc32c(frame.subspan(crc_at + 8), crc32c(frame.first(crc_at)));
 }
 
 Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
@@ -377,9 +419,10 @@ const char* name_of(const ViewMessage& message) { return names[message.index()];
 
 std::uint64_t batch_checksum(Ballot view, Round round, MemberId member, const BatchHeader& header,
                              Bytes payload) {
-  const std::array<std::uint64_t, 8> words{
+  const std::array<std::uint64_t, 9> words{
       view.counter,
       view.member.value,
+      view.life,
       round.value,
       member.value,
       std::uint64_t(header.stop) | header.leave << 1 | header.more << 2,
@@ -405,6 +448,7 @@ Frame encode_view_frame(const ViewHeader& header, const ViewMessage& message) {
   out.put(header.ballot.counter);
   out.put(header.incarnation.value);
   out.put(std::uint64_t(0));
+  out.put(header.ballot.life);
   std::visit([&out](const auto& body) { put(out, body); }, message);
   out.patch(8, std::uint64_t(bytes->size() - view_header_bytes));
   out.patch(crc_at, crc_of(*bytes));
@@ -435,6 +479,7 @@ Result<ViewFrame> decode_view_frame(Bytes frame) {
   decoded.header.incarnation = {in.get<std::uint64_t>()};
   if (in.get<std::uint32_t>() != crc_of(frame)) return broken("a frame with a wrong checksum");
   if (in.get<std::uint32_t>() != 0 || zero != 0) return broken("a frame with unknown flags");
+  decoded.header.ballot.life = in.get<std::uint64_t>();
   if (type < 1 || type > std::variant_size_v<ViewMessage>)
     return broken("a frame of unknown type " + std::to_string(type));
   get_type(type, in, decoded.message);

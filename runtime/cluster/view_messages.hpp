@@ -16,8 +16,9 @@
 //           all of a view change, the last accepted one for JOIN
 //   32  8   counter of it
 //   40  8   incarnation of the sender
-//   48  4   CRC32C of the 48 bytes before, then of the body
+//   48  4   CRC32C of the 48 bytes before, then of all from byte 56 on
 //   52  4   zero
+//   56  8   life of the member of the ballot
 //
 // Invariants
 //   M1  decode_view_frame accepts exactly what encode_view_frame makes; nothing is read or allocated
@@ -31,13 +32,14 @@
 #include <variant>
 #include <vector>
 
+#include "cluster/lineage.hpp"
 #include "cluster/round_history.hpp"
 #include "cluster/view.hpp"
 
 namespace exdb {
 
-constexpr std::size_t view_header_bytes = 56;
-constexpr std::uint16_t view_version = 1;
+constexpr std::size_t view_header_bytes = 64;
+constexpr std::uint16_t view_version = 2;
 
 struct ViewHeader {
   std::uint64_t cluster_id = 0;
@@ -60,6 +62,8 @@ struct Promise {
   MemberSet reach;                  ///< whom it hears
   std::vector<Ballot> unconfirmed;  ///< views it accepted before it was a voter
   bool leaves = false;
+  bool consents = false;  ///< its quorumCallback lets it write with whom it reaches now
+  Lineage lineage;
 };
 
 /// The view that the ballot in the header proposes, and the rounds that it begins after.
@@ -67,6 +71,7 @@ struct NewView {
   std::vector<Seat> seats;
   RoundHistory::Chain after;
   Ballot source;  ///< accepted by the donor: equal here means that the history is a prefix
+  Lineage lineage;
 };
 
 struct ViewAck {};
@@ -74,10 +79,11 @@ struct Install {};
 
 /// Asks for rounds from the one after `after` on. With a ballot in the header: complete rounds for
 /// that view change; without: final ones. `ahead`: of what comes after a state that is on its way;
-/// it says nothing of what the asker has, and no state answers it.
+/// it says nothing of what the asker has, and no state answers it. `parted`: the asker is of a lower
+/// lineage, and is given the state when its rounds are not the giver's.
 struct Fetch {
   RoundHistory::Chain after;
-  bool ahead = false;
+  bool ahead = false, parted = false;
 };
 
 /// Answers FETCH: rounds, and the chain after the last of them.
@@ -90,16 +96,18 @@ struct Rounds {
   State state = State::some;
   RoundHistory::Chain upto;   ///< what is here
   RoundHistory::Chain final;  ///< of the sender
+  Lineage lineage;            ///< likewise
   std::vector<CompletedRound> rounds;
 };
 
 /// What a node says that is in no installed view, to everybody, again and again.
 struct Join {
-  bool voter = false, leaves = false;
+  bool voter = false, leaves = false, consents = false;
   Ballot promised;
   RoundHistory::Chain final;
   Round last;
   MemberSet reach;
+  Lineage lineage;
 };
 
 struct Leave {};
@@ -116,6 +124,7 @@ struct Ack {
   Round recv, applied;
   RoundHistory::Chain final;
   MemberSet reach;
+  Lineage lineage;
 };
 
 /// A member's batch of one round.
@@ -131,6 +140,7 @@ struct SnapBegin {
   RoundHistory::Chain upto;
   Ballot view;  ///< in which that round was made
   Csn horizon;
+  Lineage lineage;  ///< of the giver
 };
 struct SnapChunk {
   std::uint64_t transfer = 0, number = 0;

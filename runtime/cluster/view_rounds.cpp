@@ -88,9 +88,12 @@ Round ViewRounds::held_by_majority() const {
     holders.emplace_back(seat.member == self_ ? mark.recv : held, weights_.of(seat.member));
   }
   std::sort(holders.rbegin(), holders.rend());
+  // Others are not there to answer for it: whoever of them goes on has it.
+  if (view_.by_override && mutation_ != ViewMutation::override_counts_weight)
+    return holders.back().first;
   std::uint64_t weight = 0;
   for (const auto& [round, qrank] : holders)
-    if (weight += qrank; weights_.majority(weight)) return round;
+    if (weight += qrank; weights_.majority(weight) || view_.by_override) return round;
   return {};
 }
 

@@ -8,6 +8,7 @@
 //   R1  A round is complete when the batches of all members of the view are here, one of each (I6).
 //   R2  held_by_majority() is a round that members with more than half of the configured qrank hold,
 //       by their own word (I5). A batch of round r+1 says so of round r; an ACK says it when idle.
+//       In a view without a majority's word it is a round that all of its members hold.
 //   R3  What is on its way twice, after a link came back, counts once.
 // Threads: none; the caller has one lock around it.
 // Failure: a batch that breaks the rules of the rounds gives a Status cluster_protocol.

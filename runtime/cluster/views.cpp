@@ -133,6 +133,7 @@ void Node::Inside::handle(const ViewMember::Event& event) {
       trace.event(member.completed(), [&] { return "out of the view: " + event.why.text(); });
       set_seated(false);
       break;
+    case Kind::dropped:  // not before quorumCallback is asked here
     case Kind::replaced:
       ++states_taken;
       applied_.store(member.views()->applied_round().value);

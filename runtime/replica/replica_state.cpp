@@ -31,7 +31,7 @@ void ReplicaState::drop() {
   coming_.reset();
 }
 
-void ReplicaState::begin() {
+void ReplicaState::begin(bool /*parted*/) {
   drop();  // its memory first
   tenths_told_ = 0;
   coming_ = std::make_unique<SnapshotReader>(dictionary_, options_, self_);

@@ -43,7 +43,7 @@ class ReplicaState final : public StateSource, public StateSink {
 
   Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
   ~ReplicaState() override { drop(); }
-  void begin() override;
+  void begin(bool parted) override;
   Status add(Bytes chunk) override;
   Status finish(RoundHistory::Chain upto) override;
   Result<bool> ready() override;

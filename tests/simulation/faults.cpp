@@ -116,7 +116,7 @@ void Faults::strike() {
 }
 
 bool Faults::crash(std::uint32_t id, bool silent) {
-  if (!cluster_.node(id).up || !cluster_.can_spare(id)) return false;
+  if (!cluster_.node(id).up || !cluster_.may_lose(id)) return false;
   count(silent ? "silent crash, memory lost" : "crash, memory lost");
   cluster_.crash(id, silent);
   // Soon, so that what was on its way meets the next life.

@@ -24,16 +24,17 @@ struct Mutant {
 #define EXDB_MUTANT(name) \
   Mutant { ViewMutation::name, #name }
 const std::vector<Mutant> mutants{
-    EXDB_MUTANT(final_when_complete),    EXDB_MUTANT(posting_acknowledges),
-    EXDB_MUTANT(half_is_quorum),         EXDB_MUTANT(amnesiac_votes),
-    EXDB_MUTANT(no_accept_phase),        EXDB_MUTANT(longest_log_wins),
-    EXDB_MUTANT(keeps_on_after_promise), EXDB_MUTANT(promises_backwards),
-    EXDB_MUTANT(installs_after_promise), EXDB_MUTANT(drops_before_fetch),
-    EXDB_MUTANT(keeps_suffix),           EXDB_MUTANT(forms_beside_state),
-    EXDB_MUTANT(gives_unfinal),          EXDB_MUTANT(takes_old_lives),
-    EXDB_MUTANT(takes_other_views),      EXDB_MUTANT(forgets_unfinished),
-    EXDB_MUTANT(repeats_finished),       EXDB_MUTANT(joins_broken_transfer),
-    EXDB_MUTANT(ignores_reach),          EXDB_MUTANT(never_admits)};
+    EXDB_MUTANT(final_when_complete), EXDB_MUTANT(posting_acknowledges),
+    EXDB_MUTANT(half_is_quorum), EXDB_MUTANT(amnesiac_votes), EXDB_MUTANT(no_accept_phase),
+    EXDB_MUTANT(longest_log_wins), EXDB_MUTANT(keeps_on_after_promise),
+    EXDB_MUTANT(promises_backwards), EXDB_MUTANT(installs_after_promise),
+    EXDB_MUTANT(drops_before_fetch), EXDB_MUTANT(keeps_suffix), EXDB_MUTANT(forms_beside_state),
+    EXDB_MUTANT(gives_unfinal), EXDB_MUTANT(takes_old_lives), EXDB_MUTANT(takes_other_views),
+    EXDB_MUTANT(forgets_unfinished), EXDB_MUTANT(repeats_finished),
+    EXDB_MUTANT(joins_broken_transfer), EXDB_MUTANT(ignores_reach), EXDB_MUTANT(never_admits),
+    // Of overrides.
+    EXDB_MUTANT(override_beats_majority), EXDB_MUTANT(ancestor_wins), EXDB_MUTANT(confirms_early),
+    EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent)};
 #undef EXDB_MUTANT
 
 struct Run {
@@ -70,6 +71,21 @@ void become_whole(SimulatedCluster& cluster) {
     cluster.fail("I15: no commit 3 s after all nodes are members");
 }
 
+/// Whatever parted is one again. Where one node alone may go on, and all others need it for a
+/// majority, nothing that anybody was told is lost.
+void check_one_history(SimulatedCluster& cluster) {
+  const auto load = cluster.load_every();
+  cluster.set_load(3600s);
+  if (!cluster.run_until(cluster.clock().now() + 3s, [&] { return cluster.same_state(); }))
+    cluster.fail("I7: the nodes are one view and have not one state");
+  const auto consenting = cluster.options().consenting;
+  const auto& qranks = cluster.options().qranks;
+  const bool alone =
+      qranks.size() == 2 && qranks[0] == qranks[1] && (consenting & (consenting - 1)) == 0;
+  if (cluster.broken().empty()) cluster.checker().check_kept(cluster.node(0).state, alone);
+  cluster.set_load(load);
+}
+
 void stop_all(SimulatedCluster& cluster) {
   cluster.set_load(3600s);
   cluster.run_until(cluster.clock().now() + 3s, [&cluster] { return cluster.whole(); });
@@ -90,11 +106,16 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   cluster.run_until(1s + cluster.random().within(3s), [] { return false; });
   faults.end();
   become_whole(cluster);
-  if (options.seed % 6 == 0) {
+  if (options.consenting != 0) check_one_history(cluster);
+  if (options.seed % 6 == 0 && options.consenting == 0) {
     live_through_partial_cut(cluster, counts);
     become_whole(cluster);
   }
   if (options.seed % 4 == 0) stop_all(cluster);
+  if (options.consenting != 0) {
+    counts["(views by override)"] += cluster.checker().overrides();
+    counts["(histories given up)"] += cluster.checker().drops();
+  }
   for (std::uint32_t id = 0; id < cluster.size(); ++id) {
     if (!cluster.node(id).member) continue;
     const auto& did = cluster.node(id).member->counters();
@@ -104,6 +125,10 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
     counts["(batches posted again)"] += did.repeated;
     counts["(evictions)"] += did.evictions;
   }
+  if (cluster.checker().formed_anew()) {
+    ++counts["(formed anew without reaching a state: not judged)"];
+    cluster.forgive();
+  }
   return {cluster.broken(), cluster.trace_hash(), cluster.events(), cluster.checker().rounds(),
           cluster.checker().views()};
 }
@@ -112,7 +137,7 @@ struct Arguments {
   std::vector<std::vector<std::uint32_t>> ranks;
   std::uint64_t first = 1, last = 100;
   std::string mutant;
-  bool traced = false, table = false;
+  bool traced = false, table = false, overrides = false;
 };
 
 std::string text_of(const std::vector<std::uint32_t>& ranks) {
@@ -139,6 +164,10 @@ bool run_seeds(const Arguments& arguments, Mutant mutant) {
     options.seed = seed;
     options.mutation = mutant.mutation;
     options.traced = arguments.traced;
+    if (arguments.overrides || mutant.mutation >= ViewMutation::override_beats_majority) {
+      options.consenting = 1 + seed / 2 % ((1 << options.qranks.size()) - 1);
+      options.beyond_budget = seed % 2 == 0;
+    }
     const auto run = simulate(options, counts);
     sum.events += run.events;
     sum.rounds += run.rounds;
@@ -188,6 +217,8 @@ bool read(int count, char** words, Arguments& arguments) {
     const char* value = i + 1 < count ? words[i + 1] : nullptr;
     if (word == "--trace") {
       arguments.traced = true;
+    } else if (word == "--override") {
+      arguments.overrides = true;
     } else if (word == "--table") {
       arguments.table = true;
     } else if (!value) {

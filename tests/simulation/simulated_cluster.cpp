@@ -77,9 +77,11 @@ SimulatedCluster::SimulatedCluster(const ClusterOptions& options)
       random_(options.seed),
       network_(std::uint32_t(options.qranks.size()), clock_, random_, *this),
       weights_(options.qranks),
-      checker_(weights_, [this](const std::string& what) { fail(what); }) {
+      checker_(weights_, options.consenting != 0, [this](const std::string& what) { fail(what); }) {
   constexpr std::size_t sizes[] = {0, 1500, 20000};
-  const auto size = sizes[random_.below(3)];
+  auto size = sizes[random_.below(3)];
+  // A view of one node finishes its rounds by itself: who joins would never meet it between two.
+  if (options.consenting != 0) size = std::max<std::size_t>(size, 6000);
   history_bytes_ = options.history_bytes.value_or(size);
   member_options_.qranks = options.qranks;
   member_options_.cluster_id = 77;
@@ -122,7 +124,7 @@ void SimulatedCluster::start(std::uint32_t id) {
   one.waiting.clear();
   one.deferred.clear();
   one.submitted = 0;
-  one.leaving = false;
+  one.leaving = one.asked = false;
   one.history = std::make_unique<MemoryRoundHistory>(history_bytes_);
   auto made = member_options_;
   made.self = MemberId{id};
@@ -150,9 +152,30 @@ bool SimulatedCluster::can_spare(std::uint32_t id) const {
   MemberSet voters;
   for (const auto& one : nodes_)
     if (one->id != id && one->up && one->member->phase() == ViewMember::Phase::running &&
-        checker_.was_installed(one->id) && !one->leaving)
+        checker_.was_installed(one->id) && !one->leaving &&
+        (options_.consenting == 0 || one->member->voter()))
       voters.add(MemberId{one->id});
   return weights_.majority(voters);
+}
+
+bool SimulatedCluster::may_lose(std::uint32_t id) {
+  if (can_spare(id)) return true;
+  if (!options_.beyond_budget) return false;
+  const bool one_is_left = std::ranges::any_of(nodes_, [&](const auto& one) {
+    return one->id != id && one->up && !one->leaving && one->member->voter() &&
+           one->member->phase() == ViewMember::Phase::running && consents(one->id);
+  });
+  if (one_is_left) checker_.beyond_budget();
+  return one_is_left;
+}
+
+bool SimulatedCluster::same_state() const {
+  return std::ranges::all_of(nodes_, [this](const auto& one) {
+    return one->member->applied_round() == nodes_[0]->member->applied_round() &&
+           one->member->final_round() == one->member->newest().round &&
+           one->member->newest() == nodes_[0]->member->newest() &&
+           one->state.digest() == nodes_[0]->state.digest();
+  });
 }
 
 bool SimulatedCluster::somebody_is_out() const {
@@ -286,8 +309,27 @@ void SimulatedCluster::on_link(std::uint32_t id, std::uint32_t other, bool up) {
 
 void SimulatedCluster::tick(std::uint32_t id, Incarnation life) {
   if (node(id).life != life || !node(id).up) return;
-  wake(id, [](SimulatedNode& one, Time now) { one.member->tick(now); });
+  wake(id, [this](SimulatedNode& one, Time now) {
+    one.member->tick(now);
+    ask(one);
+  });
   clock_.after(4ms + random_.within(3ms), [this, id, life] { tick(id, life); });
+}
+
+/// The callback answers some time later, of those that were reached when it was asked.
+void SimulatedCluster::ask(SimulatedNode& one) {
+  if (options_.consenting == 0 || one.asked || !one.member->asks()) return;
+  one.asked = true;
+  const auto reach = one.member->reach();
+  const auto life = one.life;
+  trace("node " + std::to_string(one.id) + " is asked, reaches " + text_of(reach));
+  clock_.after(random_.within(20ms), [this, id = one.id, life, reach] {
+    if (node(id).life != life || !node(id).up) return;
+    node(id).asked = false;
+    wake(id, [this, reach](SimulatedNode& asked, Time) {
+      asked.member->answer(reach, consents(asked.id));
+    });
+  });
 }
 
 void SimulatedCluster::load() {
@@ -335,11 +377,13 @@ bool SimulatedCluster::apply(SimulatedNode& one) {
   while (const auto* round = one.member->next_final()) {
     any = true;
     const auto whole = *round;
+    checker_.look(one.id, *one.member, *one.history);
+    const bool by_majority = checker_.given_by_majority(one.id, whole.round);
     for (const auto& batch : whole.batches)
       for (const auto& transaction : decode_transactions(batch.payload)) {
         one.state.apply(transaction);
         if (transaction.id.node == one.id && transaction.id.incarnation == one.life.value)
-          answer(one, transaction.id.sequence);
+          answer(one, transaction.id.sequence, by_majority);
       }
     checker_.look(one.id, *one.member, *one.history);
     checker_.applied(one.id, whole, one.member->horizon(), one.state);
@@ -349,10 +393,22 @@ bool SimulatedCluster::apply(SimulatedNode& one) {
 }
 
 /// An outcome is told when the transaction's round is applied; the second time it is no news.
-void SimulatedCluster::answer(SimulatedNode& one, std::uint64_t sequence) {
+void SimulatedCluster::answer(SimulatedNode& one, std::uint64_t sequence, bool by_majority) {
   if (one.pending.erase(sequence) == 0) return;
   checker_.look(one.id, *one.member, *one.history);
-  checker_.answered({one.id, one.life.value, sequence});
+  if (options_.traced)
+    trace("node " + std::to_string(one.id) + " answers " + std::to_string(sequence) + " of life " +
+          std::to_string(one.life.value) + (by_majority ? "" : ", by override") + ", round " +
+          std::to_string(one.member->applied_round().value + 1));
+  checker_.answered({one.id, one.life.value, sequence}, by_majority);
+}
+
+/// What is under way here was made on a state that is no more.
+void SimulatedCluster::drop(SimulatedNode& one) {
+  for (const auto sequence : one.pending) checker_.unknown({one.id, one.life.value, sequence});
+  one.pending.clear();
+  one.waiting.clear();
+  checker_.dropped(one.id);
 }
 
 bool SimulatedCluster::post(SimulatedNode& one) {
@@ -397,13 +453,21 @@ void SimulatedCluster::see_events(SimulatedNode& one) {
     switch (event.kind) {
       case ViewMember::Event::Kind::installed:
         checker_.installed(one.id, *one.member, *one.history);
+        for (const auto& seat : one.member->view().seats)
+          if (!weights_.majority(one.member->view().members()) && !consents(seat.member.value))
+            fail("node " + std::to_string(seat.member.value) +
+                 ": I14: a member of a view of a minority, and has not consented");
         break;
+      case ViewMember::Event::Kind::dropped:
+        drop(one);
+        [[fallthrough]];
       case ViewMember::Event::Kind::replaced: {
-        checker_.replaced(one.id, one.life, one.member->applied_round(), one.state);
+        checker_.replaced(one.id, one.life,
+                          one.history->chain_at(one.member->applied_round()).value(), one.state);
         const auto finished = one.state.finished(one.id, one.life.value);
         const auto pending = one.pending;
         for (const auto sequence : pending)
-          if (sequence <= finished) answer(one, sequence);
+          if (sequence <= finished) answer(one, sequence, options_.consenting == 0);
         break;
       }
       case ViewMember::Event::Kind::finished:

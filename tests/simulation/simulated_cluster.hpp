@@ -26,6 +26,10 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   ViewMutation mutation = ViewMutation::none;
   bool traced = false;  ///< each event as a line on stderr
+  /// Whose quorumCallback says yes: a bit each. With 0 there is none anywhere.
+  std::uint64_t consenting = 0;
+  /// Nodes lose their memory also when no majority keeps a state, as long as one that consents does.
+  bool beyond_budget = false;
   // Instead of what the seed says.
   std::optional<std::size_t> history_bytes{};  ///< of rounds that are kept for others
   /// How often it is asked whether a state that has come is fit for use before it is.
@@ -36,7 +40,7 @@ struct ClusterOptions {
 /// One node: its life, its state, its clients.
 struct SimulatedNode final : StateSource, StateSink {
   Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain upto) override;
-  void begin() override { coming = ToyState(); }
+  void begin(bool /*parted*/) override { coming = ToyState(); }
   Status add(Bytes chunk) override;
   Status finish(RoundHistory::Chain upto) override;
   Result<bool> ready() override;
@@ -44,6 +48,7 @@ struct SimulatedNode final : StateSource, StateSink {
 
   std::uint32_t id = 0;
   bool up = false, leaving = false;
+  bool asked = false;  ///< its quorumCallback has not answered yet
   Incarnation life;
   std::unique_ptr<MemoryRoundHistory> history;
   std::unique_ptr<ViewMember> member;
@@ -78,6 +83,11 @@ class SimulatedCluster final : public NetworkUser {
   void crash(std::uint32_t id, bool silent);
   /// Whether this node may lose its memory, or leave, and the state stays with a majority.
   [[nodiscard]] bool can_spare(std::uint32_t id) const;
+  /// Whether it may lose its memory: as can_spare(), or what is left may go on by itself.
+  [[nodiscard]] bool may_lose(std::uint32_t id);
+  [[nodiscard]] bool consents(std::uint32_t id) const { return options_.consenting >> id & 1; }
+  /// All nodes are applied as far as each other, with one state.
+  [[nodiscard]] bool same_state() const;
   /// Some node is down, or a member of no view.
   [[nodiscard]] bool somebody_is_out() const;
   void pause(std::uint32_t id, Time for_so_long);
@@ -121,7 +131,9 @@ class SimulatedCluster final : public NetworkUser {
   bool post(SimulatedNode& node);
   bool send(SimulatedNode& node);
   void see_events(SimulatedNode& node);
-  void answer(SimulatedNode& node, std::uint64_t sequence);
+  void answer(SimulatedNode& node, std::uint64_t sequence, bool by_majority);
+  void ask(SimulatedNode& node);
+  void drop(SimulatedNode& node);
   void tick(std::uint32_t id, Incarnation life);
   void load();
   [[nodiscard]] Time local(const SimulatedNode& node) const;

@@ -218,5 +218,86 @@ TEST_F(ViewMemberTest, a_second_process_with_the_number_of_a_node_is_told) {
   EXPECT_NE(expected_failure.find("another process has its number"), std::string::npos);
 }
 
+// --- going on without a majority ---
+
+class OverrideTest : public ViewMemberTest {
+ protected:
+  void consent(std::vector<std::uint32_t> qranks, std::uint64_t nodes) {
+    ClusterOptions options;
+    options.qranks = std::move(qranks);
+    options.consenting = nodes;
+    make(options);
+    pass(200ms);
+  }
+  /// All are one view again, with one state.
+  void expect_one_history() {
+    cluster->network().heal_all();
+    ASSERT_TRUE(soon([&] { return cluster->whole(); }));
+    cluster->set_load(3600s);
+    EXPECT_TRUE(soon([&] { return cluster->same_state(); }));
+  }
+};
+
+TEST_F(OverrideTest, one_of_two_goes_on_and_the_other_takes_what_it_did) {
+  consent({1, 1}, 0b01);
+  isolate(1);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0"; }));
+  const auto rounds = cluster->checker().rounds();
+  pass(500ms);
+  EXPECT_GT(cluster->checker().rounds(), rounds);
+  EXPECT_TRUE(member(0).may_write());
+  EXPECT_FALSE(member(1).may_write());
+  expect_one_history();
+  EXPECT_EQ(cluster->checker().drops(), 0u) << "an ancestor has nothing to give up";
+  cluster->checker().check_kept(cluster->node(1).state, true);
+}
+
+TEST_F(OverrideTest, of_two_that_both_went_on_one_gives_its_history_up) {
+  consent({1, 1}, 0b11);
+  isolate(1);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0" && members_at(1) == "1"; }));
+  pass(300ms);
+  expect_one_history();
+  EXPECT_EQ(cluster->checker().drops(), 1u);
+}
+
+TEST_F(OverrideTest, the_last_of_three_goes_on_and_new_lives_join_it) {
+  consent({1, 1, 1}, 0b001);
+  cluster->checker().beyond_budget();
+  cluster->crash(1, false);
+  cluster->crash(2, false);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0"; }));
+  pass(200ms);
+  const auto rounds = member(0).applied_round();
+  cluster->start(1);
+  cluster->start(2);
+  expect_one_history();
+  EXPECT_GT(member(1).applied_round(), rounds);
+  EXPECT_FALSE(member(1).lineage().unconfirmed()) << "nobody is left who could know of more";
+  EXPECT_FALSE(cluster->checker().formed_anew());
+}
+
+TEST_F(OverrideTest, a_minority_that_went_on_gives_way_to_the_majority) {
+  consent({1, 1, 1}, 0b001);
+  isolate(0);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0" && members_at(1) == "1,2"; }));
+  pass(300ms);
+  expect_one_history();
+  EXPECT_EQ(cluster->checker().drops(), 1u);
+  cluster->checker().check_kept(cluster->node(0).state, false);
+}
+
+TEST_F(OverrideTest, who_does_not_consent_reads_and_takes_no_part) {
+  consent({1, 1, 1, 1, 1}, 0b00001);
+  for (std::uint32_t one = 0; one < 2; ++one)
+    for (std::uint32_t other = 2; other < 5; ++other) cluster->network().cut(one, other);
+  for (std::uint32_t id = 2; id < 5; ++id) isolate(id);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0"; }));
+  const auto rounds = member(0).applied_round();
+  ASSERT_TRUE(soon([&] { return member(1).applied_round() > rounds; }));
+  EXPECT_FALSE(member(1).seated());
+  expect_one_history();
+}
+
 }  // namespace
 }  // namespace exdb::simulation

@@ -22,7 +22,7 @@ Promise voter(std::uint64_t accepted, std::uint64_t last) {
   Promise promise;
   promise.voter = true;
   promise.promised = ballot;
-  promise.accepted = promise.installed = {accepted, MemberId{0}};
+  promise.accepted = promise.installed = promise.lineage.majority = {accepted, MemberId{0}};
   promise.last = promise.final = {Round{last}, last * 1000 + accepted};
   promise.reach = set_of({0, 1, 2, 3, 4});
   return promise;
@@ -83,7 +83,7 @@ TEST_F(CandidacyTest, fresh_nodes_form_a_cluster_when_they_are_a_majority) {
   EXPECT_FALSE(candidacy->has_promises());
   add(2, fresh());
   ASSERT_TRUE(candidacy->has_promises());
-  auto choice = candidacy->choose({}, 10);
+  auto choice = candidacy->choose({{}, {}, 10});
   ASSERT_TRUE(choice.ok());
   EXPECT_EQ(choice->view.after, RoundHistory::Chain{});
   EXPECT_EQ(members_of(choice), "0,2");
@@ -118,7 +118,7 @@ TEST_F(CandidacyTest, the_donor_is_who_accepted_last_and_not_who_has_most_rounds
   add(0, voter(3, 9));
   add(1, voter(4, 7));
   add(2, voter(3, 8));
-  auto choice = candidacy->choose({}, 10);
+  auto choice = candidacy->choose({{}, {}, 10});
   ASSERT_TRUE(choice.ok());
   EXPECT_EQ(choice->donor, MemberId{1});
   EXPECT_EQ(choice->view.after, (RoundHistory::Chain{Round{7}, 7004}));
@@ -133,12 +133,12 @@ TEST_F(CandidacyTest, members_reach_each_other_and_ties_go_to_the_lowest) {
   add(0, voter(3, 5));
   add(1, cut_from_2);
   add(2, cut_from_1);
-  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,1");
+  EXPECT_EQ(members_of(candidacy->choose({{}, {}, 10})), "0,1");
   with({1, 1, 3});
   add(0, voter(3, 5));
   add(1, cut_from_2);
   add(2, cut_from_1);
-  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,2") << "the heavier";
+  EXPECT_EQ(members_of(candidacy->choose({{}, {}, 10})), "0,2") << "the heavier";
 }
 
 TEST_F(CandidacyTest, leavers_the_late_and_the_kept_out_stay_out) {
@@ -149,10 +149,10 @@ TEST_F(CandidacyTest, leavers_the_late_and_the_kept_out_stay_out) {
   for (const auto id : {0U, 1U, 2U}) add(id, voter(3, 50));
   add(3, leaver);
   add(4, late);
-  EXPECT_EQ(members_of(candidacy->choose({}, 11)), "0,1,2,4");
-  EXPECT_EQ(members_of(candidacy->choose({}, 10)), "0,1,2");
-  EXPECT_EQ(members_of(candidacy->choose(set_of({2}), 11)), "0,1,4");
-  EXPECT_EQ(members_of(candidacy->choose(set_of({2}), 10)).substr(0, 4), "none");
+  EXPECT_EQ(members_of(candidacy->choose({{}, {}, 11})), "0,1,2,4");
+  EXPECT_EQ(members_of(candidacy->choose({{}, {}, 10})), "0,1,2");
+  EXPECT_EQ(members_of(candidacy->choose({set_of({2}), {}, 11})), "0,1,4");
+  EXPECT_EQ(members_of(candidacy->choose({set_of({2}), {}, 10})).substr(0, 4), "none");
 }
 
 TEST_F(CandidacyTest,
@@ -161,7 +161,7 @@ TEST_F(CandidacyTest,
   add(0, voter(3, 5));
   add(1, voter(3, 5), 7);
   add(2, fresh());
-  candidacy->propose(candidacy->choose({}, 10)->view);
+  candidacy->propose(*candidacy->choose({{}, {}, 10}));
   candidacy->accepted(MemberId{0}, Incarnation{1});
   candidacy->accepted(MemberId{2}, Incarnation{1});
   EXPECT_FALSE(candidacy->has_acceptances()) << "a learner does not count";
@@ -209,6 +209,90 @@ TEST(Clique, is_the_best_of_all_subsets) {
     }
     EXPECT_EQ(best_clique(choice, weights).list(), best) << "trial " << trial;
   }
+}
+
+/// As voter(), on top of an override that it was a member of; or, as a learner, followed.
+Promise of_override(Promise promise, std::uint64_t base) {
+  promise.lineage.id = promise.lineage.root = promise.lineage.held = {8, MemberId{0}};
+  promise.lineage.base = promise.lineage.since = Round{base};
+  promise.lineage.weight = 1;
+  promise.accepted = {8, MemberId{0}};
+  return promise;
+}
+
+Promise consenting(Promise promise) {
+  promise.consents = true;
+  return promise;
+}
+
+TEST_F(CandidacyTest, a_minority_goes_on_of_those_that_consent_alone) {
+  with({1, 1, 1, 1, 1});
+  add(0, consenting(voter(3, 5)));
+  add(1, voter(3, 6));
+  ASSERT_TRUE(candidacy->has_promises());
+  auto choice = candidacy->choose({{}, {}, 10});
+  EXPECT_EQ(members_of(choice), "0");
+  EXPECT_EQ(choice->donor, MemberId{1}) << "what who does not take part has is not left behind";
+  EXPECT_EQ(choice->view.lineage.root, ballot);
+  EXPECT_EQ(choice->view.lineage.base, Round{6});
+  EXPECT_FALSE(choice->view.lineage.complete) << "three others could have given out more";
+}
+
+TEST_F(CandidacyTest, without_consent_there_is_no_view_of_a_minority) {
+  with({1, 1, 1});
+  add(0, voter(3, 5));
+  EXPECT_FALSE(candidacy->has_promises());
+}
+
+TEST_F(CandidacyTest, half_of_the_qrank_goes_on_from_all_that_was_given_out) {
+  with({1, 1});
+  add(0, consenting(voter(3, 5)));
+  EXPECT_TRUE(candidacy->choose({{}, {}, 10})->view.lineage.complete);
+}
+
+TEST_F(CandidacyTest, an_override_is_confirmed_when_nobody_else_can_be_a_majority) {
+  with({1, 1, 1});
+  add(0, of_override(voter(3, 5), 5));
+  add(1, fresh());
+  auto unsure = candidacy->choose({{}, {}, 10});
+  EXPECT_EQ(members_of(unsure), "0,1") << "the weight of a majority is enough to write";
+  EXPECT_TRUE(unsure->view.lineage.unconfirmed())
+      << "what node 1 has forgotten, node 2 may have of a view of both";
+  add(2, fresh());
+  auto all = candidacy->choose({{}, {}, 10});
+  EXPECT_FALSE(all->view.lineage.unconfirmed());
+  EXPECT_EQ(all->view.lineage.majority, ballot);
+  EXPECT_EQ(all->view.lineage.id, (Ballot{8, MemberId{0}})) << "the lineage keeps its name";
+  EXPECT_TRUE(all->all_accept);
+}
+
+TEST_F(CandidacyTest, who_remembers_stands_for_what_a_majority_did) {
+  with({1, 1, 1});
+  add(0, of_override(voter(3, 5), 5));
+  add(1, voter(3, 5));
+  Candidacy::Besides besides{{}, set_of({1}), 10};
+  EXPECT_FALSE(candidacy->choose(besides)->view.lineage.unconfirmed());
+}
+
+TEST_F(CandidacyTest, a_fork_is_no_member_and_a_majority_s_state_is_the_donor) {
+  with({1, 1, 1});
+  add(0, voter(3, 7));
+  add(1, of_override(voter(3, 9), 6));
+  add(2, voter(3, 7));
+  auto choice = candidacy->choose({{}, {}, 10});
+  EXPECT_EQ(members_of(choice), "0,2");
+  EXPECT_EQ(choice->view.after.round, Round{7});
+}
+
+TEST_F(CandidacyTest, an_override_is_installed_when_all_its_members_have_accepted) {
+  with({1, 1, 1, 1, 1});
+  add(0, consenting(voter(3, 5)));
+  add(1, consenting(voter(3, 5)));
+  candidacy->propose(*candidacy->choose({{}, {}, 10}));
+  candidacy->accepted(MemberId{0}, Incarnation{1});
+  EXPECT_FALSE(candidacy->has_acceptances());
+  candidacy->accepted(MemberId{1}, Incarnation{1});
+  EXPECT_TRUE(candidacy->has_acceptances());
 }
 
 }  // namespace

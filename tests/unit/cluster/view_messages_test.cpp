@@ -55,13 +55,19 @@ std::vector<ViewMessage> one_of_each() {
   promise.final = {Round{11}, 98};
   promise.reach = set_of({0, 3, 64, 130});
   promise.unconfirmed = {{3, MemberId{1}}, {4, MemberId{2}}};
+  promise.consents = true;
+  const Lineage line{{9, MemberId{2}, 5}, {6, MemberId{0}}, {8, MemberId{1}, 4}, Round{10}, true, 3,
+                     {9, MemberId{2}, 5}, Round{11}};
+  promise.lineage = line;
   NewView view;
   view.seats = {{MemberId{0}, Incarnation{4}, true}, {MemberId{5}, Incarnation{1}, false}};
   view.after = {Round{12}, 99};
   view.source = {8, MemberId{1}};
+  view.lineage = line;
   Rounds rounds;
   rounds.upto = {Round{6}, 1};
   rounds.final = {Round{5}, 2};
+  rounds.lineage = line;
   rounds.rounds = {some_round(5, false), some_round(6, true)};
   BatchMessage batch{Round{4}, Round{3}, Round{2}, {}, some_bytes};
   batch.header.stop = true;
@@ -71,14 +77,14 @@ std::vector<ViewMessage> one_of_each() {
           view,
           ViewAck{},
           Install{},
-          Fetch{{Round{4}, 77}, true},
+          Fetch{{Round{4}, 77}, true, true},
           rounds,
-          Join{true, false, {4, MemberId{1}}, {Round{3}, 5}, Round{4}, set_of({1, 2})},
+          Join{true, false, true, {4, MemberId{1}}, {Round{3}, 5}, Round{4}, set_of({1, 2}), line},
           Leave{},
           Evicted{Incarnation{6}},
-          Ack{true, false, Round{8}, Round{7}, {Round{7}, 3}, set_of({0})},
+          Ack{true, false, Round{8}, Round{7}, {Round{7}, 3}, set_of({0}), line},
           batch,
-          SnapBegin{3, {Round{9}, 8}, {2, MemberId{1}}, Csn{4}},
+          SnapBegin{3, {Round{9}, 8}, {2, MemberId{1}}, Csn{4}, line},
           SnapChunk{3, 1, some_bytes},
           SnapAck{3, 2},
           SnapEnd{3, 2, 0x55}};
@@ -138,7 +144,7 @@ void make_plausible(std::vector<std::byte>& frame) {
   ByteWriter out(frame);
   out.patch(8, std::uint64_t(frame.size() - view_header_bytes));
   const Bytes bytes(frame);
-  out.patch(48, crc32c(bytes.subspan(view_header_bytes), crc32c(bytes.first(48))));
+  out.patch(48, crc32c(bytes.subspan(56), crc32c(bytes.first(48))));
 }
 
 /// What decodes must be exactly what encoding makes (M1), whatever it came from.

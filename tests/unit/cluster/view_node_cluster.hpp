@@ -60,7 +60,7 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
     const std::lock_guard lock(mutex_);
     return std::unique_ptr<StateStream>(std::make_unique<Stream>(list_));
   }
-  void begin() override { coming_.clear(); }
+  void begin(bool /*parted*/) override { coming_.clear(); }
   Status add(Bytes chunk) override {
     ByteReader in(chunk);
     Entry entry;

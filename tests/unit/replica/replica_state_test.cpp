@@ -27,7 +27,7 @@ class ReplicaStateTest : public ReplicaFixture {
     Lines lines;
     to.tell_progress([&](auto here, auto of) { lines.emplace_back(here, of); });
     const auto take_all = [&] {
-      to.begin();
+      to.begin(false);
       auto stream = from.open({Round{1}, 11}).value();
       for (std::vector<std::byte> chunk; stream->next(chunk);) EXPECT_TRUE(to.add(chunk).ok());
       EXPECT_TRUE(to.finish({Round{1}, 11}).ok());
