@@ -179,7 +179,13 @@ GOALS = [
         taken("MB/s", "all_mb_per_s", "allgatherv_mb_per_s", ranks=2, row_bytes=1024),
         "MPI_Allgatherv",
     ),
-    ratio_goal("memory, all ranks of a host, is_shm", 1.05, "", nothing, "one rank's"),
+    ratio_goal(
+        "memory, 4 ranks of a host, is_shm",
+        1.05,
+        "memory",
+        taken("MiB", "shared_mib", "one_mib", ranks=4),
+        "one rank's",
+    ),
     at_most("idle node", 1, "% of a core", "idle", taken("%", "idle_percent", ranks=2)),
     at_most(
         "first commit after idle, one host",

@@ -154,6 +154,39 @@ def idle_rows(records: list[Record]) -> list[Row]:
     return rows
 
 
+# --- memory
+
+
+def memory_runs(size: str) -> list[Run]:
+    mib = by_size(size, 8, 256, 1024)
+    ranks = by_size(size, [2], [2, 4], [2, 4, 8])
+    return [Run("memory/memory.py", n, ("--mib", mib)) for n in ranks]
+
+
+MEMORY = {"shared_mib": "with is_shm", "each_mib": "a replica each"}
+
+
+def memory_rows(records: list[Record]) -> list[Row]:
+    return [
+        Row(
+            f"{record['mib']} MiB of rows, {text}, {ranks_text(record)}",
+            record[key],
+            "MiB of all",
+            floor=record["one_mib"],
+            floor_is="one rank",
+        )
+        for record in records
+        for key, text in MEMORY.items()
+    ]
+
+
+def memory_plots(records: list[Record]) -> list[Plot]:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for key, text in MEMORY.items():
+        lines |= series(records, lambda _, text=text: text, "ranks", key)
+    return [Plot("Memory of a database", "ranks of a host", "MiB, all ranks together", lines)]
+
+
 # --- bulk, opening
 
 
@@ -248,6 +281,13 @@ BENCHMARKS = [
         throughput_plots,
     ),
     Benchmark("idle", "the first commit after idle, and what idling costs", idle_runs, idle_rows),
+    Benchmark(
+        "memory",
+        "memory of all ranks of a host, one replica of all or one each, against one rank's",
+        memory_runs,
+        memory_rows,
+        memory_plots,
+    ),
     Benchmark(
         "bulk",
         "big transactions to all replicas, against MPI_Bcast and MPI_Allgatherv",
