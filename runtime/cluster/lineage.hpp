@@ -18,6 +18,9 @@
 //       an override can only be final if nodes that had no part in it are a majority; when they are
 //       not, the override is complete, and comes before all that has no override on top.
 //   L3  Otherwise the heavier override is first, then the newer one; and a child before its parent.
+//   L4  Who claims a newer view keeps nothing of its own after the rounds that it has taken for it:
+//       that view began before those, so no majority has given out what an older one has there, and
+//       it would pass for rounds of the newer one.
 // Threads: plain values.
 #pragma once
 #include <algorithm>
@@ -44,6 +47,10 @@ struct Lineage {
 
   /// Nobody but those who took part answers for it.
   [[nodiscard]] bool unconfirmed() const { return !root.none(); }
+  /// The newest view that it claims to have; `of_majority`: before what is without one's word.
+  [[nodiscard]] auto claim(bool of_majority = false) const {
+    return std::pair(majority, of_majority ? Ballot() : held);
+  }
 };
 
 /// L2, L3: the higher one survives. Two of different lineages are never equal.

@@ -346,7 +346,7 @@ void ViewMember::take_state(const SnapBegin& begin) {
   const bool parted = intake_.parted();
   EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
-  auto common = parted ? common_rounds(begin.upto) : std::vector<CompletedRound>();
+  auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
   auto status = history_.restart(begin.upto, parted);
   for (auto& round : common)
     if (status) status = history_.append(std::move(round));

@@ -135,19 +135,25 @@ void ViewMember::follow_lineage(const Lineage& theirs) {
     history_view_ = {};
     tell(Event::Kind::trace, options_.self,
          "follows to round " + std::to_string(final_.value) + ": " + text_of(lineage_));
-  } else if (!theirs.id.none() && std::pair(theirs.majority, theirs.held) >
-                                      std::pair(lineage_.majority, lineage_.held)) {
-    lineage_ = follow(lineage_, theirs, final_, final_view_);
+  } else if (!theirs.id.none() && theirs.claim() > lineage_.claim()) {
+    const auto made = follow(lineage_, theirs, final_, final_view_);
+    // L4
+    if (made.claim() > lineage_.claim())
+      if (auto status = history_.drop_after(final_); !status) return fail(status);
+    lineage_ = made;
   }
 }
 
 /// W6: what this node overrode may have been given out by a majority up to the base, with this node
 /// among those that hold it, and who it gives way to need not know that it is final. As long as it is
-/// kept here.
-std::vector<CompletedRound> ViewMember::common_rounds(Chain upto) const {
+/// kept here, and the state is of before any newer view (L4).
+std::vector<CompletedRound> ViewMember::common_rounds(const SnapBegin& begin) const {
   std::vector<CompletedRound> rounds;
+  const auto upto = begin.upto;
   auto same = history_.chain_at(upto.round);
   if (!lineage_.unconfirmed() || !same.ok() || *same != upto) return rounds;
+  const auto made = follow(lineage_, begin.lineage, upto.round, begin.view);
+  if (made.claim() > lineage_.claim(true)) return rounds;
   const auto status = history_.read_from(upto.round.next(), [&](const CompletedRound& round) {
     if (round.round > lineage_.base) return Status(ErrorCode::interrupted, "enough");
     rounds.push_back(round);

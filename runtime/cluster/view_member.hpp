@@ -19,7 +19,8 @@
 //       such a quorum has accepted without it (H8). Fresh nodes form a cluster only when nobody they
 //       reach has a state.
 //   W6  Rounds that were cut off are dropped only in the same step that puts those of the new view,
-//       or final ones, in their place: so no majority forgets what it has said that it holds.
+//       or final ones, in their place, or takes this member past where a newer view has cut them off
+//       (L4): so no majority forgets what it has said that it holds.
 //   W7  What this member posted and a view change cut off is posted again, first and in its order
 //       (I2, I18); what was kept is not. After a state came as a snapshot it cannot know, and posts
 //       again: whoever certifies has the highest sequence of each origin in the agreed state.
@@ -281,7 +282,7 @@ class ViewMember {
   [[nodiscard]] MemberSet consenting(const MemberSet& candidates) const;
   void hear_lineage(MemberId from, const Lineage& lineage, Round newest);
   void follow_lineage(const Lineage& theirs);
-  [[nodiscard]] std::vector<CompletedRound> common_rounds(Chain upto) const;
+  [[nodiscard]] std::vector<CompletedRound> common_rounds(const SnapBegin& begin) const;
   void take_parted_state(const SnapBegin& begin);
 
   // view_join.cpp: catching up

@@ -287,6 +287,81 @@ TEST_F(OverrideTest, a_minority_that_went_on_gives_way_to_the_majority) {
   cluster->checker().check_kept(cluster->node(0).state, false);
 }
 
+/// L4. Node 0 overrides after a round that it alone has; the others go on before it, and make another
+/// one in its place. The state that node 0 then takes is of before both: its own round after that would
+/// pass for the one that a majority has given out.
+TEST_F(OverrideTest, who_gives_way_keeps_no_round_that_a_newer_view_has_cut_off) {
+  consent({1, 1, 1}, 0b001);
+  cluster->set_load(3600s);
+  ASSERT_TRUE(soon([&] { return cluster->whole() && cluster->same_state(); }));
+  const auto before = member(0).newest().round;
+  for (const auto other : {1U, 2U}) cluster->network().slow(0, other, 50ms);
+  cluster->submit(1);
+  ASSERT_TRUE(soon([&] { return member(0).newest().round == before.next(); }));
+  cluster->network().cut_all_but_to(0);
+  ASSERT_EQ(member(1).newest().round, before);
+  cluster->network().heal(1, 2);
+  ASSERT_TRUE(soon([&] { return member(1).reaches({2}) && member(2).reaches({1}); }));
+  cluster->network().slow(1, 2, 10ms);
+  ASSERT_TRUE(soon([&] { return member(1).final_round() > before; }));
+  cluster->network().cut_all_but_to(1);
+  ASSERT_EQ(member(2).newest().round, before.next());
+  ASSERT_EQ(member(2).final_round(), before) << "it has not heard that node 1 holds it";
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0"; }));
+  for (int cut = 0; cut < 2; ++cut) cluster->network().heal(0, 2);
+  ASSERT_TRUE(soon([&] { return cluster->checker().drops() == 1; }));
+  EXPECT_EQ(member(0).newest().round, before);
+  ASSERT_TRUE(soon([&] { return members_at(0) == "0,2" && members_at(2) == "0,2"; }));
+  EXPECT_GT(member(0).final_round(), before) << "and has what the majority gave out";
+  expect_one_history();
+}
+
+/// L4, among those of one lineage: node 2 has accepted a view after round 2 that nobody else has, and
+/// hears of a newer one after round 1.
+TEST(ViewMemberAlone, who_takes_final_rounds_of_a_newer_view_keeps_none_that_it_has_cut_off) {
+  SimulatedNode node;
+  MemoryRoundHistory history(1000);
+  ViewMember::Options options;
+  options.self = MemberId{2};
+  options.incarnation = {1};
+  options.qranks = {1, 1, 1};
+  ViewMember member(options, history, node, node, 0ms);
+  const Ballot older{5, MemberId{0}, 1}, newer{6, MemberId{1}, 1}, overridden{3, MemberId{0}, 1};
+  const auto say = [&](std::uint32_t from, Ballot ballot, const ViewMessage& message) {
+    const ViewHeader header{options.cluster_id, MemberId{from}, {1}, ballot};
+    member.on_frame(MemberId{from}, *encode_view_frame(header, message), 1ms);
+  };
+  std::vector<CompletedRound> rounds(2);
+  std::vector<RoundHistory::Chain> chains(3);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    rounds[i].round = Round{i + 1};
+    rounds[i].view = {1, MemberId{0}, 1};
+    rounds[i].batches.push_back(
+        {{}, {}, {}, batch_checksum(rounds[i].view, rounds[i].round, {}, {}, {})});
+    chains[i + 1] = {rounds[i].round, chained(chains[i].hash, rounds[i])};
+  }
+  const auto lineage = [&](Ballot majority, Round since) {
+    Lineage made;
+    made.id = overridden;
+    made.majority = majority;
+    made.since = since;
+    return made;
+  };
+  for (const auto other : {0U, 1U}) member.on_link_up(MemberId{other}, 0ms);
+  const std::vector<Seat> seats{{{0}, {1}, true}, {{1}, {1}, true}, {{2}, {1}, false}};
+  say(0, older, NewView{seats, chains[2], {}, lineage(older, Round{2})});
+  say(0, older, Rounds{{}, chains[2], {}, lineage(older, Round{2}), rounds});
+  ASSERT_EQ(member.accepted(), older);
+  const auto theirs = lineage(newer, Round{1});
+  say(1, {}, Join{true, false, false, newer, chains[1], Round{1}, {}, theirs});
+  member.tick(2ms);
+  rounds.pop_back();
+  say(1, {}, Rounds{{}, chains[1], chains[1], theirs, rounds});
+  ASSERT_EQ(member.final_round(), Round{1});
+  EXPECT_EQ(member.lineage().majority, newer);
+  EXPECT_EQ(member.newest(), chains[1]);
+}
+
 TEST_F(OverrideTest, who_does_not_consent_reads_and_takes_no_part) {
   consent({1, 1, 1, 1, 1}, 0b00001);
   for (std::uint32_t one = 0; one < 2; ++one)
