@@ -23,7 +23,16 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "transaction": ("base", "schema", "storage"),
     "cluster": ("base",),
     "replica": ("base", "schema", "storage", "transaction", "cluster"),
-    "database": ("base", "schema", "storage", "transaction", "cluster", "replica"),
+    "database": (
+        "base",
+        "schema",
+        "storage",
+        "transaction",
+        "cluster",
+        "durability",
+        "replica",
+    ),
+    "durability": ("base", "cluster"),
     "topology": ("base",),
     "host": ("base", "cluster"),
 }
