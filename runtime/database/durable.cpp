@@ -12,9 +12,15 @@
 namespace exdb {
 namespace {
 
-/// The numbers of this life are beyond all of the one before, those included that never came into
-/// the log: so an outcome that is asked for is never that of another transaction.
-constexpr std::uint64_t numbers_passed_over = 2 * OutcomeTable::life_gap;
+/// The numbers of this life are beyond all of those before, those included that never came into the
+/// log: so an outcome that is asked for is never that of another transaction. By the clock, as where
+/// nodes come and go; and where that goes back, beyond what the log knows.
+std::uint64_t first_number_after(std::uint64_t highest) {
+  constexpr unsigned sequence_shift = 2;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const auto now = std::uint64_t(std::chrono::nanoseconds(since_1970).count());
+  return std::max(now >> sequence_shift, highest + 2 * OutcomeTable::life_gap);
+}
 
 /// Makes a replica of what is read. As one of another node: what comes from a disk is checked as what
 /// comes from a network.
@@ -162,7 +168,9 @@ std::unique_ptr<CommitRoute> Durable::make_route(Replica& replica, std::mutex& l
   auto route = std::make_unique<DurableRoute>(
       replica, std::make_unique<RoundLog>(*folder_, identity_, options_.log, std::move(end_)), lock,
       autoids, marks);
-  if (marks.sequence != 0) route->number_from(marks.sequence + numbers_passed_over);
+  highest_recovered_ = marks.sequence;
+  first_number_ = first_number_after(marks.sequence);
+  route->number_from(first_number_);
   replica_ = &replica;
   route_ = route.get();
   lock_ = &lock;
@@ -230,6 +238,11 @@ Status Durable::write(const std::stop_token& stop) {
   log_at_last_ = log_now;
   ++checkpoints_;
   return drop(last_);
+}
+
+bool Durable::never_came(TxnId id) const {
+  return id.origin == NodeId{} && id.sequence != 0 && id.sequence < first_number_ &&
+         id.sequence + OutcomeTable::remembered > highest_recovered_;
 }
 
 Status Durable::drop(Round upto) {

@@ -48,6 +48,9 @@ class Durable {
   /// The route, once, over the replica; it and `lock` outlive this.
   [[nodiscard]] std::unique_ptr<CommitRoute> make_route(Replica& replica, std::mutex& lock,
                                                         std::atomic<std::uint64_t>& autoids);
+  /// That this transaction of a life before is not among those recovered, and so never will be.
+  /// REQUIRES: the replica does not know it.
+  [[nodiscard]] bool never_came(TxnId id) const;
   /// What was recovered, from where, in how long, and what was cut: one line.
   [[nodiscard]] const std::string& told() const { return told_; }
   /// The last one to have it open had not closed it.
@@ -58,6 +61,9 @@ class Durable {
   Status checkpoint();
   /// Ends the thread and closes the log; the folder is free when this returns. Idempotent.
   Status close();
+
+  /// Why nothing more is committed; ok while it is.
+  [[nodiscard]] Status failure() const { return route_->failure(); }
 
   struct Counters {
     std::uint64_t rounds = 0, log_bytes = 0, checkpoints = 0, checkpoint_bytes = 0;
@@ -83,6 +89,7 @@ class Durable {
   Csn recovered_csn_;
   LogEnd end_;
   std::string told_;
+  std::uint64_t highest_recovered_ = 0, first_number_ = 1;  ///< of transactions
   bool torn_down_ = false;
 
   Replica* replica_ = nullptr;

@@ -41,8 +41,7 @@ class DurableRoute final : public OnlyRoute {
     Marks marks;
   };
   [[nodiscard]] const Applied& applied() const { return applied_; }
-  /// Calls `what` between two rounds: it waits for the one under way, and the next waits for it. What
-  /// it fails with ends the route, but not disk_full when nothing of the log was touched.
+  /// Calls `what` between two rounds: it waits for the one under way, and the next waits for it.
   Status in_turn(const std::function<Status(RoundLog&)>& what);
   /// Nothing more is committed, for this reason; what waits is refused.
   void stop(const Status& why);

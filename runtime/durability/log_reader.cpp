@@ -66,7 +66,6 @@ class LogReading {
       if (bytes.status().code() != ErrorCode::disk_damaged) return bytes.status();
       return damaged(path_, 0, bytes.status().text());
     }
-    read_.bytes += bytes->size();
     if (auto status = begin(*bytes, segment.first); !status) return status;
     return records(*bytes, last);
   }
@@ -108,6 +107,7 @@ class LogReading {
       auto found = decode_record(bytes, offset, identity_.database);
       if (found.found != ReadRecord::Found::record) {
         end.offset = offset;
+        read_.bytes += offset;
         return behind(bytes, offset, last, found);
       }
       if (auto status = take(found.record, offset); !status) return status;

@@ -30,7 +30,7 @@ struct TornEnd {
 struct ReadLog {
   LogEnd end;
   std::uint64_t rounds = 0;  ///< given to each()
-  std::uint64_t bytes = 0;   ///< of the files that were read
+  std::uint64_t bytes = 0;   ///< of the records that were read
   std::optional<TornEnd> torn;
 };
 
