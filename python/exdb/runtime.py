@@ -19,9 +19,10 @@ from .errors import ClusterParameterError, DataError, Error, NotSupportedError, 
 from .params import ClusterParams
 
 DEFAULT_SEGMENT = 128 * 1024 * 1024
+DEFAULT_CHECKPOINT = 256 * 1024 * 1024
 DISK_LATER = (
-    "is_disk=True (durable databases) comes in a later release; use is_disk=False: the database "
-    "lives in memory for as long as the job"
+    "is_disk=True with a cluster or is_shm (durable replicas) comes in a later release; use "
+    "is_disk=False: the database lives in memory for as long as the job"
 )
 SHM_LATER = (
     "is_shm=True (one replica for all ranks of a host) comes in a later release; use is_shm=False: "
@@ -59,7 +60,9 @@ def init_runtime(
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: all databases are durable, as with ``is_disk=True`` of open. Refused with ``cluster``
+        in this release (NotSupportedError).
+    is_shm: refused in this release (NotSupportedError).
     is_debug: logs what is opened (logger ``exdb``, level DEBUG).
     cluster: databases may be opened with ``clusterParams``.
     disk, shm, debug: other names of is_disk, is_shm, is_debug.
@@ -78,7 +81,7 @@ def init_runtime(
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
-    _refuse_unsupported(wanted.is_disk, wanted.is_shm)
+    _refuse_unsupported(wanted.is_disk and (wanted.cluster or wanted.is_shm), wanted.is_shm)
     if _settings is not None and wanted != _settings and _lifetime.open_databases():
         raise ProgrammingError(
             f"init_runtime was called with other values ({_settings}) and a database is open: "
@@ -116,6 +119,8 @@ class _Opening:
     segment: Any
     connections: Any
     path: Any
+    fsync: Any
+    checkpoint_bytes: Any
     own_listener: Any
     timeout: Any
     needs_cluster_runtime: bool
@@ -129,16 +134,19 @@ class _Checked:
     connections: int
     own_listener: bool
     timeout_ms: int  # 0: for ever
+    disk: tuple[str, bool, int] | None = None  # path, fsync, checkpoint_bytes
 
 
 def _check(opening: _Opening) -> _Checked:
     global _settings
     if not isinstance(opening.name, str) or not opening.name:
         raise DataError(f"dbname must be a str that is not empty, not {shown(opening.name)}")
-    _refuse_unsupported(boolean(opening.is_disk, "is_disk"), boolean(opening.is_shm, "is_shm"))
+    clustered = opening.params is not None
+    is_disk, is_shm = boolean(opening.is_disk, "is_disk"), boolean(opening.is_shm, "is_shm")
+    is_disk = is_disk or (_settings is not None and _settings.is_disk)
+    _refuse_unsupported(is_disk and (clustered or is_shm), is_shm)
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
         raise DataError(f"path must be a path, not {shown(opening.path)}")
-    clustered = opening.params is not None
     if _settings is None:
         _settings = _Settings(False, "mvcc", False, False, clustered)
     elif clustered and _settings.tmgr != "mvcc":
@@ -157,6 +165,22 @@ def _check(opening: _Opening) -> _Checked:
         integer(opening.connections, "db_max_connections", 1, 100_000),
         boolean(opening.own_listener, "own_listener"),
         milliseconds(opening.timeout) or 0,
+        _disk(opening) if is_disk else None,
+    )
+
+
+def _disk(opening: _Opening) -> tuple[str, bool, int]:
+    path = os.fspath(opening.path) if opening.path is not None else f"{opening.name}.exdb"
+    if opening.path is None and os.path.basename(path) != path:
+        raise DataError(
+            f"dbname {shown(opening.name)} cannot name a folder: give path, where it shall be"
+        )
+    if not isinstance(path, str) or not path:
+        raise DataError(f"path must be a path that is not empty, not {shown(opening.path)}")
+    return (
+        os.path.abspath(path),
+        boolean(opening.fsync, "fsync"),
+        integer(opening.checkpoint_bytes, "checkpoint_bytes", 0, 1 << 62),
     )
 
 
@@ -219,6 +243,7 @@ def _open_core(
         request,
         # Of its own, so that Ctrl-C ends the wait; where MPI does not mind which thread calls.
         comm.serialized if comm is not None else request is not None,
+        checked.disk,
     )
     database = Database(core, checked.dictionary, comm and comm.comm, callbacks)
     if _settings is not None and _settings.is_debug:
@@ -238,6 +263,8 @@ def open_database(
     is_shm: bool = False,
     own_listener: bool = False,
     timeout: float | None = 60.0,
+    fsync: bool = True,
+    checkpoint_bytes: int = DEFAULT_CHECKPOINT,
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
@@ -255,20 +282,35 @@ def open_database(
     dbname: for people and messages; may differ from node to node.
     dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.
     clusterParams: a :class:`ClusterParams`; None: a database in this process.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: durable: what was committed is there when the database is opened again, whatever ended
+        the process, or the machine. One process has it open at a time. Rows of classes declared
+        ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
+        ones too. Refused with a cluster in this release (NotSupportedError).
+    is_shm: refused in this release (NotSupportedError).
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
-    path: where a durable database would be; unused in memory.
+    path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
+        in the current folder. Unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
         close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
         :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
         ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
+    fsync: of a durable database. True: commit returns when the device has the transaction; threads
+        that commit at once share one fsync. False: when the system has it: it outlives the process
+        (kill -9), and a crash of the machine may lose the newest commits.
+    checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
+        the last one is larger than this, and than that checkpoint; 0: only in
+        ``db.checkpoint()``. Bounds what the next open has to read.
+
+    On disk it blocks, without the GIL, until all that is there is read and checked
+    (``db.recovered`` tells); after a kill a line on stderr says the same.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
     LauncherError (wrong MPI), NotSupportedError, DataError; ClusterError (an address that cannot be
-    listened on).
+    listened on). On disk DatabaseInUseError, SchemaChangedError, DiskFormatError, DiskDamagedError
+    (naming file and offset), DiskFullError, DiskError.
     """
     return _open(
         _Opening(
@@ -280,6 +322,8 @@ def open_database(
             db_segment_size,
             db_max_connections,
             path,
+            fsync,
+            checkpoint_bytes,
             own_listener,
             timeout,
             True,
@@ -300,6 +344,8 @@ def open(
     path: str | os.PathLike[str] | None = None,
     own_listener: bool = True,
     timeout: float | None = 60.0,
+    fsync: bool = True,
+    checkpoint_bytes: int = DEFAULT_CHECKPOINT,
 ) -> Database:
     """Runtime, dictionary, database and listener in one call.
 
@@ -316,10 +362,15 @@ def open(
         touched.
     clusterParams: a :class:`ClusterParams`, for everything else about the cluster; then ``comm``
         may be in its ``nwparams`` or here.
-    is_disk, is_shm: refused in this release (NotSupportedError).
+    is_disk: durable: what was committed is there when the database is opened again, whatever ended
+        the process, or the machine. One process has it open at a time. Rows of classes declared
+        ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
+        ones too. Refused with a cluster in this release (NotSupportedError).
+    is_shm: refused in this release (NotSupportedError).
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
-    path: where a durable database would be; unused in memory.
+    path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
+        in the current folder. Unused in memory.
     own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
         ``con.listen()``.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
@@ -327,6 +378,17 @@ def open(
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
         :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
         ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
+    fsync: of a durable database. True: commit returns when the device has the transaction; threads
+        that commit at once share one fsync. False: when the system has it: it outlives the process
+        (kill -9), and a crash of the machine may lose the newest commits.
+    checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
+        the last one is larger than this, and than that checkpoint; 0: only in
+        ``db.checkpoint()``. Bounds what the next open has to read.
+
+    On disk::
+
+        with exdb.open("grid", schema, is_disk=True) as db:
+            ...
 
     Over TCP::
 
@@ -355,6 +417,8 @@ def open(
             db_segment_size,
             db_max_connections,
             path,
+            fsync,
+            checkpoint_bytes,
             own_listener,
             timeout,
             False,
