@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/durable.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <sstream>
 
@@ -192,7 +193,7 @@ bool Durable::due() const {
 /// One that fails for want of room is tried again when the log has grown as much again: meanwhile
 /// nothing is lost but time at the next open.
 void Durable::run(const std::stop_token& stop) {
-  while (true) {
+  while (!stop.stop_requested()) {  // wait() says that one is due also when it is told to stop
     {
       std::unique_lock due_lock(due_lock_);
       if (!due_changed_.wait(due_lock, stop, [this] { return due(); })) return;

@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("EXDB_KILLS", "40"))
 WRITERS = 3
 
 # Each writer commits pairs of rows, and the count of them in the same transaction, and says of each
-# what became of it in one write of one line. Every fifth transaction meets a key that is there, and
+# what became of it in one write of one line. One of 35 meets a key that is there, and
 # every seventh a count that another connection has changed.
 CHILD = """
 import os, random, sys, threading
