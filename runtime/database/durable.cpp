@@ -23,8 +23,9 @@ std::uint64_t first_number_after(std::uint64_t highest) {
   return std::max(now >> sequence_shift, highest + 2 * OutcomeTable::life_gap);
 }
 
-/// Makes a replica of what is read. As one of another node: what comes from a disk is checked as what
-/// comes from a network.
+/// Makes a replica of what is read. A log is its own process's, under checksums, a chain and digests:
+/// its records are not validated again, as those of another node would be, which may not have
+/// local classes either.
 class ReplicaSink final : public RecoverySink {
  public:
   ReplicaSink(std::shared_ptr<const Dictionary> dictionary, StorageOptions storage)
@@ -32,8 +33,8 @@ class ReplicaSink final : public RecoverySink {
 
   Status begin() override {
     replica_.reset();  // its memory first
-    reader_.emplace(dictionary_, storage_, stranger, false);
-    auto made = Replica::create(dictionary_, storage_, false, stranger);
+    reader_.emplace(dictionary_, storage_, NodeId{}, false);
+    auto made = Replica::create(dictionary_, storage_, false, NodeId{});
     if (!made) return made.status();
     replica_ = std::move(*made);
     return {};
@@ -66,7 +67,6 @@ class ReplicaSink final : public RecoverySink {
   std::unique_ptr<Replica> take() { return std::move(replica_); }
 
  private:
-  static constexpr NodeId stranger{1};
   const std::shared_ptr<const Dictionary> dictionary_;
   const StorageOptions storage_;
   std::optional<SnapshotReader> reader_;
@@ -130,11 +130,8 @@ Status Durable::recover_all(const StorageOptions& storage, std::uint64_t random)
   ReplicaSink sink(dictionary_, storage);
   auto recovery = recover(*folder_, identity_, sink);
   if (!recovery) return recovery.status();
-  auto made = Replica::create(dictionary_, storage, false, NodeId{});
-  if (!made) return made.status();
-  recovered_ = std::move(*made);
+  recovered_ = sink.take();
   end_ = recovery->log.end;
-  if (end_.chain.round != Round{}) recovered_->replace(sink.take());
   recovered_csn_ = recovered_->published();
   last_ = recovery->from.round;
   last_bytes_ = recovery->checkpoint_bytes;
