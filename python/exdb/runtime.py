@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from . import _cluster, _core, _lifetime
@@ -171,14 +172,14 @@ def _check(opening: _Opening) -> _Checked:
 
 def _disk(opening: _Opening) -> tuple[str, bool, int]:
     path = os.fspath(opening.path) if opening.path is not None else f"{opening.name}.exdb"
-    if opening.path is None and os.path.basename(path) != path:
+    if opening.path is None and "/" in path:
         raise DataError(
             f"dbname {shown(opening.name)} cannot name a folder: give path, where it shall be"
         )
     if not isinstance(path, str) or not path:
         raise DataError(f"path must be a path that is not empty, not {shown(opening.path)}")
     return (
-        os.path.abspath(path),
+        str(Path.cwd() / path),
         boolean(opening.fsync, "fsync"),
         integer(opening.checkpoint_bytes, "checkpoint_bytes", 0, 1 << 62),
     )

@@ -35,9 +35,10 @@ Status check_options(const std::string& name, const std::shared_ptr<const Dictio
                  " is less than 65536 bytes");
   }
   if (options.disk && clustered) {
-    return {ErrorCode::unsupported,
-            "is_disk with a cluster (durable replicas) comes in a later release; use is_disk=False: "
-            "the database lives in memory for as long as the job"};
+    return {
+        ErrorCode::unsupported,
+        "is_disk with a cluster (durable replicas) comes in a later release; use is_disk=False: "
+        "the database lives in memory for as long as the job"};
   }
   return {};
 }

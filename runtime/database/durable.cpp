@@ -114,16 +114,16 @@ Status Durable::check_schema(const DatabaseIdentity& found, const std::string& t
   if (found.dictionary == dictionary_->hash()) return {};
   const auto difference =
       first_difference(text, dictionary_->to_text(), "on disk", "in the schema that was given");
-  return {ErrorCode::disk_schema,
-          "'" + folder_->path_of(base_name) + "': the database on disk has another schema" +
-              (difference.empty() ? "" : ": " + difference) + "; open it with the one it was made with"};
+  return {ErrorCode::disk_schema, "'" + folder_->path_of(base_name) +
+                                      "': the database on disk has another schema" +
+                                      (difference.empty() ? "" : ": " + difference) +
+                                      "; open it with the one it was made with"};
 }
 
 Status Durable::recover_all(const StorageOptions& storage, std::uint64_t random) {
   const auto begun = std::chrono::steady_clock::now();
   std::string text;
-  auto identity =
-      open_base(*folder_, {random, dictionary_->hash()}, dictionary_->to_text(), text);
+  auto identity = open_base(*folder_, {random, dictionary_->hash()}, dictionary_->to_text(), text);
   if (!identity) return identity.status();
   identity_ = *identity;
   if (auto status = check_schema(identity_, text); !status) return status;
@@ -228,8 +228,7 @@ Status Durable::write(const std::stop_token& stop) {
   // A checkpoint is never ahead of its log.
   if (auto status = route_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  auto bytes =
-      write_checkpoint(*folder_, identity_, applied.chain, applied.marks, *stream, stop);
+  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, *stream, stop);
   if (!bytes) return bytes.status();
   last_ = applied.chain.round;
   last_bytes_ = *bytes;

@@ -98,7 +98,7 @@ class Durable {
 
   std::mutex writing_;  ///< one checkpoint at a time
   bool closed_ = false;
-  Round last_;          ///< that is in a checkpoint
+  Round last_;  ///< that is in a checkpoint
   std::atomic<std::uint64_t> checkpoints_{0}, last_bytes_{0};
   std::atomic<std::uint64_t> log_at_last_{0};  ///< written_bytes() then
   std::uint64_t log_before_ = 0;               ///< bytes that were recovered after the checkpoint

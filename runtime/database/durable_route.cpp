@@ -117,7 +117,8 @@ Status DurableRoute::apply(Round round) {
   if (auto status = decode_items(batch.member, batch.payload, read_); !status) return status;
   const std::vector<bool> mine(read_.size(), true);
   const std::lock_guard lock(lock_);
-  if (auto status = replica_.apply_round(round, read_, batch.header.oldest_snapshot, mine, outcomes_);
+  if (auto status =
+          replica_.apply_round(round, read_, batch.header.oldest_snapshot, mine, outcomes_);
       !status)
     return status;
   applied_ = {log_->chain(), marks_};
@@ -160,15 +161,17 @@ void DurableRoute::fail(Items& items, const Status& why, bool in_doubt) {
 void DurableRoute::stop(const Status& why) {
   const std::lock_guard queue(queue_lock_);
   if (failure_.ok()) {
-    failure_ = {why.code(), "nothing more can be committed here until the database is opened again: " +
-                                why.text()};
+    failure_ = {
+        why.code(),
+        "nothing more can be committed here until the database is opened again: " + why.text()};
   }
   refuse_waiting();
   changed_.notify_all();
 }
 
 void DurableRoute::refuse_waiting() {
-  for (auto& item : std::exchange(waiting_, {})) item->answer({failure_.code(), {}, failure_.text()});
+  for (auto& item : std::exchange(waiting_, {}))
+    item->answer({failure_.code(), {}, failure_.text()});
 }
 
 Status DurableRoute::failure() const {

@@ -83,10 +83,10 @@ class DurableRoute final : public OnlyRoute {
   mutable std::mutex queue_lock_;
   std::condition_variable changed_;
   Items waiting_;
-  bool leading_ = false;         ///< D4
-  unsigned turns_wanted_ = 0;    ///< in_turn() goes before the next round
-  unsigned blocked_ = 0;         ///< in wait(), so able to lead
-  Status failure_;               ///< D3
+  bool leading_ = false;       ///< D4
+  unsigned turns_wanted_ = 0;  ///< in_turn() goes before the next round
+  unsigned blocked_ = 0;       ///< in wait(), so able to lead
+  Status failure_;             ///< D3
 };
 
 }  // namespace exdb

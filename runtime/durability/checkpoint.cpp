@@ -97,8 +97,8 @@ Result<ReadCheckpoint> read_open(File& file, const std::string& path,
     if (length == 0) break;
     ++read.chunks;
     if (auto status = each(bytes); !status)
-      return Status(status.code(), "'" + path + "', chunk at offset " + std::to_string(at) + ": " +
-                                       status.text());
+      return Status(status.code(),
+                    "'" + path + "', chunk at offset " + std::to_string(at) + ": " + status.text());
   }
   if (read.bytes != *size) return damaged(path, read.bytes, "there are bytes behind its end");
   return read;

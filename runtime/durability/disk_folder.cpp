@@ -40,8 +40,8 @@ class DiskFile final : public File {
 
   Status write(std::uint64_t offset, Bytes bytes) override {
     while (!bytes.empty()) {
-      const auto written = uninterrupted(
-          [&] { return ::pwrite(file_, bytes.data(), bytes.size(), off_t(offset)); });
+      const auto written =
+          uninterrupted([&] { return ::pwrite(file_, bytes.data(), bytes.size(), off_t(offset)); });
       if (written < 0) return failed(path_, "write");
       if (written == 0) return failed(path_, "write", ENOSPC);
       bytes = bytes.subspan(std::size_t(written));

@@ -47,9 +47,9 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
   const auto version = in.get<std::uint32_t>();
   if (in.ok() && version > disk_format_version)
     return {ErrorCode::disk_version, "'" + path + "' has format " + std::to_string(version) +
-                                        ", and this exdb reads up to " +
-                                        std::to_string(disk_format_version) +
-                                        ": open it with the exdb that wrote it, or a newer one"};
+                                         ", and this exdb reads up to " +
+                                         std::to_string(disk_format_version) +
+                                         ": open it with the exdb that wrote it, or a newer one"};
   if (bytes.size() < head_bytes) return damaged(path, bytes.size(), "it ends within its head");
   if (version == 0) return damaged(path, version_at, "there is no format 0");
   if (in.get<std::uint32_t>() != crc_of(bytes))
@@ -69,7 +69,8 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
 Status check_identity(const DatabaseIdentity& found, const DatabaseIdentity& wanted,
                       const std::string& path) {
   if (found.database != wanted.database)
-    return {ErrorCode::disk_damaged, "'" + path + "' is of another database than the folder it is in"};
+    return {ErrorCode::disk_damaged,
+            "'" + path + "' is of another database than the folder it is in"};
   if (found.dictionary != wanted.dictionary)
     return {ErrorCode::disk_schema, "'" + path + "' was written with another schema"};
   return {};

@@ -36,8 +36,8 @@ class LogReading {
       if (const auto first = round_of_name(FileKind::log, name)) segments.push_back({name, *first});
     // Files go when a checkpoint has all their rounds, but the last never does.
     if (segments.empty() && from_.round > Round{0})
-      return Status(ErrorCode::disk_damaged, "'" + folder_.path_of("") +
-                                                 "': there is a checkpoint, and the log is missing");
+      return Status(ErrorCode::disk_damaged,
+                    "'" + folder_.path_of("") + "': there is a checkpoint, and the log is missing");
     for (std::size_t i = 0; i < segments.size(); ++i) {
       const bool last = i + 1 == segments.size();
       if (!last && segments[i + 1].first <= from_.round.next()) continue;
@@ -77,13 +77,15 @@ class LogReading {
     if (auto status = check_identity(head->identity, identity_, path_); !status) return status;
     const auto before = head->at;
     if (before.round.next() != first)
-      return damaged(path_, 0, "its name is not that of its first round, " +
-                                   std::to_string(before.round.next().value));
+      return damaged(
+          path_, 0,
+          "its name is not that of its first round, " + std::to_string(before.round.next().value));
     if (begun_ ? !(before == at_) : before.round > from_.round) {
-      return damaged(path_, 0, "it begins after round " + std::to_string(before.round.value) +
-                                   ", and what is there before ends with round " +
-                                   std::to_string((begun_ ? at_ : from_).round.value) +
-                                   (begun_ && before.round == at_.round ? ", another one" : ""));
+      return damaged(path_, 0,
+                     "it begins after round " + std::to_string(before.round.value) +
+                         ", and what is there before ends with round " +
+                         std::to_string((begun_ ? at_ : from_).round.value) +
+                         (begun_ && before.round == at_.round ? ", another one" : ""));
     }
     begun_ = true;
     at_ = before;
@@ -96,8 +98,9 @@ class LogReading {
   /// R3, where the reading began.
   Status check_begin(std::uint64_t offset) {
     if (at_.round != from_.round || at_.hash == from_.hash) return {};
-    return damaged(path_, offset, "round " + std::to_string(at_.round.value) +
-                                      " is not the one of which there is a checkpoint");
+    return damaged(path_, offset,
+                   "round " + std::to_string(at_.round.value) +
+                       " is not the one of which there is a checkpoint");
   }
 
   Status records(Bytes bytes, bool last) {
@@ -124,9 +127,9 @@ class LogReading {
     }
     if (record.chain.round != at_.round.next() ||
         record.chain.hash != chained(at_.hash, record.round))
-      return damaged(path_, offset, "round " + std::to_string(record.chain.round.value) +
-                                        " does not go on from round " +
-                                        std::to_string(at_.round.value));
+      return damaged(path_, offset,
+                     "round " + std::to_string(record.chain.round.value) +
+                         " does not go on from round " + std::to_string(at_.round.value));
     at_ = record.chain;
     if (auto status = check_begin(offset); !status) return status;
     end.marks.sequence = std::max(end.marks.sequence, record.marks.sequence);
@@ -162,8 +165,8 @@ class LogReading {
 
 }  // namespace
 
-Result<ReadLog> read_log(Folder& folder, const DatabaseIdentity& identity,
-                         RoundHistory::Chain from, Marks marks, const EachRound& each) {
+Result<ReadLog> read_log(Folder& folder, const DatabaseIdentity& identity, RoundHistory::Chain from,
+                         Marks marks, const EachRound& each) {
   return LogReading(folder, identity, from, marks, each).all();
 }
 

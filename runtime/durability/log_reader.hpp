@@ -38,7 +38,7 @@ using EachRound = std::function<Status(const CompletedRound&)>;
 
 /// The rounds after `from` to the last. Files that have none of them are listed in the end, and not
 /// read. `marks`: those known before.
-Result<ReadLog> read_log(Folder& folder, const DatabaseIdentity& identity,
-                         RoundHistory::Chain from, Marks marks, const EachRound& each);
+Result<ReadLog> read_log(Folder& folder, const DatabaseIdentity& identity, RoundHistory::Chain from,
+                         Marks marks, const EachRound& each);
 
 }  // namespace exdb

@@ -26,7 +26,8 @@ std::uint32_t crc_of(std::uint64_t database, Bytes checked) {
 }
 
 bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte each) { return each == std::byte{0}; });
+  return std::all_of(bytes.begin(), bytes.end(),
+                     [](std::byte each) { return each == std::byte{0}; });
 }
 
 void encode_batch(const Batch& batch, ByteWriter& out) {
@@ -79,7 +80,8 @@ bool decode_round(Bytes payload, LogRecord& record) {
 ReadRecord bad(std::string why) { return {ReadRecord::Found::bad, std::move(why), 0, {}}; }
 
 /// Of the bytes at `offset`, where there is the magic: the record but for what is in its payload.
-ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t database, Bytes& payload) {
+ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t database,
+                          Bytes& payload) {
   const auto bytes = file.subspan(std::size_t(offset));
   ByteReader in(bytes);
   (void)in.get<std::uint32_t>();
@@ -94,7 +96,8 @@ ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t databa
   const auto length = in.get<std::uint64_t>();
   if (!in.ok()) return bad("a record is cut short");
   if (length > bytes.size() - record_head_bytes) return bad("a record is longer than its file");
-  if (crc != crc_of(database, bytes.subspan(checked_from, record_head_bytes - checked_from + length)))
+  if (crc !=
+      crc_of(database, bytes.subspan(checked_from, record_head_bytes - checked_from + length)))
     return bad("the checksum of a record is wrong");
   if (read.record.offset != offset) return bad("a record is not where it was written");
   if (kind != std::uint64_t(LogRecord::Kind::round) &&

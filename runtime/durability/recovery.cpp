@@ -57,8 +57,8 @@ std::vector<std::string> checkpoints(const std::vector<std::string>& names) {
 Result<FileHead> load(Folder& folder, const std::string& name, const DatabaseIdentity& identity,
                       RecoverySink& sink, std::uint64_t& bytes) {
   if (auto status = sink.begin(); !status) return status;
-  auto read = read_checkpoint(folder, name, identity,
-                              [&sink](Bytes chunk) { return sink.chunk(chunk); });
+  auto read =
+      read_checkpoint(folder, name, identity, [&sink](Bytes chunk) { return sink.chunk(chunk); });
   if (!read) return read.status();
   if (read->head.at.round != *round_of_name(FileKind::checkpoint, name))
     return damaged(folder.path_of(name), 0, "its name is not that of its round");
@@ -132,9 +132,9 @@ Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, Recov
                       [&sink](const CompletedRound& round) { return sink.round(round); });
   // Without the checkpoint the log did not reach: that is what has to be told.
   if (!log && !first_damage.ok() && log.status().code() == ErrorCode::disk_damaged)
-    return Status(first_damage.code(), first_damage.text() +
-                                           "; what is there beside it is not enough: " +
-                                           log.status().text());
+    return Status(
+        first_damage.code(),
+        first_damage.text() + "; what is there beside it is not enough: " + log.status().text());
   if (!log) return log.status();
   recovery.log = std::move(*log);
   return recovery;

@@ -87,8 +87,8 @@ Status RoundLog::append(CompletedRound&& round) {
   EXDB_ASSERT(round.round == chain().round.next(), "a log has no gap");
   const auto bytes = record_bytes_at_most(round);
   if (bytes > record_bytes_max)
-    return fail({ErrorCode::too_large, "a round of " + std::to_string(bytes) +
-                                           " bytes is more than a log can hold"});
+    return fail({ErrorCode::too_large,
+                 "a round of " + std::to_string(bytes) + " bytes is more than a log can hold"});
   if (auto status = ready_for(bytes); !status) return fail(std::move(status));
   LogRecord record;
   record.offset = written_ + pending_.size();

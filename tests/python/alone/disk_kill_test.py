@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
-"""kill -9 under load, again and again on one database: nothing that was acknowledged is lost, nothing
-that was refused comes back, nothing is half there.
+"""kill -9 under load, again and again on one database: nothing acknowledged is lost, nothing
+refused comes back, nothing is half there.
 
 EXDB_KILLS=1000 does more of it."""
 
@@ -110,12 +110,14 @@ def test_kill_9_loses_no_commit_and_brings_back_none(tmp_path: Path) -> None:
 
 
 def check(folder: Path, acknowledged: set[int], refused: set[int], doubtful: set[int]) -> None:
-    with exdb.open("grid", SCHEMA, is_disk=True, path=folder, db_segment_size=1 << 20) as db:
-        with db.connect() as con:
-            con.startTransaction(exdb.MCO_READ_ONLY)
-            halves = [(row.id, row.half, row.writer) for row in con.cursor("Pair")]
-            counts = {row.writer: row.count for row in con.cursor("Counter")}
-            con.rollback()
+    with (
+        exdb.open("grid", SCHEMA, is_disk=True, path=folder, db_segment_size=1 << 20) as db,
+        db.connect() as con,
+    ):
+        con.startTransaction(exdb.MCO_READ_ONLY)
+        halves = [(row.id, row.half, row.writer) for row in con.cursor("Pair")]
+        counts = {row.writer: row.count for row in con.cursor("Counter")}
+        con.rollback()
     found = {number for number, _, _ in halves}
     assert acknowledged <= found, f"lost: {sorted(acknowledged - found)[:5]}"
     assert not refused & found, f"back: {sorted(refused & found)[:5]}"

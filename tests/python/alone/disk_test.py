@@ -115,8 +115,10 @@ def test_init_runtime_makes_all_databases_durable(tmp_path: Path) -> None:
                 con.new("Item", id=1)
     """
     for published in (0, 1):
-        done = run(code, tmp_path / "g") if published == 0 else run(
-            code.replace("id=1", "id=2"), tmp_path / "g"
+        done = (
+            run(code, tmp_path / "g")
+            if published == 0
+            else run(code.replace("id=1", "id=2"), tmp_path / "g")
         )
         assert done.stdout == f"embedded, on disk {published}\n", done.stderr
 

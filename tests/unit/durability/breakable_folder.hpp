@@ -37,7 +37,8 @@ class BreakableFolder final : public Folder {
   [[nodiscard]] bool crashed() const { return crash_at != 0 && steps >= crash_at; }
 
   /// What a machine finds that starts again.
-  [[nodiscard]] std::unique_ptr<BreakableFolder> after_crash(Survives how, unsigned seed = 0) const {
+  [[nodiscard]] std::unique_ptr<BreakableFolder> after_crash(Survives how,
+                                                             unsigned seed = 0) const {
     auto found = std::make_unique<BreakableFolder>();
     std::mt19937 random(seed);
     auto names = safe_names_;

@@ -182,9 +182,8 @@ TEST_F(Damage, rows_that_hold_a_log_are_not_taken_for_one) {
   std::vector<std::byte> bytes;
   encode_record(record, ToyDatabase::round_of(3, stolen + stolen), toy_identity.database, bytes);
   bytes[record_head_bytes + 3] ^= std::byte{1};  // torn, so all of it is searched
-  edit(log_name, [&](auto& to) {
-    std::copy(bytes.begin(), bytes.end(), to.begin() + std::ptrdiff_t(end));
-  });
+  edit(log_name,
+       [&](auto& to) { std::copy(bytes.begin(), bytes.end(), to.begin() + std::ptrdiff_t(end)); });
   ToyDatabase database;
   ASSERT_TRUE(open(database).ok());
   EXPECT_EQ(database.rounds().size(), 2U);
@@ -253,8 +252,8 @@ TEST_F(DamagedCheckpoint, is_found_at_every_byte) {
   for (std::size_t byte = 0; byte < content.size(); ++byte) {
     folder.flip(name, byte);
     const auto status = open();
-    ASSERT_EQ(status.code(), byte >= 8 && byte < 12 ? ErrorCode::disk_version
-                                                    : ErrorCode::disk_damaged)
+    ASSERT_EQ(status.code(),
+              byte >= 8 && byte < 12 ? ErrorCode::disk_version : ErrorCode::disk_damaged)
         << byte;
     ASSERT_NE(status.text().find(name), std::string::npos) << status.text();
     folder.put(name, content);
@@ -313,9 +312,9 @@ TEST_F(DamagedCheckpoint, of_another_history_is_refused) {
   ToyDatabase database;
   ASSERT_TRUE(database.open(other, {}).ok());
   for (int round = 1; round <= 9; ++round)
-    ASSERT_TRUE(database.log
-                    ->append(ToyDatabase::round_of(std::uint64_t(round), round == 5 ? "x" : "y"))
-                    .ok());
+    ASSERT_TRUE(
+        database.log->append(ToyDatabase::round_of(std::uint64_t(round), round == 5 ? "x" : "y"))
+            .ok());
   ASSERT_TRUE(database.log->sync().ok());
   struct Nothing final : StateStream {
     bool next(std::vector<std::byte>&) override { return false; }
