@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
-"""Durable databases as a program has them: opened again, by whom, with what, and when the disk fails."""
+"""Durable databases as a program has them: opened again, by whom, and when the disk fails."""
 
 from __future__ import annotations
 
