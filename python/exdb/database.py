@@ -116,6 +116,9 @@ class Database:
         Over TCP nodes that are gone are not waited for, and without a quorum there is nobody to
         agree with: it ends after the keep-alive at the latest.
 
+        On disk, what waits is committed and the folder is free when this returns; what was
+        committed before is safe already, whether this is called or not.
+
         Ctrl-C ends it. Two databases that one thread closes are closed in the same order on all
         nodes; opposite orders, or a circle, raise ClusterError on those nodes, naming both
         databases. Raises ClusterTimeoutError and what else ended the node before its time.
@@ -126,6 +129,23 @@ class Database:
         finally:
             if self._callbacks is not None:
                 self._callbacks.close()
+
+    def checkpoint(self) -> None:
+        """Of a durable database: writes its state into a file, so that the log before it goes and
+        the next open is fast. Local. Blocks, without the GIL, for as long as all rows take to be
+        written; other threads read and commit meanwhile. Nothing is written when nothing was
+        committed since the last. Happens by itself too: see ``checkpoint_bytes`` of open.
+
+        Raises InvalidHandleError in memory and after close; DiskFullError, after which the
+        database goes on; DiskError and DiskDamagedError, after which it does not.
+        """
+        self._core.checkpoint()
+
+    @property
+    def recovered(self) -> str:
+        """Of a durable database: what open has found, from where, in how long, and what it cut of
+        a commit that was not finished: one line. Empty in memory."""
+        return self._core.recovered()
 
     def abandon(self) -> None:
         """Leaves the cluster without waiting for the others: blocks for about a second at most,

@@ -134,6 +134,43 @@ class CursorClosedError(InterfaceError):
     code = 98
 
 
+class DiskError(OperationalError):
+    """A file of a durable database could not be read or written; the text names it. After one in a
+    commit nothing more is committed until the database is opened again."""
+
+    code = 100
+
+
+class DatabaseInUseError(DiskError):
+    """The durable database is open in another process."""
+
+    code = 102
+
+
+class DiskFullError(DiskError):
+    """No room on the device: make some, and open the database again."""
+
+    code = 111
+
+
+class DiskFormatError(DiskError):
+    """The files were written by a newer exdb. The text names both versions."""
+
+    code = 123
+
+
+class SchemaChangedError(DiskError):
+    """The database on disk was made with another schema. The text names the first difference."""
+
+    code = 125
+
+
+class DiskDamagedError(DiskError):
+    """Bytes that were written are not there any more. The text names file and offset."""
+
+    code = 126
+
+
 class UnknownFieldError(ProgrammingError, AttributeError):
     """A field that the class does not have. The text names those it has."""
 
@@ -302,6 +339,12 @@ CLASS_OF_CODE: dict[int, type[Error]] = {
         TransactionError,
         ConflictError,
         CursorClosedError,
+        DiskError,
+        DatabaseInUseError,
+        DiskFullError,
+        DiskFormatError,
+        SchemaChangedError,
+        DiskDamagedError,
         UnknownFieldError,
         ClusterError,
         NotClusteredError,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from . import _cluster, _core, _lifetime
@@ -19,9 +20,10 @@ from .errors import ClusterParameterError, DataError, Error, NotSupportedError, 
 from .params import ClusterParams
 
 DEFAULT_SEGMENT = 128 * 1024 * 1024
+DEFAULT_CHECKPOINT = 256 * 1024 * 1024
 DISK_LATER = (
-    "is_disk=True (durable databases) comes in a later release; use is_disk=False: the database "
-    "lives in memory for as long as the job"
+    "is_disk=True with a cluster or is_shm (durable replicas) comes in a later release; use "
+    "is_disk=False: the database lives in memory for as long as the job"
 )
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
@@ -60,7 +62,8 @@ def init_runtime(
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
-    is_disk: refused in this release (NotSupportedError).
+    is_disk: all databases are durable, as with ``is_disk=True`` of open. Refused with ``cluster``
+        or ``is_shm`` in this release (NotSupportedError).
     is_shm: databases are opened with ``is_shm=True``: one replica a host.
     is_debug: logs what is opened (logger ``exdb``, level DEBUG).
     cluster: databases may be opened with ``clusterParams``.
@@ -80,7 +83,7 @@ def init_runtime(
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
-    _refuse_disk(wanted.is_disk)
+    _refuse_disk(wanted.is_disk and (wanted.cluster or wanted.is_shm))
     if _settings is not None and wanted != _settings and _lifetime.open_databases():
         raise ProgrammingError(
             f"init_runtime was called with other values ({_settings}) and a database is open: "
@@ -117,6 +120,8 @@ class _Opening:
     segment: Any
     connections: Any
     path: Any
+    fsync: Any
+    checkpoint_bytes: Any
     own_listener: Any
     timeout: Any
     needs_cluster_runtime: bool
@@ -131,17 +136,20 @@ class _Checked:
     own_listener: bool
     timeout_ms: int  # 0: for ever
     is_shm: bool = False
+    disk: tuple[str, bool, int] | None = None  # path, fsync, checkpoint_bytes
 
 
 def _check(opening: _Opening) -> _Checked:
     global _settings
     if not isinstance(opening.name, str) or not opening.name:
         raise DataError(f"dbname must be a str that is not empty, not {shown(opening.name)}")
-    _refuse_disk(boolean(opening.is_disk, "is_disk"))
+    clustered = opening.params is not None
+    is_disk = boolean(opening.is_disk, "is_disk")
+    is_disk = is_disk or (_settings is not None and _settings.is_disk)
     is_shm = _either(opening.is_shm, "is_shm", opening.shm, "shm")
+    _refuse_disk(is_disk and (clustered or is_shm))
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
         raise DataError(f"path must be a path, not {shown(opening.path)}")
-    clustered = opening.params is not None
     if _settings is None:
         _settings = _Settings(False, "mvcc", False, False, clustered)
     elif clustered and _settings.tmgr != "mvcc":
@@ -164,6 +172,22 @@ def _check(opening: _Opening) -> _Checked:
         boolean(opening.own_listener, "own_listener"),
         milliseconds(opening.timeout) or 0,
         is_shm,
+        _disk(opening) if is_disk else None,
+    )
+
+
+def _disk(opening: _Opening) -> tuple[str, bool, int]:
+    path = os.fspath(opening.path) if opening.path is not None else f"{opening.name}.exdb"
+    if opening.path is None and "/" in path:
+        raise DataError(
+            f"dbname {shown(opening.name)} cannot name a folder: give path, where it shall be"
+        )
+    if not isinstance(path, str) or not path:
+        raise DataError(f"path must be a path that is not empty, not {shown(opening.path)}")
+    return (
+        str(Path.cwd() / path),
+        boolean(opening.fsync, "fsync"),
+        integer(opening.checkpoint_bytes, "checkpoint_bytes", 0, 1 << 62),
     )
 
 
@@ -226,6 +250,7 @@ def _open_core(
         request,
         # Of its own, so that Ctrl-C ends the wait; where MPI does not mind which thread calls.
         comm.serialized if comm is not None else request is not None,
+        checked.disk,
     )
     database = Database(core, checked.dictionary, comm and comm.comm, callbacks)
     if _settings is not None and _settings.is_debug:
@@ -246,6 +271,8 @@ def open_database(
     shm: bool | None = None,
     own_listener: bool = False,
     timeout: float | None = 60.0,
+    fsync: bool = True,
+    checkpoint_bytes: int = DEFAULT_CHECKPOINT,
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
@@ -263,7 +290,10 @@ def open_database(
     dbname: for people and messages; may differ from node to node.
     dictionary: what :func:`load_dictionary` gave; the same schema on all nodes.
     clusterParams: a :class:`ClusterParams`; None: a database in this process.
-    is_disk: refused in this release (NotSupportedError).
+    is_disk: durable: what was committed is there when the database is opened again, whatever ended
+        the process, or the machine. One process has it open at a time. Rows of classes declared
+        ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
+        ones too. Refused with a cluster in this release (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -271,17 +301,28 @@ def open_database(
         that dies ends the job, as in any plain job. :func:`topology` tells who would lead.
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
-    path: where a durable database would be; unused in memory.
+    path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
+        in the current folder. Unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
         close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
         :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
         ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
+    fsync: of a durable database. True: commit returns when the device has the transaction; threads
+        that commit at once share one fsync. False: when the system has it: it outlives the process
+        (kill -9), and a crash of the machine may lose the newest commits.
+    checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
+        the last one is larger than this, and than that checkpoint; 0: only in
+        ``db.checkpoint()``. Bounds what the next open has to read.
+
+    On disk it blocks, without the GIL, until all that is there is read and checked
+    (``db.recovered`` tells); after a kill a line on stderr says the same.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
     LauncherError (wrong MPI), NotSupportedError, DataError; ClusterError (an address that cannot be
-    listened on).
+    listened on). On disk DatabaseInUseError, SchemaChangedError, DiskFormatError, DiskDamagedError
+    (naming file and offset), DiskFullError, DiskError.
     """
     return _open(
         _Opening(
@@ -294,6 +335,8 @@ def open_database(
             db_segment_size,
             db_max_connections,
             path,
+            fsync,
+            checkpoint_bytes,
             own_listener,
             timeout,
             True,
@@ -315,6 +358,8 @@ def open(
     path: str | os.PathLike[str] | None = None,
     own_listener: bool = True,
     timeout: float | None = 60.0,
+    fsync: bool = True,
+    checkpoint_bytes: int = DEFAULT_CHECKPOINT,
 ) -> Database:
     """Runtime, dictionary, database and listener in one call.
 
@@ -331,7 +376,10 @@ def open(
         touched.
     clusterParams: a :class:`ClusterParams`, for everything else about the cluster; then ``comm``
         may be in its ``nwparams`` or here.
-    is_disk: refused in this release (NotSupportedError).
+    is_disk: durable: what was committed is there when the database is opened again, whatever ended
+        the process, or the machine. One process has it open at a time. Rows of classes declared
+        ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
+        ones too. Refused with a cluster in this release (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -339,7 +387,8 @@ def open(
         that dies ends the job, as in any plain job. :func:`topology` tells who would lead.
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
-    path: where a durable database would be; unused in memory.
+    path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
+        in the current folder. Unused in memory.
     own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
         ``con.listen()``.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
@@ -347,6 +396,17 @@ def open(
         OutcomeUnknownError) naming it; None: for ever. Nodes that live are not given up: see
         :meth:`Database.close`. Over TCP a silent node is gone after ``keepAliveTime`` times
         ``keepAliveProbes``, and this bounds how long a commit waits for a quorum that was lost.
+    fsync: of a durable database. True: commit returns when the device has the transaction; threads
+        that commit at once share one fsync. False: when the system has it: it outlives the process
+        (kill -9), and a crash of the machine may lose the newest commits.
+    checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
+        the last one is larger than this, and than that checkpoint; 0: only in
+        ``db.checkpoint()``. Bounds what the next open has to read.
+
+    On disk::
+
+        with exdb.open("grid", schema, is_disk=True) as db:
+            ...
 
     Over TCP::
 
@@ -376,6 +436,8 @@ def open(
             db_segment_size,
             db_max_connections,
             path,
+            fsync,
+            checkpoint_bytes,
             own_listener,
             timeout,
             False,

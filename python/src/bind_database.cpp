@@ -21,6 +21,9 @@ namespace {
 
 using Handle = std::shared_ptr<DatabaseHandle>;
 
+/// DiskOptions, in their order.
+using DiskArguments = std::tuple<std::string, bool, std::uint64_t>;
+
 constexpr std::chrono::milliseconds signal_slice{50};
 /// How long an open that was asked to give up is waited for.
 constexpr std::chrono::milliseconds cancel_cap{3000};
@@ -83,13 +86,15 @@ std::unique_ptr<Database> open_interruptibly(const std::shared_ptr<OpenRequest>&
 
 Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& dictionary,
             std::uint64_t segment_bytes, std::uint32_t max_connections, bool own_listener,
-            const std::shared_ptr<ClusterRequest>& cluster, bool own_thread) {
+            const std::shared_ptr<ClusterRequest>& cluster, bool own_thread,
+            const std::optional<DiskArguments>& disk) {
   require_unforked();
   auto request = std::make_shared<OpenRequest>();
   request->name = name;
   request->dictionary = dictionary->dictionary();
-  request->options = {std::size_t(segment_bytes), max_connections, own_listener,
-                      cluster && cluster->shared};
+  request->options = {
+      std::size_t(segment_bytes), max_connections, own_listener, cluster && cluster->shared, {}};
+  if (disk) request->options.disk = std::make_from_tuple<DiskOptions>(*disk);
   request->cluster = cluster;
   std::unique_ptr<Database> database;
   if (own_thread) {
@@ -113,6 +118,12 @@ std::shared_ptr<ConnectionHandle> connect(const Handle& self) {
 void close(const Handle& self, std::optional<std::int64_t> timeout_ms) {
   if (forked()) return;
   blocking(self->engine, [&] { self->engine->close(deadline_of(timeout_ms)); });
+}
+
+void checkpoint(const Handle& self) {
+  Database& database = self->use();
+  const Released released;
+  database.checkpoint();
 }
 
 void abandon(const Handle& self) {
@@ -175,7 +186,7 @@ void set_window(const Handle& self, std::uint64_t bytes, std::uint64_t length,
 void bind_open(py::module_& module) {
   module.def("open", open, py::arg("name"), py::arg("dictionary"), py::arg("segment_bytes"),
              py::arg("max_connections"), py::arg("own_listener"), py::arg("cluster"),
-             py::arg("own_thread"));
+             py::arg("own_thread"), py::arg("disk") = py::none());
   module.def("load_mpi_library", load_mpi_library, py::arg("path"));
   module.def("describe_mpi", describe_mpi);
   module.def("mark_forked", mark_forked);
@@ -191,6 +202,8 @@ void bind_database(py::module_& module) {
       .def("connect", connect)
       .def("close", close, py::arg("timeout_ms") = py::none())
       .def("abandon", abandon)
+      .def("checkpoint", checkpoint)
+      .def("recovered", [](const Handle& self) { return self->use().recovered(); })
       .def_property_readonly(
           "is_open",
           [](const Handle& self) { return !forked() && self->engine->database->is_open(); })

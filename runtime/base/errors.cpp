@@ -32,6 +32,18 @@ const char* name_of(ErrorCode code) {
       return "cursor closed";
     case ErrorCode::conversion:
       return "conversion";
+    case ErrorCode::disk:
+      return "disk";
+    case ErrorCode::disk_in_use:
+      return "database in use";
+    case ErrorCode::disk_full:
+      return "disk full";
+    case ErrorCode::disk_version:
+      return "newer format on disk";
+    case ErrorCode::disk_schema:
+      return "another schema on disk";
+    case ErrorCode::disk_damaged:
+      return "damaged on disk";
     case ErrorCode::ddl_field_not_found:
       return "field not found";
     case ErrorCode::cluster:

@@ -8,7 +8,7 @@
 
 namespace exdb {
 
-Status AloneRoute::at_least(Csn csn) {
+Status OnlyRoute::at_least(Csn csn) {
   if (csn <= published()) return {};
   return {ErrorCode::timeout, "at_least=" + std::to_string(csn.value) +
                                   " will never come: this database has no cluster and is at " +
@@ -17,7 +17,7 @@ Status AloneRoute::at_least(Csn csn) {
 
 std::size_t AloneRoute::record_bytes_max() const { return std::numeric_limits<std::size_t>::max(); }
 
-ItemOutcome AloneRoute::commit_local(Outgoing& /*out*/) {
+ItemOutcome OnlyRoute::commit_local(Outgoing& /*out*/) {
   EXDB_ASSERT(false, "without a cluster no class is set apart");
   return {};
 }
@@ -82,10 +82,10 @@ Status AloneRoute::apply(CompletedRound&& made) {
   return status;
 }
 
-bool AloneRoute::send_ahead(TxnId /*id*/, std::vector<std::byte> /*part*/, int /*priority*/) {
+bool OnlyRoute::send_ahead(TxnId /*id*/, std::vector<std::byte> /*part*/, int /*priority*/) {
   return false;
 }
 
-void AloneRoute::discard(TxnId /*id*/) {}
+void OnlyRoute::discard(TxnId /*id*/) {}
 
 }  // namespace exdb

@@ -18,28 +18,34 @@
 
 namespace exdb {
 
-class AloneRoute : public ReplicaRoute {
+/// What there is to say where nobody else commits.
+class OnlyRoute : public ReplicaRoute {
  public:
-  /// `lock`: the one under which the replica changes. `history`: where its rounds go before they
-  /// are applied.
-  AloneRoute(Replica& replica, std::unique_ptr<RoundHistory> history, std::mutex& lock)
-      : ReplicaRoute(replica, NodeId{}, false), history_(std::move(history)), lock_(lock) {}
+  explicit OnlyRoute(Replica& replica) : ReplicaRoute(replica, NodeId{}, false) {}
 
   /// Everything that was committed is here.
   Status fresh() override { return {}; }
   /// Does not wait: nobody else commits here, so a token from elsewhere never comes (timeout).
   Status at_least(Csn csn) override;
 
-  /// None: nobody has to receive it.
-  [[nodiscard]] std::size_t record_bytes_max() const override;
   ItemOutcome commit_local(Outgoing& out) override;
-  /// The item is answered when this returns.
-  Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
-  ItemOutcome wait(PendingItem& item) override { return std::move(item.outcome); }
-
   [[nodiscard]] bool sends_ahead() const override { return false; }
   bool send_ahead(TxnId id, std::vector<std::byte> part, int priority) override;
   void discard(TxnId id) override;
+};
+
+class AloneRoute : public OnlyRoute {
+ public:
+  /// `lock`: the one under which the replica changes. `history`: where its rounds go before they
+  /// are applied.
+  AloneRoute(Replica& replica, std::unique_ptr<RoundHistory> history, std::mutex& lock)
+      : OnlyRoute(replica), history_(std::move(history)), lock_(lock) {}
+
+  /// None: nobody has to receive it.
+  [[nodiscard]] std::size_t record_bytes_max() const override;
+  /// The item is answered when this returns.
+  Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
+  ItemOutcome wait(PendingItem& item) override { return std::move(item.outcome); }
 
  private:
   [[nodiscard]] CompletedRound round_of(const Outgoing& out);

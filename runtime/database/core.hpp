@@ -10,6 +10,7 @@
 
 #include "cluster/participant.hpp"
 #include "database/commit_route.hpp"
+#include "database/durable.hpp"
 #include "database/exclusive_turn.hpp"
 #include "exdb/database.hpp"
 #include "replica/replica_state.hpp"
@@ -34,6 +35,7 @@ struct DatabaseCore {
   std::unique_ptr<Participant> node;
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;
+  std::unique_ptr<Durable> durable;  ///< null in memory; it refers to all of these and goes first
   NodeId self;
   std::uint32_t nodes = 1;
 

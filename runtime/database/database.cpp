@@ -2,10 +2,14 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "exdb/database.hpp"
 
+#include <cstdio>
+#include <random>
+
 #include "database/alone_route.hpp"
 #include "database/core.hpp"
 #include "database/open.hpp"
 #include "database/open_shared.hpp"
+#include "durability/disk_folder.hpp"
 
 namespace exdb {
 namespace {
@@ -15,7 +19,7 @@ namespace {
 std::uint32_t readers_for(std::uint32_t max_connections) { return max_connections * 4 + 256; }
 
 Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary,
-                     const DatabaseOptions& options) {
+                     const DatabaseOptions& options, bool clustered) {
   const auto wrong = [](std::string text) {
     return Status(ErrorCode::cluster_invalid_parameter, std::move(text));
   };
@@ -30,6 +34,12 @@ Status check_options(const std::string& name, const std::shared_ptr<const Dictio
   if (options.segment_bytes < (std::size_t{1} << 16)) {
     return wrong("db_segment_size " + std::to_string(options.segment_bytes) +
                  " is less than 65536 bytes");
+  }
+  if (options.disk && clustered) {
+    return {
+        ErrorCode::unsupported,
+        "is_disk with a cluster (durable replicas) comes in a later release; use is_disk=False: "
+        "the database lives in memory for as long as the job"};
   }
   return {};
 }
@@ -56,6 +66,40 @@ void check_shared(const DatabaseOptions& options, const std::optional<ClusterPar
     wrong("ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
 }
 
+/// Rows of a class that is declared so live as long as the process that made them.
+void empty_transient_classes(Database& database) {
+  for (const auto& type : database.dictionary()->classes()) {
+    if (!type.transient) continue;
+    const auto connection = database.connect();
+    connection->start();
+    if (connection->delete_all(type) == 0) {
+      connection->rollback();
+    } else {
+      connection->commit().or_throw();
+    }
+  }
+}
+
+void open_disk(DatabaseCore& core) {
+  const auto& disk = *core.options.disk;
+  auto folder = DiskFolder::hold(disk.path);
+  folder.status().or_throw();
+  Durable::Options options;
+  options.name = core.name;
+  options.log.fsync = disk.fsync;
+  options.checkpoint_bytes = disk.checkpoint_bytes;
+  const auto random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  auto durable =
+      Durable::open(std::move(*folder), core.dictionary, core.storage, std::move(options), random);
+  durable.status().or_throw();
+  core.replica = (*durable)->take_replica();
+  core.description = "embedded, on disk";
+  core.route = (*durable)->make_route(*core.replica, core.commit_lock, core.next_autoid);
+  core.durable = std::move(*durable);
+  if (core.durable->was_torn_down())
+    std::fprintf(stderr, "exdb: %s\n", core.durable->told().c_str());
+}
+
 }  // namespace
 
 std::unique_ptr<Database> Database::open(const std::string& name,
@@ -63,7 +107,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
                                          const DatabaseOptions& options,
                                          std::optional<ClusterParams> cluster) {
   check_shared(options, cluster);
-  auto failure = check_options(name, dictionary, options);
+  auto failure = check_options(name, dictionary, options, cluster.has_value());
   // Without a dictionary there is nothing to tell the others of; an empty one carries the failure
   // to them.
   if (!dictionary && cluster) dictionary = std::move(Dictionary::parse("")).value();
@@ -81,7 +125,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
     open_shared(*core, std::move(*cluster), failure);
     return std::unique_ptr<Database>(new Database(std::move(core)));
   }
-  if (failure.ok()) {
+  if (failure.ok() && !options.disk) {
     auto replica = Replica::create(core->dictionary, storage, cluster.has_value(),
                                    cluster ? NodeId{cluster->transport->self()} : NodeId{});
     if (replica) {
@@ -92,6 +136,11 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   }
   if (cluster) {
     open_cluster(*core, std::move(*cluster), failure);
+  } else if (options.disk) {
+    open_disk(*core);
+    std::unique_ptr<Database> database(new Database(std::move(core)));
+    empty_transient_classes(*database);
+    return database;
   } else {
     failure.or_throw();
     core->route = std::make_unique<AloneRoute>(
@@ -125,7 +174,9 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
   // A hold of its own: abandon() in another thread, and what follows it there, may not end what this
   // waits on.
   const auto core = core_;
-  if (!core->open.exchange(false) || !core->node) return;
+  if (!core->open.exchange(false)) return;
+  if (core->durable) core->durable->close().or_throw();
+  if (!core->node) return;
   const auto stopped = core->node->stop(deadline);
   core->node->close(stopped.ok());
   stopped.or_throw();
@@ -136,16 +187,31 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
 void Database::abandon() {
   const auto core = core_;
   core->open = false;
+  if (core->durable) (void)core->durable->close();
   if (!core->node) return;
   core->node->leave(std::chrono::seconds(1));
   core->node->close(false);
 }
+
+void Database::checkpoint() {
+  core_->require_open();
+  if (!core_->durable)
+    throw Error(ErrorCode::invalid_handle,
+                "checkpoint: database '" + core_->name + "' is in memory; open it with is_disk");
+  core_->durable->checkpoint().or_throw();
+}
+
+std::string Database::recovered() const { return core_->durable ? core_->durable->told() : ""; }
 
 DatabaseState Database::state() const {
   using Phase = DatabaseState::Phase;
   if (!core_->open.load())
     return {Phase::closed, false, false, false, "database '" + core_->name + "' is closed"};
   DatabaseState state;
+  if (core_->durable) {
+    const auto failure = core_->durable->failure();
+    if (!failure.ok()) state = {Phase::failed, true, false, true, failure.text()};
+  }
   if (!core_->node) return state;
   const auto node = core_->node->state();
   switch (node.phase) {
@@ -205,7 +271,10 @@ ClusterInfo Database::cluster_info() const {
 
 TransactionOutcome Database::outcome(TxnId id) const {
   const auto code = core_->route->outcome(id);
-  if (!code) return TransactionOutcome::unknown;
+  if (!code) {
+    return core_->durable && core_->durable->never_came(id) ? TransactionOutcome::aborted
+                                                            : TransactionOutcome::unknown;
+  }
   return *code == ErrorCode::ok ? TransactionOutcome::committed : TransactionOutcome::aborted;
 }
 
@@ -236,6 +305,13 @@ Statistics Database::statistics() const {
       {"garbage", storage.garbage},
       {"rows", storage.rows},
   };
+  if (core_->durable) {
+    const auto disk = core_->durable->counters();
+    all.merge(Statistics{{"rounds", disk.rounds},
+                         {"log_bytes", disk.log_bytes},
+                         {"checkpoints", disk.checkpoints},
+                         {"checkpoint_bytes", disk.checkpoint_bytes}});
+  }
   if (!core_->node) return all;
   const auto node = core_->node->statistics();
   const auto transport = core_->node->transport_statistics();

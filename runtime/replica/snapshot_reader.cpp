@@ -19,8 +19,11 @@ Status bad(const std::string& what) { return {ErrorCode::cluster_protocol, what}
 }  // namespace
 
 SnapshotReader::SnapshotReader(std::shared_ptr<const Dictionary> dictionary, StorageOptions options,
-                               NodeId self)
-    : dictionary_(std::move(dictionary)), options_(std::move(options)), self_(self) {}
+                               NodeId self, bool clustered)
+    : dictionary_(std::move(dictionary)),
+      options_(std::move(options)),
+      self_(self),
+      clustered_(clustered) {}
 
 Status SnapshotReader::fail(Status status) {
   replica_.reset();  // its memory is of no use any more
@@ -87,7 +90,7 @@ Status SnapshotReader::take_header(const SnapshotChunk& chunk) {
   }
   if (header->floor > header->csn || header->horizon > header->csn)
     return bad("its conflict log begins after its csn");
-  auto replica = Replica::create(dictionary_, options_, true, self_);
+  auto replica = Replica::create(dictionary_, options_, clustered_, self_);
   if (!replica) return replica.status();
   replica_ = std::move(*replica);
   replica_->applied_ = header->csn;
@@ -144,7 +147,7 @@ Status SnapshotReader::take_slot(ByteReader& in) {
 Status SnapshotReader::install(ClassId cls, SlotId slot, Csn csn, std::optional<Bytes> row) {
   const auto& type = dictionary_->class_of(cls);
   const auto where = [&] { return "class " + type.name + ", slot " + std::to_string(slot.value); };
-  if (type.local) return bad("class " + type.name + " is local");
+  if (clustered_ && type.local) return bad("class " + type.name + " is local");
   if (slot.value >= SlotTable::slots_max) return bad(where() + " cannot be");
   if (csn == Csn{0} || csn > header_->csn) return bad(where() + " has a csn that cannot be");
   auto& storage = *replica_->replicated_;

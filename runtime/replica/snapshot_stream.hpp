@@ -77,8 +77,9 @@ class SnapshotWriter {
 
 class SnapshotReader {
  public:
-  /// `options`, `self`: of the replica that is made; it takes part in a cluster.
-  SnapshotReader(std::shared_ptr<const Dictionary> dictionary, StorageOptions options, NodeId self);
+  /// `options`, `self`: of the replica that is made. `clustered`: local classes are not in the stream.
+  SnapshotReader(std::shared_ptr<const Dictionary> dictionary, StorageOptions options, NodeId self,
+                 bool clustered = true);
   /// The next chunk of the stream.
   Status add(Bytes chunk);
   [[nodiscard]] bool complete() const { return complete_; }
@@ -104,6 +105,7 @@ class SnapshotReader {
   std::shared_ptr<const Dictionary> dictionary_;
   StorageOptions options_;
   NodeId self_;
+  bool clustered_;
   std::optional<SnapshotHeader> header_;
   std::unique_ptr<Replica> replica_;
   SnapshotChunk::Kind last_ = SnapshotChunk::Kind::header;

@@ -23,7 +23,17 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "transaction": ("base", "schema", "storage"),
     "cluster": ("base",),
     "replica": ("base", "schema", "storage", "transaction", "cluster"),
-    "database": ("base", "schema", "storage", "transaction", "cluster", "host", "replica"),
+    "database": (
+        "base",
+        "schema",
+        "storage",
+        "transaction",
+        "cluster",
+        "durability",
+        "host",
+        "replica",
+    ),
+    "durability": ("base", "cluster"),
     "topology": ("base",),
     "host": ("base", "cluster"),
 }

@@ -15,6 +15,20 @@
 
 namespace exdb {
 
+/// A database on disk: what was committed is there when it is opened again.
+struct DiskOptions {
+  /// Its folder, which is made (0700) when it is not there; one process has it open at a time.
+  std::string path;
+  /// True: commit() returns when the device has the transaction; threads that commit at once share
+  /// one fsync. False: when the system has it, so it outlives this process (kill -9), and not a
+  /// crash of the machine, which may lose the newest commits, and never makes a state that was not.
+  bool fsync = true;
+  /// A checkpoint is written by a thread of the database when the log after the last one is larger
+  /// than this, and than that checkpoint; 0: only by Database::checkpoint(). Bounds what the next
+  /// open() has to read: some hundred MB a second.
+  std::uint64_t checkpoint_bytes = std::uint64_t{256} << 20;
+};
+
 struct DatabaseOptions {
   std::size_t segment_bytes = std::size_t{128}
                               << 20;  ///< unit in which memory is reserved and grown
@@ -26,6 +40,9 @@ struct DatabaseOptions {
   /// the rounds and writes it, the others read it and hand their transactions over. Needs
   /// ClusterParams::hosts. The same on all nodes.
   bool shared = false;
+  /// Set: the database is on disk. Not with a cluster (unsupported). Rows of classes declared
+  /// `transient` are emptied when it is opened; all others, `local` ones too, are kept.
+  std::optional<DiskOptions> disk;
 };
 
 /// Everything a node counts, by name: commits, aborts, conflicts, rounds, exchange_ns_median,
@@ -57,6 +74,8 @@ class Database {
   /// With `cluster`: COLLECTIVE over its transport, and whatever is wrong on one node (another
   /// dictionary, a wrong node id, options that must agree and do not, params.local_failure) throws
   /// the same Error on all. Blocks until all nodes are there.
+  /// With DatabaseOptions::disk: recovers what is there, O(what is on disk). Throws disk_in_use,
+  /// disk_schema, disk_version, disk_damaged (naming file and offset), disk, disk_full.
   static std::unique_ptr<Database> open(const std::string& name,
                                         std::shared_ptr<const Dictionary> dictionary,
                                         const DatabaseOptions& options,
@@ -81,6 +100,14 @@ class Database {
   ///   both, so that they wait for each other: throws cluster on those nodes, naming the two that
   ///   this one uses, some seconds later (three for each database of the circle but the first).
   void close(std::optional<std::chrono::milliseconds> deadline = {});
+  /// On disk, writes the state into a file, so that the log before it goes and the next open() is
+  /// fast. Blocks for O(rows); commits and reads go on. Nothing is written when nothing was committed
+  /// since the last. Throws disk, disk_full (the database goes on), disk_damaged; invalid_handle
+  /// without DatabaseOptions::disk.
+  void checkpoint();
+  /// On disk, what open() has recovered, from where, in how long, and what it has cut: one line. Else
+  /// empty.
+  [[nodiscard]] std::string recovered() const;
   /// Local: tells the others, as far as that goes at once, that this node leaves; ends threads, and
   /// whoever waits in close() or stop(); waits at most ~1 s for each. A callback of the program that
   /// does not come back is left behind. For interpreter exit and after exceptions. Idempotent.

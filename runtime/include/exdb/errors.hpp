@@ -30,7 +30,13 @@ enum class ErrorCode : int {
   unsupported = 57,
   conflict = 87,  ///< somebody else committed first: run the transaction again
   cursor_closed = 98,
-  conversion = 99,  ///< a value that does not fit its field
+  conversion = 99,     ///< a value that does not fit its field
+  disk = 100,          ///< a file could not be read or written, or is not as safe as was asked
+  disk_in_use = 102,   ///< the database on disk is open in another process
+  disk_full = 111,     ///< make room, then open again
+  disk_version = 123,  ///< written by a newer exdb
+  disk_schema = 125,   ///< written with another schema
+  disk_damaged = 126,  ///< bytes that were written are not there any more: file and offset
   ddl_field_not_found = 803,
   cluster = 900,
   cluster_not_initialized = 901,  ///< the database was opened without a cluster

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// A database's folder: what is recovered from it when it is opened, and checkpoints while it is open,
+// asked for or when the log has grown.
+//
+// Invariants
+//   F1  The replica that open() gives is that of the files: each round was certified again, and its
+//       digest is the one that was written with it.
+//   F2  While a checkpoint is written commits go on: the replica's lock is held to begin it, and the
+//       turn of the log only to settle it and to remove what it has made of no use.
+//   F3  The log that a recovery would have to read is not longer than `checkpoint_bytes`, or the last
+//       checkpoint if that is larger, and what is committed while the next is written: so at most half
+//       of what is written is checkpoints.
+// Threads: checkpoint() and close() from any.
+// Failure: what fails a checkpoint is given back; unless it is disk_full, no_memory or interrupted the
+//   device is not trusted any more and the route stops too.
+#pragma once
+#include <condition_variable>
+#include <stop_token>
+#include <thread>
+
+#include "database/durable_route.hpp"
+#include "durability/recovery.hpp"
+#include "replica/snapshot_stream.hpp"
+
+namespace exdb {
+
+class Durable {
+ public:
+  struct Options {
+    std::string name;  ///< of the database, for messages
+    RoundLog::Options log;
+    std::uint64_t checkpoint_bytes = 0;  ///< F3; 0: only when asked for
+  };
+
+  /// Recovers. O(what is on disk). `random`: names a database that is made now.
+  static Result<std::unique_ptr<Durable>> open(std::unique_ptr<Folder> folder,
+                                               std::shared_ptr<const Dictionary> dictionary,
+                                               const StorageOptions& storage, Options options,
+                                               std::uint64_t random);
+  ~Durable();
+  Durable(const Durable&) = delete;
+  Durable& operator=(const Durable&) = delete;
+
+  /// The state, once.
+  [[nodiscard]] std::unique_ptr<Replica> take_replica() { return std::move(recovered_); }
+  /// The route, once, over the replica; it and `lock` outlive this.
+  [[nodiscard]] std::unique_ptr<CommitRoute> make_route(Replica& replica, std::mutex& lock,
+                                                        std::atomic<std::uint64_t>& autoids);
+  /// That this transaction of a life before is not among those recovered, and so never will be.
+  /// REQUIRES: the replica does not know it.
+  [[nodiscard]] bool never_came(TxnId id) const;
+  /// What was recovered, from where, in how long, and what was cut: one line.
+  [[nodiscard]] const std::string& told() const { return told_; }
+  /// The last one to have it open had not closed it.
+  [[nodiscard]] bool was_torn_down() const { return torn_down_; }
+
+  /// Writes the state into a file; the log before it goes. Blocks; commits go on. Nothing is written
+  /// when nothing was committed since the last.
+  Status checkpoint();
+  /// Ends the thread and closes the log; the folder is free when this returns. Idempotent.
+  Status close();
+
+  /// Why nothing more is committed; ok while it is.
+  [[nodiscard]] Status failure() const { return route_->failure(); }
+
+  struct Counters {
+    std::uint64_t rounds = 0, log_bytes = 0, checkpoints = 0, checkpoint_bytes = 0;
+  };
+  [[nodiscard]] Counters counters() const;
+
+ private:
+  Durable(std::unique_ptr<Folder> folder, std::shared_ptr<const Dictionary> dictionary,
+          Options options);
+  Status recover_all(const StorageOptions& storage, std::uint64_t random);
+  Status check_schema(const DatabaseIdentity& found, const std::string& text) const;
+  void tell(const Recovery& recovery, std::chrono::steady_clock::duration took);
+  Status write(const std::stop_token& stop);
+  Status drop(Round upto);
+  void run(const std::stop_token& stop);
+  [[nodiscard]] bool due() const;
+
+  std::unique_ptr<Folder> folder_;
+  const std::shared_ptr<const Dictionary> dictionary_;
+  const Options options_;
+  DatabaseIdentity identity_;
+  std::unique_ptr<Replica> recovered_;
+  Csn recovered_csn_;
+  LogEnd end_;
+  std::string told_;
+  std::uint64_t highest_recovered_ = 0, first_number_ = 1;  ///< of transactions
+  bool torn_down_ = false;
+
+  Replica* replica_ = nullptr;
+  DurableRoute* route_ = nullptr;
+  std::mutex* lock_ = nullptr;
+
+  std::mutex writing_;  ///< one checkpoint at a time
+  bool closed_ = false;
+  Round last_;  ///< that is in a checkpoint
+  std::atomic<std::uint64_t> checkpoints_{0}, last_bytes_{0};
+  std::atomic<std::uint64_t> log_at_last_{0};  ///< written_bytes() then
+  std::uint64_t log_before_ = 0;               ///< bytes that were recovered after the checkpoint
+
+  std::mutex due_lock_;
+  std::condition_variable_any due_changed_;
+  std::stop_source stop_;
+  std::jthread writer_;
+};
+
+}  // namespace exdb

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "durability/file_head.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+
+#include "base/bytes.hpp"
+#include "cluster/crc32c.hpp"
+
+namespace exdb {
+namespace {
+
+constexpr std::array<std::string_view, 3> magics = {"EXDBBASE", "EXDBLOG_", "EXDBCKPT"};
+constexpr std::array<std::string_view, 3> prefixes = {"", "log-", "checkpoint-"};
+constexpr std::string_view being_written = ".new";
+constexpr std::size_t version_at = 8, crc_at = 12, after_crc = 16, digits = 20;
+
+std::uint32_t crc_of(Bytes head) {
+  return crc32c(head.subspan(after_crc, head_bytes - after_crc), crc32c(head.first(crc_at)));
+}
+
+}  // namespace
+
+void encode_head(const FileHead& head, std::vector<std::byte>& out) {
+  const auto begin = out.size();
+  ByteWriter writer(out);
+  writer.put_raw(as_bytes(magics[std::size_t(head.kind)]));
+  writer.put(disk_format_version);
+  writer.put(std::uint32_t{0});
+  writer.put(head.identity.database);
+  writer.put(head.identity.dictionary);
+  writer.put(head.at.round.value);
+  writer.put(head.at.hash);
+  writer.put(head.marks.sequence);
+  writer.put(head.marks.autoid);
+  writer.put(head.more_bytes);
+  writer.patch(begin + crc_at, crc_of(Bytes(out).subspan(begin)));
+}
+
+Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path) {
+  ByteReader in(bytes);
+  if (as_text(in.get_raw(version_at)) != magics[std::size_t(kind)])
+    return damaged(path, 0, "it does not begin as such a file does");
+  const auto version = in.get<std::uint32_t>();
+  if (in.ok() && version > disk_format_version)
+    return {ErrorCode::disk_version, "'" + path + "' has format " + std::to_string(version) +
+                                         ", and this exdb reads up to " +
+                                         std::to_string(disk_format_version) +
+                                         ": open it with the exdb that wrote it, or a newer one"};
+  if (bytes.size() < head_bytes) return damaged(path, bytes.size(), "it ends within its head");
+  if (version == 0) return damaged(path, version_at, "there is no format 0");
+  if (in.get<std::uint32_t>() != crc_of(bytes))
+    return damaged(path, crc_at, "the checksum of its head is wrong");
+  FileHead head;
+  head.kind = kind;
+  head.identity.database = in.get<std::uint64_t>();
+  head.identity.dictionary = in.get<std::uint64_t>();
+  head.at.round.value = in.get<std::uint64_t>();
+  head.at.hash = in.get<std::uint64_t>();
+  head.marks.sequence = in.get<std::uint64_t>();
+  head.marks.autoid = in.get<std::uint64_t>();
+  head.more_bytes = in.get<std::uint64_t>();
+  return head;
+}
+
+Status check_identity(const DatabaseIdentity& found, const DatabaseIdentity& wanted,
+                      const std::string& path) {
+  if (found.database != wanted.database)
+    return {ErrorCode::disk_damaged,
+            "'" + path + "' is of another database than the folder it is in"};
+  if (found.dictionary != wanted.dictionary)
+    return {ErrorCode::disk_schema, "'" + path + "' was written with another schema"};
+  return {};
+}
+
+std::string unfinished(const std::string& name) { return name + std::string(being_written); }
+bool is_unfinished(const std::string& name) { return name.ends_with(being_written); }
+
+std::string file_name(FileKind kind, Round round) {
+  auto number = std::to_string(round.value);
+  return std::string(prefixes[std::size_t(kind)]) + std::string(digits - number.size(), '0') +
+         number;
+}
+
+std::optional<Round> round_of_name(FileKind kind, const std::string& name) {
+  const auto prefix = prefixes[std::size_t(kind)];
+  if (!name.starts_with(prefix) || name.size() != prefix.size() + digits) return std::nullopt;
+  Round round;
+  const auto* const end = name.data() + name.size();
+  const auto [stopped, error] = std::from_chars(name.data() + prefix.size(), end, round.value);
+  if (error != std::errc() || stopped != end) return std::nullopt;
+  return round;
+}
+
+}  // namespace exdb
