@@ -316,6 +316,12 @@ void ViewMember::prepare_pending() {
     if (candidacy_) abandon("this node is of another lineage");
     return;
   }
+  // A learner has them from others: they came after it had promised with less. It keeps out.
+  if (behind && !voter_) {
+    pending_.reset();
+    if (candidacy_) abandon("final rounds have come since it began");
+    return;
+  }
   if (behind)
     return fail(
         {ErrorCode::inconsistent, "view " + text_of(pending.view.ballot) + " goes on from round " +

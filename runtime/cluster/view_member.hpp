@@ -14,7 +14,8 @@
 //       watermark here (wedge).
 //   W4  A view is installed only where it was accepted, its rounds are here, and nothing higher was
 //       promised. What the view goes on from contains every round that was given out (I3); a view
-//       change that would take back one fails this member with `inconsistent`.
+//       change that would take back one fails this member with `inconsistent`; a learner, which has
+//       what is final from others, keeps out of such a view.
 //   W5  A node that starts is no voter: its state counts in no quorum until a view is installed that
 //       such a quorum has accepted without it (H8). Fresh nodes form a cluster only when nobody they
 //       reach has a state.

@@ -3,6 +3,7 @@
 #include "faults.hpp"
 
 #include <array>
+#include <optional>
 
 namespace exdb::simulation {
 namespace {
@@ -63,6 +64,7 @@ void Faults::next() {
 }
 
 void Faults::strike() {
+  if (cluster_.options().consenting != 0 && random_.one_in(4) && forget_beside_override()) return;
   const auto id = any_node(), other = other_than(id);
   switch (random_.below(16)) {
     case 0:
@@ -125,6 +127,25 @@ bool Faults::crash(std::uint32_t id, bool silent) {
     if (!cluster_.node(id).up) count("restart as a new life");
     cluster_.start(id);
   });
+  return true;
+}
+
+/// A member of a majority's view loses its memory, and then hears only a node that went on by itself
+/// before: that majority may have given out what neither of them knows.
+bool Faults::forget_beside_override() {
+  std::optional<std::uint32_t> overrider, forgetful;
+  for (std::uint32_t id = 0; id < cluster_.size(); ++id) {
+    const auto& node = cluster_.node(id);
+    if (!node.up || !node.member->seated()) continue;
+    auto& which = node.member->view().by_override ? overrider : forgetful;
+    if (!which || random_.one_in(2)) which = id;
+  }
+  if (!overrider || !forgetful || !crash(*forgetful, false)) return false;
+  count("memory of a majority lost, only an override heard");
+  const auto for_so_long = random_.between(300ms, 900ms);
+  for (std::uint32_t other = 0; other < cluster_.size(); ++other)
+    for (const auto one : {*overrider, *forgetful})
+      if (other != *overrider && other != *forgetful) cut(one, other, for_so_long);
   return true;
 }
 

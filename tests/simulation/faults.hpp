@@ -30,6 +30,7 @@ class Faults {
   void at_message(std::uint32_t from, std::uint32_t to, const Frame& frame);
   void count(const std::string& what);
   bool crash(std::uint32_t id, bool silent);
+  bool forget_beside_override();
   void cut(std::uint32_t one, std::uint32_t other, Time for_so_long);
   void cut_all_but_to(std::uint32_t lucky, Time for_so_long);
   void isolate(std::uint32_t id, Time for_so_long);

@@ -147,8 +147,9 @@ std::string text_of(const std::vector<std::uint32_t>& ranks) {
 }
 
 void say_replay(const ClusterOptions& options, const char* mutant, const std::string& broken) {
-  std::printf("seed %llu: %s\n  replay: simulate_views --ranks %s --seeds %llu%s%s --trace\n",
+  std::printf("seed %llu: %s\n  replay: simulate_views%s --ranks %s --seeds %llu%s%s --trace\n",
               static_cast<unsigned long long>(options.seed), broken.c_str(),
+              options.consenting != 0 && !mutant[0] ? " --override" : "",
               text_of(options.qranks).c_str(), static_cast<unsigned long long>(options.seed),
               mutant[0] ? " --mutant " : "", mutant);
 }

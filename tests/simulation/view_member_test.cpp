@@ -316,52 +316,6 @@ TEST_F(OverrideTest, who_gives_way_keeps_no_round_that_a_newer_view_has_cut_off)
   expect_one_history();
 }
 
-/// L4, among those of one lineage: node 2 has accepted a view after round 2 that nobody else has, and
-/// hears of a newer one after round 1.
-TEST(ViewMemberAlone, who_takes_final_rounds_of_a_newer_view_keeps_none_that_it_has_cut_off) {
-  SimulatedNode node;
-  MemoryRoundHistory history(1000);
-  ViewMember::Options options;
-  options.self = MemberId{2};
-  options.incarnation = {1};
-  options.qranks = {1, 1, 1};
-  ViewMember member(options, history, node, node, 0ms);
-  const Ballot older{5, MemberId{0}, 1}, newer{6, MemberId{1}, 1}, overridden{3, MemberId{0}, 1};
-  const auto say = [&](std::uint32_t from, Ballot ballot, const ViewMessage& message) {
-    const ViewHeader header{options.cluster_id, MemberId{from}, {1}, ballot};
-    member.on_frame(MemberId{from}, *encode_view_frame(header, message), 1ms);
-  };
-  std::vector<CompletedRound> rounds(2);
-  std::vector<RoundHistory::Chain> chains(3);
-  for (std::uint32_t i = 0; i < 2; ++i) {
-    rounds[i].round = Round{i + 1};
-    rounds[i].view = {1, MemberId{0}, 1};
-    rounds[i].batches.push_back(
-        {{}, {}, {}, batch_checksum(rounds[i].view, rounds[i].round, {}, {}, {})});
-    chains[i + 1] = {rounds[i].round, chained(chains[i].hash, rounds[i])};
-  }
-  const auto lineage = [&](Ballot majority, Round since) {
-    Lineage made;
-    made.id = overridden;
-    made.majority = majority;
-    made.since = since;
-    return made;
-  };
-  for (const auto other : {0U, 1U}) member.on_link_up(MemberId{other}, 0ms);
-  const std::vector<Seat> seats{{{0}, {1}, true}, {{1}, {1}, true}, {{2}, {1}, false}};
-  say(0, older, NewView{seats, chains[2], {}, lineage(older, Round{2})});
-  say(0, older, Rounds{{}, chains[2], {}, lineage(older, Round{2}), rounds});
-  ASSERT_EQ(member.accepted(), older);
-  const auto theirs = lineage(newer, Round{1});
-  say(1, {}, Join{true, false, false, newer, chains[1], Round{1}, {}, theirs});
-  member.tick(2ms);
-  rounds.pop_back();
-  say(1, {}, Rounds{{}, chains[1], chains[1], theirs, rounds});
-  ASSERT_EQ(member.final_round(), Round{1});
-  EXPECT_EQ(member.lineage().majority, newer);
-  EXPECT_EQ(member.newest(), chains[1]);
-}
-
 TEST_F(OverrideTest, who_does_not_consent_reads_and_takes_no_part) {
   consent({1, 1, 1, 1, 1}, 0b00001);
   for (std::uint32_t one = 0; one < 2; ++one)
@@ -372,6 +326,80 @@ TEST_F(OverrideTest, who_does_not_consent_reads_and_takes_no_part) {
   ASSERT_TRUE(soon([&] { return member(1).applied_round() > rounds; }));
   EXPECT_FALSE(member(1).seated());
   expect_one_history();
+}
+
+// --- a member by itself, and what is said to it ---
+
+class MemberAloneTest : public testing::Test {
+ protected:
+  MemberAloneTest() : history(1000), member(options(), history, node, node, 0ms) {
+    for (const auto other : {0U, 1U}) member.on_link_up(MemberId{other}, 0ms);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      auto& round = rounds[i];
+      round.round = Round{i + 1};
+      round.view = {1, MemberId{0}, 1};
+      round.batches.push_back({{}, {}, {}, batch_checksum(round.view, round.round, {}, {}, {})});
+      chains[i + 1] = {round.round, chained(chains[i].hash, round)};
+    }
+  }
+  static ViewMember::Options options() {
+    ViewMember::Options made;
+    made.self = MemberId{2};
+    made.incarnation = {1};
+    made.qranks = {1, 1, 1};
+    return made;
+  }
+  void say(std::uint32_t from, Ballot ballot, const ViewMessage& message) {
+    const ViewHeader header{0, MemberId{from}, {1}, ballot};
+    member.on_frame(MemberId{from}, *encode_view_frame(header, message), 1ms);
+  }
+  static Lineage lineage(Ballot id, Ballot majority, Round since) {
+    Lineage made;
+    made.id = id;
+    made.majority = majority;
+    made.since = since;
+    return made;
+  }
+  /// Node 1 has the first round to be final, and gives it when it is asked.
+  void follow_node_1(Ballot promised, const Lineage& line) {
+    say(1, {}, Join{true, false, false, promised, chains[1], Round{1}, {}, line});
+    member.tick(2ms);
+  }
+
+  SimulatedNode node;
+  MemoryRoundHistory history;
+  ViewMember member;
+  std::vector<CompletedRound> rounds{2};
+  std::vector<RoundHistory::Chain> chains{3};
+  const Ballot older{5, MemberId{0}, 1}, newer{6, MemberId{1}, 1}, overridden{3, MemberId{0}, 1};
+  const std::vector<Seat> seats{{{0}, {1}, true}, {{1}, {1}, true}, {{2}, {1}, false}};
+};
+
+/// L4, among those of one lineage: node 2 has accepted a view after round 2 that nobody else has, and
+/// hears of a newer one after round 1.
+TEST_F(MemberAloneTest, who_takes_final_rounds_of_a_newer_view_keeps_none_that_it_has_cut_off) {
+  const auto mine = lineage(overridden, older, Round{2});
+  say(0, older, NewView{seats, chains[2], {}, mine});
+  say(0, older, Rounds{{}, chains[2], {}, mine, rounds});
+  ASSERT_EQ(member.accepted(), older);
+  const auto theirs = lineage(overridden, newer, Round{1});
+  follow_node_1(newer, theirs);
+  say(1, {}, Rounds{{}, chains[1], chains[1], theirs, {rounds[0]}});
+  ASSERT_EQ(member.final_round(), Round{1});
+  EXPECT_EQ(member.lineage().majority, newer);
+  EXPECT_EQ(member.newest(), chains[1]);
+}
+
+/// W4. It has promised when it had nothing.
+TEST_F(MemberAloneTest, a_learner_keeps_out_of_a_view_without_the_rounds_that_came_meanwhile) {
+  follow_node_1({1, MemberId{1}, 1}, {});
+  say(0, older, Prepare{});
+  say(1, {}, Rounds{{}, chains[1], chains[1], {}, {rounds[0]}});
+  ASSERT_EQ(member.final_round(), Round{1});
+  say(0, older, NewView{seats, {}, {}, lineage({}, older, {})});
+  EXPECT_EQ(member.phase(), Phase::running);
+  EXPECT_EQ(member.accepted(), Ballot());
+  EXPECT_EQ(member.newest(), chains[1]);
 }
 
 }  // namespace
