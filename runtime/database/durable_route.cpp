@@ -187,13 +187,19 @@ Status DurableRoute::in_turn(const std::function<Status(RoundLog&)>& what) {
     --turns_wanted_;
     leading_ = true;
   }
-  auto status = what(*log_);
-  {
-    const std::lock_guard queue(queue_lock_);
-    leading_ = false;
-  }
-  changed_.notify_all();
-  return status;
+  // Given back however `what` ends: without memory, too.
+  struct Turn {
+    DurableRoute& of;
+    ~Turn() {
+      {
+        const std::lock_guard queue(of.queue_lock_);
+        of.leading_ = false;
+      }
+      of.changed_.notify_all();
+    }
+  };
+  const Turn turn{*this};
+  return what(*log_);
 }
 
 Status DurableRoute::close() {
