@@ -62,6 +62,14 @@ ROWS: dict[str, Row] = {
         "clusterParams", lambda con, v: opened(clusterParams=v), "ClusterParams", ("None",)
     ),
     "open is_disk": Row("is_disk", lambda con, v: opened(is_disk=v), "True or False", ("bool",)),
+    "open fsync": Row(
+        "fsync", lambda con, v: opened(is_disk=True, fsync=v), "True or False", ("bool",)
+    ),
+    "open checkpoint_bytes": Row(
+        "checkpoint_bytes",
+        lambda con, v: opened(is_disk=True, checkpoint_bytes=v),
+        "an integer of 0 to",
+    ),
     "open is_shm": Row("is_shm", lambda con, v: opened(is_shm=v), "True or False", ("bool",)),
     "open shm": Row("shm", lambda con, v: opened(shm=v), "True or False", ("None", "bool")),
     "open own_listener": Row(
@@ -287,6 +295,7 @@ def test_every_public_call_is_in_the_tables() -> None:
             "progress",
             "describe",
             "cluster_info",
+            "checkpoint",
             "first",
             "last",
             "next",

@@ -121,9 +121,10 @@ def test_certificates_that_are_not_right_do_not_get_in(cluster: Make, tmp_path: 
 
 def test_who_has_no_certificate_does_not_get_in(cluster: Make, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "ca")
+    certificates = [authority.issue(f"node{number}") for number in (0, 1)]
     two = cluster(2)
     for number in (0, 1):
-        two.spawn(number).send(two.opening(number, nwparams={"ssl_params": authority.issue("a")}))
+        two.spawn(number).send(two.opening(number, nwparams={"ssl_params": certificates[number]}))
     for node in two.nodes.values():
         node.receive()
     # exdb itself does not try: the file is needed before anybody is dialled.
