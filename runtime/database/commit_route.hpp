@@ -4,8 +4,8 @@
 // The way of a transaction from this process into the agreed order and back: what it pins when it
 // begins, what it hands over when it ends, and how it learns what became of it. AloneRoute: a
 // database without a cluster, whose commits are rounds of one. ClusterRoute: the process is a node
-// itself. LeaderRoute: it hands its transactions to the leader of its host. So nothing that knows a
-// CommitRoute may know of nodes, windows or rounds.
+// itself. LeaderRoute: it hands its transactions to the leader of its host. DurableRoute: as AloneRoute,
+// with a log on disk. So nothing that knows a CommitRoute may know of nodes, windows or rounds.
 //
 // Invariants
 //   I1  What submit() gave is answered exactly once. A Status other than ok from submit(), and an
