@@ -175,7 +175,9 @@ void ViewMember::tick_join() {
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
   if (busy || phase_ != Phase::running || fetched_bytes_ >= ahead_bytes_max()) return;
   const auto first = outranking();
-  const auto donor = first ? first : best_donor();
+  auto donor = first ? first : best_donor();
+  const auto level = std::exchange(level_with_, {});
+  if (!donor && level && reached_.has(*level) && !parted(*level)) donor = level;
   if (!donor) return;
   catch_up_ = CatchUp{*donor, now_, first.has_value()};
   send(*donor, Fetch{chain_known(final_), false, first.has_value()});
@@ -259,8 +261,20 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
   for (const auto& round : rounds.rounds)
     if (!append_final(round)) break;
   follow_lineage(rounds.lineage);
+  if (final_ > before && final_ == rounds.final.round) stay_level(from);
   if (final_ == before && !lineage_.id.none()) next_catch_up_ = now_ + options_.timing.beat;
   tick_join();
+}
+
+/// Until it is taken in a node that has caught up asks on, and tells all members how far it is: any of
+/// them may have to propose it, in its turn. Told with each beat, it would be further behind than
+/// `lag_max` again when that turn comes, as often as not.
+void ViewMember::stay_level(MemberId with) {
+  constexpr int times_a_turn = 16;
+  level_with_ = with;
+  next_catch_up_ = now_ + options_.timing.stagger / times_a_turn;
+  for (const auto member : peers_.others())
+    if (peers_.of(member).linked) send_status(member);
 }
 
 /// Takes a round that is final elsewhere. What is complete here at its place and differs can never
@@ -337,6 +351,7 @@ void ViewMember::tick_intake() {
     return stop_catching_up();
   }
   if (!*begun) return ask_ahead();
+  level_with_ = catch_up_->from;  // as far as is known; more has become final since
   catch_up_.reset();
   take_state(**begun);
 }

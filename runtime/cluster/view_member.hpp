@@ -73,7 +73,7 @@ class ViewMember {
     std::uint64_t chunk_credit = 4;
     /// Of the state given to each node that joins, while transactions are committed in the view; else
     /// as fast as it is taken.
-    std::size_t state_bytes_per_second = std::size_t{48} << 20;
+    std::size_t state_bytes_per_second = std::size_t{46} << 20;
     /// Of fetched rounds that are not applied yet, or the size of the state before them if that is
     /// more.
     std::size_t ahead_bytes_min = std::size_t{64} << 20;
@@ -294,6 +294,7 @@ class ViewMember {
   void take(MemberId from, const ViewHeader& header, const SnapAck& ack);
   void take(MemberId from, const ViewHeader& header, const SnapEnd& end);
   void tick_join();
+  void stay_level(MemberId with);
   void stop_catching_up();
   [[nodiscard]] std::optional<MemberId> best_donor() const;
   [[nodiscard]] Rounds rounds_after(Chain after, Round upto) const;
@@ -358,6 +359,7 @@ class ViewMember {
   Intake intake_;
   std::optional<CatchUp> catch_up_;
   Time next_catch_up_{0};
+  std::optional<MemberId> level_with_;  ///< whose final rounds are all here
   RoundsAhead ahead_;
   std::size_t fetched_bytes_ = 0;            ///< of final rounds that were fetched, not applied yet
   std::vector<std::optional<Given>> given_;  ///< by receiver
