@@ -22,6 +22,8 @@ struct DatabaseCore {
   std::shared_ptr<const Dictionary> dictionary;
   DatabaseOptions options;
   std::string description = "embedded";
+  /// Why nothing is written here; empty: it may be.
+  std::string read_only;
   unsigned mode_mask = 0;
   std::uint64_t sync_msg_objects = 0, sync_msg_bytes = 0;
 
@@ -66,5 +68,8 @@ struct DatabaseCore {
     return *node;
   }
 };
+
+/// A database over what is filled in already.
+std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core);
 
 }  // namespace exdb

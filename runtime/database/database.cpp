@@ -149,6 +149,10 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   return std::unique_ptr<Database>(new Database(std::move(core)));
 }
 
+std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core) {
+  return std::unique_ptr<Database>(new Database(std::move(core)));
+}
+
 Database::Database(std::shared_ptr<DatabaseCore> core) : core_(std::move(core)) {}
 
 Database::~Database() { abandon(); }

@@ -32,6 +32,7 @@ void Transaction::require_active() const {
 
 void Transaction::require_writable() {
   require_active();
+  if (!core_->read_only.empty()) throw Error(ErrorCode::access, core_->read_only);
   if (options_.type == TransactionType::read_only) {
     throw Error(ErrorCode::access,
                 "this transaction is read-only: start it as READ_WRITE to change anything");

@@ -148,6 +148,7 @@ class Database {
   [[nodiscard]] std::string describe() const;
 
  private:
+  friend std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core);
   explicit Database(std::shared_ptr<DatabaseCore> core);
   std::shared_ptr<DatabaseCore> core_;
 };
