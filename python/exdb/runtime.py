@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from . import _cluster, _core, _lifetime
+from . import _cluster, _core, _lifetime, _preempt
 from ._callbacks import CallbackThreads
 from ._check import boolean, integer, milliseconds, shown
 from ._mpi import Communicator
@@ -125,6 +125,7 @@ class _Opening:
     own_listener: Any
     timeout: Any
     needs_cluster_runtime: bool
+    on_preempt: Any
 
 
 @dataclass
@@ -161,6 +162,7 @@ def _check(opening: _Opening) -> _Checked:
     is_shm = is_shm or _settings.is_shm
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
+    _preempt.check(opening.on_preempt)
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -192,7 +194,15 @@ def _disk(opening: _Opening) -> tuple[str, bool, int]:
 
 
 def _open(opening: _Opening) -> Database:
-    """Both ways to open: alone, over TCP, or COLLECTIVE over MPI."""
+    """Both ways to open, and what is to be done before the end of the job."""
+    database = _open_any(opening)
+    if (preempt := _preempt.check(opening.on_preempt)) is not None:
+        _preempt.install(database, preempt)
+    return database
+
+
+def _open_any(opening: _Opening) -> Database:
+    """Alone, over TCP, or COLLECTIVE over MPI."""
     if opening.params is None:
         return _open_core(_check(opening))
     comm = _cluster.communicator_of(opening.params)
@@ -273,6 +283,7 @@ def open_database(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
@@ -315,6 +326,14 @@ def open_database(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
+        it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
+        closes the database, which ends calls that block in it; then SystemExit with exit code 99
+        is raised in the main thread, for a requeue. A main thread that does not run Python for
+        10 s after that is ended without. In a cluster one node that gets the signal tells all that
+        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
+        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
+        thread; replaces the program's own handlers of these signals.
 
     On disk it blocks, without the GIL, until all that is there is read and checked
     (``db.recovered`` tells); after a kill a line on stderr says the same.
@@ -340,6 +359,7 @@ def open_database(
             own_listener,
             timeout,
             True,
+            on_preempt,
         )
     )
 
@@ -360,6 +380,7 @@ def open(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Runtime, dictionary, database and listener in one call.
 
@@ -402,6 +423,14 @@ def open(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
+        it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
+        closes the database, which ends calls that block in it; then SystemExit with exit code 99
+        is raised in the main thread, for a requeue. A main thread that does not run Python for
+        10 s after that is ended without. In a cluster one node that gets the signal tells all that
+        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
+        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
+        thread; replaces the program's own handlers of these signals.
 
     On disk::
 
@@ -441,6 +470,7 @@ def open(
             own_listener,
             timeout,
             False,
+            on_preempt,
         )
     )
 

@@ -56,6 +56,10 @@ const char* name_of(LoggedWrite::Kind kind) {
       return "insert";
     case LoggedWrite::Kind::update:
       return "update";
+    case LoggedWrite::Kind::snapshot:
+      return "snapshot";
+    case LoggedWrite::Kind::drop_snapshot:
+      return "drop_snapshot";
     case LoggedWrite::Kind::remove:
       break;
   }

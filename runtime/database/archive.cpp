@@ -25,6 +25,8 @@ const char* name_of(FoundFile::Kind kind) {
       return "log";
     case FoundFile::Kind::checkpoint:
       return "checkpoint";
+    case FoundFile::Kind::snapshot:
+      return "snapshot";
     case FoundFile::Kind::unfinished:
       return "unfinished";
     case FoundFile::Kind::other:
@@ -54,7 +56,8 @@ ArchiveReport report_of(const std::string& path, const Inspection& found) {
     ArchiveFile each{file.name, name_of(file.kind), file.bytes,        file.used_bytes, 0,
                      0,         file.items,         file.damage.text()};
     each.last_round = file.last.round.value;
-    if (file.kind == FoundFile::Kind::checkpoint) each.first_round = each.last_round;
+    if (file.kind == FoundFile::Kind::checkpoint || file.kind == FoundFile::Kind::snapshot)
+      each.first_round = each.last_round;
     if (file.kind == FoundFile::Kind::log) {
       each.first_round = file.before.next().value;
       if (report.first_round == 0) report.first_round = each.first_round;

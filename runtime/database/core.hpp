@@ -48,6 +48,10 @@ struct DatabaseCore {
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint64_t> next_autoid{1};
 
+  /// Snapshots of files that somebody reads, each a database of its own.
+  std::mutex named_lock;
+  std::map<std::string, std::weak_ptr<DatabaseCore>> named;
+
   struct Counters {
     std::atomic<std::uint64_t> committed{0}, aborted{0}, conflicts{0}, rolled_back{0}, read_only{0};
   } counters;
@@ -69,6 +73,8 @@ struct DatabaseCore {
   }
 };
 
+/// One connection more. Throws no_memory, naming max_connections.
+void count_connection(DatabaseCore& core);
 /// A database over what is filled in already.
 std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core);
 

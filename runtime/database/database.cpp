@@ -157,15 +157,18 @@ Database::Database(std::shared_ptr<DatabaseCore> core) : core_(std::move(core)) 
 
 Database::~Database() { abandon(); }
 
+void count_connection(DatabaseCore& core) {
+  if (core.connections.fetch_add(1) < core.options.max_connections) return;
+  core.connections.fetch_sub(1);
+  throw Error(ErrorCode::no_memory, "database '" + core.name + "' has db_max_connections (" +
+                                        std::to_string(core.options.max_connections) +
+                                        ") connections open: close one, or open with more");
+}
+
 std::unique_ptr<Connection> Database::connect() {
   core_->require_open();
   if (core_->node) core_->node->used();
-  if (core_->connections.fetch_add(1) >= core_->options.max_connections) {
-    core_->connections.fetch_sub(1);
-    throw Error(ErrorCode::no_memory, "database '" + core_->name + "' has db_max_connections (" +
-                                          std::to_string(core_->options.max_connections) +
-                                          ") connections open: close one, or open with more");
-  }
+  count_connection(*core_);
   try {
     return std::unique_ptr<Connection>(new Connection(core_));
   } catch (...) {
@@ -308,6 +311,7 @@ Statistics Database::statistics() const {
       {"memory_used_bytes", storage.bytes_used},
       {"garbage", storage.garbage},
       {"rows", storage.rows},
+      {"named_snapshots", core_->replica->names().size()},
   };
   if (core_->durable) {
     const auto disk = core_->durable->counters();

@@ -7,7 +7,9 @@
 #include <sstream>
 
 #include "cluster/commit_window.hpp"
+#include "database/checkpoint_progress.hpp"
 #include "database/dictionary_difference.hpp"
+#include "database/named_files.hpp"
 #include "replica/outcome_table.hpp"
 
 namespace exdb {
@@ -131,6 +133,9 @@ Status Durable::recover_all(const StorageOptions& storage, std::uint64_t random)
   auto recovery = recover(*folder_, identity_, sink);
   if (!recovery) return recovery.status();
   recovered_ = sink.take();
+  auto named = list_named(*folder_, identity_);
+  if (!named) return named.status();
+  recovered_->names().merge(std::move(*named));
   end_ = recovery->log.end;
   recovered_csn_ = recovered_->published();
   last_ = recovery->from.round;
@@ -219,7 +224,7 @@ Status Durable::write(const std::stop_token& stop) {
   {
     const std::lock_guard lock(*lock_);
     applied = route_->state();
-    if (applied.chain.round == last_) return {};
+    if (applied.chain.round == last_ && replica_->names().files_to_remove().empty()) return {};
     log_now = log_before_ + route_->written_bytes();
     auto writer = SnapshotWriter::begin(*replica_, applied.chain);
     if (!writer) return writer.status();
@@ -228,13 +233,26 @@ Status Durable::write(const std::stop_token& stop) {
   // A checkpoint is never ahead of its log.
   if (auto status = route_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, *stream, stop);
+  if (auto status = write_named(*folder_, identity_, dictionary_, false, replica_->names(),
+                                applied.chain.round, stop);
+      !status)
+    return status;
+  if (applied.chain.round == last_) return {};
+  CheckpointProgress told(*stream, options_.name);
+  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, told, stop);
   if (!bytes) return bytes.status();
   last_ = applied.chain.round;
   last_bytes_ = *bytes;
   log_at_last_ = log_now;
   ++checkpoints_;
   return drop(last_);
+}
+
+Result<std::unique_ptr<Replica>> Durable::read_named(const NamedSnapshot& snapshot,
+                                                     const StorageOptions& storage) {
+  const std::lock_guard writing(writing_);
+  if (closed_) return Status(ErrorCode::invalid_handle, "the database is closed");
+  return exdb::read_named(*folder_, identity_, dictionary_, storage, snapshot);
 }
 
 bool Durable::never_came(TxnId id) const {

@@ -59,6 +59,9 @@ class Durable {
   /// Writes the state into a file; the log before it goes. Blocks; commits go on. Nothing is written
   /// when nothing was committed since the last.
   Status checkpoint();
+  /// A replica to be read, of the file of a named snapshot. O(rows).
+  Result<std::unique_ptr<Replica>> read_named(const NamedSnapshot& snapshot,
+                                              const StorageOptions& storage);
   /// Ends the thread and closes the log; the folder is free when this returns. Idempotent.
   Status close();
 

@@ -104,6 +104,13 @@ Status LoggedWrites::transaction(const RoundItem& item, const Snapshot& state) {
   told.member = item.member.value;
   told.id = id;
   told.parts_missing = parts.size() != record.parts;
+  if (only_ == nullptr && !record.snapshot_name.empty())
+    told.writes.push_back(
+        {record.drops_name ? LoggedWrite::Kind::drop_snapshot : LoggedWrite::Kind::snapshot,
+         {},
+         {},
+         record.snapshot_name,
+         {}});
   for (const auto& op : record.ops)
     if (only_ == nullptr || op.cls == only_->id) told.writes.push_back(write_of(op, state));
   return {};

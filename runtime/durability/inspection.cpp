@@ -37,6 +37,7 @@ FoundFile::Kind kind_of(const std::string& name) {
   if (is_unfinished(name)) return FoundFile::Kind::unfinished;
   if (round_of_name(FileKind::log, name)) return FoundFile::Kind::log;
   if (round_of_name(FileKind::checkpoint, name)) return FoundFile::Kind::checkpoint;
+  if (name_of_snapshot_file(name)) return FoundFile::Kind::snapshot;
   return FoundFile::Kind::other;
 }
 
@@ -69,7 +70,8 @@ class Inspecting {
     }
     for (auto& file : found_.files) {
       if (file.kind == FoundFile::Kind::log) log(file);
-      if (file.kind == FoundFile::Kind::checkpoint) checkpoint(file);
+      if (file.kind == FoundFile::Kind::checkpoint || file.kind == FoundFile::Kind::snapshot)
+        checkpoint(file);
     }
     for (auto& file : found_.files)
       if (file.kind == FoundFile::Kind::checkpoint && file.damage.ok())
@@ -136,6 +138,7 @@ class Inspecting {
     file.used_bytes = read->bytes;
     file.items = read->chunks;
     file.last = read->head.at;
+    if (file.kind == FoundFile::Kind::snapshot) return;
     if (file.last.round != *round_of_name(FileKind::checkpoint, file.name))
       file.damage = damaged(folder_.path_of(file.name), 0, "its name is not that of its round");
   }

@@ -20,7 +20,7 @@
 namespace exdb {
 
 struct FoundFile {
-  enum class Kind : std::uint8_t { base, log, checkpoint, unfinished, other };
+  enum class Kind : std::uint8_t { base, log, checkpoint, snapshot, unfinished, other };
   Kind kind = Kind::other;
   std::string name;
   std::uint64_t bytes = 0;       ///< as the file system says

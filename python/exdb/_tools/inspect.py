@@ -76,6 +76,8 @@ def _about(file: dict[str, Any]) -> str:
         return f"rounds {file['first_round']} to {file['last_round']}"
     if file["kind"] == "checkpoint":
         return f"round {file['last_round']}"
+    if file["kind"] == "snapshot":
+        return f"round {file['last_round']}, which has a name"
     if file["kind"] == "unfinished":
         return "was never finished; the next open removes it"
     return {"database": "identity and schema", "other": "not exdb's, or its lock"}[file["kind"]]

@@ -52,7 +52,8 @@ class Printer:
             head += " (parts of it came before the checkpoint: their writes are not shown)"
         for kind, cls, index, key, before in writes:
             was = f" was {before}" if before else ""
-            print(f"{head}  {kind} {cls} {index}{key}{was}")
+            what = f"{cls} {index}{key}" if cls else repr(key)
+            print(f"{head}  {kind} {what}{was}")
         if not writes:
             print(f"{head}  (no writes)")
 

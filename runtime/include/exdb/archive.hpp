@@ -64,7 +64,8 @@ std::optional<int> archive_holder(const std::string& path);
 
 /// One write of a transaction.
 struct LoggedWrite {
-  enum class Kind { insert, update, remove };
+  /// snapshot, drop_snapshot: the key is a name, and there is no class.
+  enum class Kind { insert, update, remove, snapshot, drop_snapshot };
   Kind kind = Kind::insert;
   std::string class_name;
   std::string index;       ///< whose key it is; empty: the class has none, and the keys are slots

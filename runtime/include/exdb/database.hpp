@@ -105,6 +105,25 @@ class Database {
   /// since the last. Throws disk, disk_full (the database goes on), disk_damaged; invalid_handle
   /// without DatabaseOptions::disk.
   void checkpoint();
+  /// Gives the state of now a name; its csn. A commit: every node of the cluster has the name then,
+  /// and means the same state. Keeps what is superseded later for as long as the name is there,
+  /// and on disk is written into a file by the next checkpoint, O(rows), from which it is read after a
+  /// restart; the log has it until then. Throws duplicate for a name that is there, conversion for one
+  /// that is empty, longer than 200 bytes or has control characters, no_memory beyond 128 names, and
+  /// what a commit may end with. A node that takes its state from another has no names from before.
+  Csn snapshot(const std::string& name);
+  /// A connection that reads there: its transactions are read-only, whatever their type. O(1) in the
+  /// process that has seen the name given; else all rows are loaded from the file first, and freed
+  /// with the last such connection. Throws not_found, and as open().
+  std::unique_ptr<Connection> at(const std::string& name);
+  /// Names and csns.
+  [[nodiscard]] std::map<std::string, Csn> snapshots() const;
+  /// A commit, after which no node has the name; connections at it go on. Throws not_found.
+  void drop_snapshot(const std::string& name);
+  /// Tells all nodes, by a commit, that this one was told to end; and the csn of the last such word that
+  /// came here, 0 for none. Not where ranks share a replica: throws unsupported.
+  void announce_preempt();
+  [[nodiscard]] Csn preempt_announced() const;
   /// On disk, what open() has recovered, from where, in how long, and what it has cut: one line. Else
   /// empty.
   [[nodiscard]] std::string recovered() const;
