@@ -138,7 +138,7 @@ def test_a_damaged_file_of_a_name_is_named_and_does_no_harm_to_the_rest(tmp_path
     data[-300] ^= 1
     file.write_bytes(data)
     with opened(folder) as db:
-        with pytest.raises(exdb.DiskDamagedError, match="snapshot-x'.*offset"):
+        with pytest.raises(exdb.DiskDamagedError, match=r"snapshot-x'.*offset"):
             db.at("x")
         put(db, 1, "c")
     with opened(whole) as db:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def fixture_made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[i
         with pytest.raises(exdb.ConflictError):
             con.commit()
         digests[7] = f"{db.digest():016x}"
+        db.snapshot("by name")
+        digests[8] = digests[7]
     return folder, digests
 
 
@@ -94,7 +97,7 @@ def test_inspect_tells_what_is_there_and_that_it_is_whole(
     assert "log: rounds 1 to" in done.stdout
     report = json.loads(tool("inspect", folder, "--json").stdout)
     assert report["state"]["rows"] == {"Item": 4, "Pair": 1, "Note": 1}
-    assert report["state"]["csn"] == 7
+    assert report["state"]["csn"] == 8
     assert report["state"]["digest"] == digests[7]
     assert report["state"]["checkpoint_round"] == 5
     assert report["closed"] and report["open_by"] is None and report["damage"] == []
@@ -138,6 +141,55 @@ def test_replay_makes_the_digest_of_each_round_again(made: tuple[Path, dict[int,
     assert tool("replay", folder, "--to", 99).returncode == 2
 
 
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def skip_varints(data: bytes, at: int, count: int) -> int:
+    for _ in range(count):
+        while data[at] & 0x80:
+            at += 1
+        at += 1
+    return at
+
+
+def change_digest(folder: Path, wanted: int) -> None:
+    """Of one round of the log, with a right checksum (log_record.hpp has the places)."""
+    (file,) = folder.glob("log-*")
+    data = bytearray(file.read_bytes())
+    at = 72
+    while struct.unpack_from("<Q", data, at + 32)[0] != wanted:
+        (payload,) = struct.unpack_from("<Q", data, at + 48)
+        at += (56 + payload + 7) // 8 * 8
+    (payload,) = struct.unpack_from("<Q", data, at + 48)
+    place = skip_varints(data, at + 56, 2) + 1  # marks, last
+    place = skip_varints(data, place, 4) + 1  # view, batches, member; flags
+    data[skip_varints(data, place, 1)] ^= 1  # oldest snapshot
+    checked = data[16:24] + data[at + 8 : at + 56 + payload]
+    struct.pack_into("<I", data, at + 4, crc32c(bytes(checked)))
+    file.write_bytes(data)
+
+
+def test_a_digest_that_differs_is_told_with_its_round(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    with opened(folder) as db, db.connect() as con:
+        for number in range(4):
+            with con.startTransaction():
+                con.new("Item", id=number)
+    assert "digests 4 in the log, all as they were" in tool("replay", folder).stdout
+    change_digest(folder, 3)
+    assert tool("inspect", folder, "--files-only").returncode == 0  # no checksum tells
+    assert tool("replay", folder, "--to", 2).returncode == 0
+    done = tool("replay", folder)
+    assert done.returncode == 1
+    assert "round 3 of the log: member 0 had another state after round 2" in done.stderr
+
+
 def test_the_log_tells_who_wrote_what(made: tuple[Path, dict[int, str]]) -> None:
     folder, _ = made
     lines = tool("log", folder, "--from", 6).stdout.splitlines()
@@ -145,6 +197,7 @@ def test_the_log_tells_who_wrote_what(made: tuple[Path, dict[int, str]]) -> None
     assert any("update Item by_id(33) was (3)" in line for line in lines)
     assert any("remove Item by_id(4)" in line for line in lines)
     assert any("insert Pair by_both(1, 'x')" in line for line in lines)
+    assert any(line.endswith("snapshot 'by name'") for line in lines)
     (won,) = [
         json.loads(line)
         for line in tool(
