@@ -51,11 +51,12 @@ class OnPreempt:
     exit_code: int = 99
     before: Callable[[], object] | None = None
 
-    def numbers(self) -> list[signal.Signals]:
-        return [
-            signal.Signals[each] if isinstance(each, str) else signal.Signals(each)
-            for each in self.signals
-        ]
+
+def _numbers(settings: OnPreempt) -> list[signal.Signals]:
+    return [
+        signal.Signals[each] if isinstance(each, str) else signal.Signals(each)
+        for each in settings.signals
+    ]
 
 
 def check(given: Any) -> OnPreempt | None:
@@ -70,7 +71,7 @@ def check(given: Any) -> OnPreempt | None:
     if given.before is not None and not callable(given.before):
         raise DataError(f"on_preempt.before must be callable, not {shown(given.before)}")
     try:
-        if not given.numbers() or signal.SIGKILL in given.numbers():
+        if not _numbers(given) or signal.SIGKILL in _numbers(given):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise DataError(
@@ -116,7 +117,7 @@ class _Watch:
         with self.lock:
             self.watched.append(_Watched(database, settings))
         os.write(self.writing, b"\0")  # no signal: there is more to look at
-        for number in settings.numbers():
+        for number in _numbers(settings):
             if number not in self.handled:
                 self.handled.add(number)
                 signal.signal(number, self._on_signal)

@@ -174,7 +174,7 @@ class Database:
 
         O(1), without a copy, in a process that has seen the name given. After a restart all its
         rows are read from the file first, in O(rows), into memory that all connections at that name
-        share, and that is freed with the last of them. Does not wait for other nodes; without the
+        share, and that is freed with the last of them. Does not block on other nodes; without the
         GIL. Raises NotFoundError, which names those there are, ResourceError, DiskDamagedError and
         DiskError.
         """
