@@ -8,7 +8,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from . import _cluster, _core, _lifetime
 from ._callbacks import CallbackThreads
@@ -22,8 +22,9 @@ from .params import ClusterParams
 DEFAULT_SEGMENT = 128 * 1024 * 1024
 DEFAULT_CHECKPOINT = 256 * 1024 * 1024
 DISK_LATER = (
-    "is_disk=True with a cluster or is_shm (durable replicas) comes in a later release; use "
-    "is_disk=False: the database lives in memory for as long as the job"
+    "is_disk=True where nodes come and go (over TCP, or with resilient=True) comes in a later "
+    "release; use is_disk=False: the database lives in memory for as long as its nodes; or MPI, "
+    "where all nodes start together"
 )
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
@@ -62,8 +63,7 @@ def init_runtime(
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
-    is_disk: all databases are durable, as with ``is_disk=True`` of open. Refused with ``cluster``
-        or ``is_shm`` in this release (NotSupportedError).
+    is_disk: all databases are durable, as with ``is_disk=True`` of open.
     is_shm: databases are opened with ``is_shm=True``: one replica a host.
     is_debug: logs what is opened (logger ``exdb``, level DEBUG).
     cluster: databases may be opened with ``clusterParams``.
@@ -83,7 +83,6 @@ def init_runtime(
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
-    _refuse_disk(wanted.is_disk and (wanted.cluster or wanted.is_shm))
     if _settings is not None and wanted != _settings and _lifetime.open_databases():
         raise ProgrammingError(
             f"init_runtime was called with other values ({_settings}) and a database is open: "
@@ -100,11 +99,6 @@ def _manager(tmgr: object) -> str:
     if not isinstance(tmgr, str) or tmgr.lower() not in MANAGERS:
         raise ProgrammingError(f"tmgr must be one of {', '.join(MANAGERS)}, not {shown(tmgr)}")
     return tmgr.lower()
-
-
-def _refuse_disk(is_disk: bool) -> None:
-    if is_disk:
-        raise NotSupportedError(DISK_LATER)
 
 
 @dataclass
@@ -147,7 +141,6 @@ def _check(opening: _Opening) -> _Checked:
     is_disk = boolean(opening.is_disk, "is_disk")
     is_disk = is_disk or (_settings is not None and _settings.is_disk)
     is_shm = _either(opening.is_shm, "is_shm", opening.shm, "shm")
-    _refuse_disk(is_disk and (clustered or is_shm))
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
         raise DataError(f"path must be a path, not {shown(opening.path)}")
     if _settings is None:
@@ -161,6 +154,8 @@ def _check(opening: _Opening) -> _Checked:
     is_shm = is_shm or _settings.is_shm
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
+    if is_disk and opening.params is not None and _comes_and_goes(opening.params):
+        raise NotSupportedError(DISK_LATER)
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -174,6 +169,12 @@ def _check(opening: _Opening) -> _Checked:
         is_shm,
         _disk(opening) if is_disk else None,
     )
+
+
+def _comes_and_goes(params: ClusterParams) -> bool:
+    nwparams = params.nwparams
+    resilient = isinstance(nwparams, Mapping) and bool(nwparams.get("resilient"))
+    return _cluster.communicator_of(params) is None or resilient
 
 
 def _disk(opening: _Opening) -> tuple[str, bool, int]:

@@ -149,6 +149,7 @@ class Database {
 
  private:
   explicit Database(std::shared_ptr<DatabaseCore> core);
+  static std::unique_ptr<Database> opened(std::shared_ptr<DatabaseCore> core);
   std::shared_ptr<DatabaseCore> core_;
 };
 
