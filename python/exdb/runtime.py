@@ -294,7 +294,11 @@ def open_database(
     is_disk: durable: what was committed is there when the database is opened again, whatever ended
         the process, or the machine. One process has it open at a time. Rows of classes declared
         ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
-        ones too. Refused with a cluster in this release (NotSupportedError).
+        ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
+        a host), and open, with any number of ranks, finds the furthest of all that they can see and
+        lets the others catch up; commit returns when the disk of this rank has it. There rows of
+        ``local`` classes are not kept. Where nodes come and go it is refused in this release
+        (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -303,7 +307,8 @@ def open_database(
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
-        in the current folder. Unused in memory.
+        in the current folder. Over MPI it may be on a shared file system or on disks of the hosts,
+        under one name. Unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
         close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
@@ -318,7 +323,10 @@ def open_database(
         ``db.checkpoint()``. Bounds what the next open has to read.
 
     On disk it blocks, without the GIL, until all that is there is read and checked
-    (``db.recovered`` tells); after a kill a line on stderr says the same.
+    (``db.recovered`` tells); after a kill a line on stderr says the same. Over MPI all ranks wait,
+    without a limit, for the one that reads longest, and what one of them finds wrong is raised on
+    all; InconsistentReplicaError: two copies went on without each other, so one of the folders that
+    are named has to be moved away.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
     LauncherError (wrong MPI), NotSupportedError, DataError; ClusterError (an address that cannot be
@@ -380,7 +388,11 @@ def open(
     is_disk: durable: what was committed is there when the database is opened again, whatever ended
         the process, or the machine. One process has it open at a time. Rows of classes declared
         ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
-        ones too. Refused with a cluster in this release (NotSupportedError).
+        ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
+        a host), and open, with any number of ranks, finds the furthest of all that they can see and
+        lets the others catch up; commit returns when the disk of this rank has it. There rows of
+        ``local`` classes are not kept. Where nodes come and go it is refused in this release
+        (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -389,7 +401,8 @@ def open(
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
-        in the current folder. Unused in memory.
+        in the current folder. Over MPI it may be on a shared file system or on disks of the hosts,
+        under one name. Unused in memory.
     own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
         ``con.listen()``.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and

@@ -9,19 +9,17 @@
 #include "base/assert.hpp"
 
 namespace exdb {
-namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// About what it costs to wake a thread and to be woken by it.
-constexpr auto at_once = 50us;
-
-}  // namespace
-
 DurableHistory::DurableHistory(std::unique_ptr<RoundLog> log, std::function<Marks()> marks,
-                               bool waits)
-    : log_(std::move(log)), marks_(std::move(marks)), waits_(waits), at_once_(!waits) {
+                               bool waits, std::chrono::nanoseconds at_once)
+    : log_(std::move(log)),
+      marks_(std::move(marks)),
+      waits_(waits),
+      at_once_below_(at_once),
+      at_once_(!waits) {
   const auto begun = kept_.restart(log_->chain(), true);
   EXDB_ASSERT(begun.ok(), "a history in memory begins anywhere");
   applied_ = final_ = full_ = wanted_ = written_ = log_->chain().round;
@@ -121,7 +119,7 @@ void DurableHistory::write_group(Lock& lock) {
     groups_.fetch_add(1, std::memory_order_relaxed);
     groups_rounds_.fetch_add(group.size(), std::memory_order_relaxed);
     sync_time_ = sync_time_ == 0ns ? took : (3 * sync_time_ + took) / 4;
-    at_once_ = !waits_ || sync_time_ < at_once;
+    at_once_ = !waits_ || sync_time_ < at_once_below_;
     if (on_round_) on_round_();
   } else if (failure_.ok()) {
     failure_ = status;

@@ -30,8 +30,13 @@ namespace exdb {
 
 class DurableHistory final : public RoundHistory, public Finality, public LoggedRounds {
  public:
+  /// About what it costs to wake a thread and to be woken by it.
+  static constexpr std::chrono::microseconds at_once_default{50};
+
   /// `marks`: what this process has given out, now; lock-free, called once there are rounds. `waits`: for the device.
-  DurableHistory(std::unique_ptr<RoundLog> log, std::function<Marks()> marks, bool waits);
+  /// `at_once`: who drives writes itself while a sync takes less.
+  DurableHistory(std::unique_ptr<RoundLog> log, std::function<Marks()> marks, bool waits,
+                 std::chrono::nanoseconds at_once = at_once_default);
   ~DurableHistory() override;
   DurableHistory(const DurableHistory&) = delete;
   DurableHistory& operator=(const DurableHistory&) = delete;
@@ -81,6 +86,7 @@ class DurableHistory final : public RoundHistory, public Finality, public Logged
   const std::unique_ptr<RoundLog> log_;  ///< of who writes
   const std::function<Marks()> marks_;
   const bool waits_;
+  const std::chrono::nanoseconds at_once_below_;
   std::function<void()> on_round_;
   std::atomic<std::uint64_t> groups_{0}, groups_rounds_{0};
 

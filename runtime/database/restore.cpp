@@ -4,16 +4,13 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
-#include <sstream>
 
 #include "base/bytes.hpp"
-#include "database/restore_copies.hpp"
+#include "database/restore_words.hpp"
 
 namespace exdb {
 namespace {
 
-using Blocks = std::vector<std::vector<std::byte>>;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t rounds_bytes = std::size_t{1} << 20;
@@ -27,54 +24,6 @@ class NoSink final : public RecoverySink {
   Status complete(RoundHistory::Chain) override { return {}; }
   Status round(const CompletedRound&) override { return {}; }
 };
-
-/// A copy that some node holds, as all know it.
-struct Known {
-  std::uint32_t by = 0;
-  std::uint32_t held = 0;  ///< the how manieth of that node
-  bool own = false;        ///< of the node itself
-  bool empty = true;
-  Copy copy;
-  Round checkpoint;
-  Marks marks;
-  bool torn_down = false;
-  std::string cut;
-};
-
-void encode(const Known& known, ByteWriter& out) {
-  out.put(std::uint8_t(known.own));
-  out.put(std::uint8_t(known.empty));
-  out.put_text(known.copy.path);
-  out.put_bytes(encode_epochs(known.copy.database, known.copy.epochs));
-  out.put(known.copy.database);
-  out.put(known.copy.newest.round.value);
-  out.put(known.copy.newest.hash);
-  out.put(known.checkpoint.value);
-  out.put(known.marks.sequence);
-  out.put(known.marks.autoid);
-  out.put(std::uint8_t(known.torn_down));
-  out.put_text(known.cut);
-}
-
-Status decode(ByteReader& in, Known& known) {
-  known.own = in.get<std::uint8_t>() != 0;
-  known.empty = in.get<std::uint8_t>() != 0;
-  known.copy.path = in.get_text();
-  const auto epochs = in.get_bytes();
-  known.copy.database = in.get<std::uint64_t>();
-  known.copy.newest.round.value = in.get<std::uint64_t>();
-  known.copy.newest.hash = in.get<std::uint64_t>();
-  known.checkpoint.value = in.get<std::uint64_t>();
-  known.marks.sequence = in.get<std::uint64_t>();
-  known.marks.autoid = in.get<std::uint64_t>();
-  known.torn_down = in.get<std::uint8_t>() != 0;
-  known.cut = in.get_text();
-  auto decoded = decode_epochs(epochs, known.copy.database, known.copy.path);
-  if (!in.ok() || !decoded)
-    return {ErrorCode::cluster_protocol, "what a node says of its copy cannot be read"};
-  known.copy.epochs = std::move(*decoded);
-  return {};
-}
 
 class Restoring {
  public:
@@ -96,27 +45,8 @@ class Restoring {
   [[nodiscard]] std::string own_path() const { return node_folder(path_, request_.self); }
   [[nodiscard]] HeldCopy& own() { return held_.front(); }
 
-  /// Everybody's bytes, or the failure of the first node that has one. O1.
   Result<Blocks> exchange(const Status& mine, Bytes bytes = {}) {
-    std::vector<std::byte> said;
-    ByteWriter out(said);
-    out.put(static_cast<std::int32_t>(mine.code()));
-    out.put_text(mine.text());
-    out.put_raw(bytes);
-    // Some may have much to read.
-    auto gathered = request_.gather->collective_gather(said, std::chrono::milliseconds(0));
-    if (!gathered) return gathered.status();
-    Blocks blocks;
-    for (std::size_t node = 0; node < gathered->size(); ++node) {
-      ByteReader in((*gathered)[node]);
-      const auto code = static_cast<ErrorCode>(in.get<std::int32_t>());
-      const std::string text(in.get_text());
-      if (!in.ok()) return {ErrorCode::cluster_protocol, "what a node says cannot be read"};
-      if (code != ErrorCode::ok) return Status(code, "node " + std::to_string(node) + ": " + text);
-      const auto rest = in.get_raw(in.remaining());
-      blocks.emplace_back(rest.begin(), rest.end());
-    }
-    return blocks;
+    return exdb::exchange(*request_.gather, mine, bytes);
   }
 
   // --- who sees what ---
@@ -203,23 +133,6 @@ class Restoring {
       held_.push_back(std::move(*copy));
     }
     return {};
-  }
-
-  static Known said_of(const HeldCopy& held, bool own) {
-    Known known;
-    known.own = own;
-    known.empty = held.empty;
-    known.copy = held.copy;
-    known.checkpoint = held.recovery.from.round;
-    const auto& log = held.recovery.log;
-    known.marks = log.end.marks;
-    known.torn_down = log.torn || (!log.end.segments.empty() && !log.end.closed);
-    if (log.torn)
-      known.cut = std::to_string(log.torn->bytes) + " bytes at offset " +
-                  std::to_string(log.torn->offset) + " of '" + log.torn->path + "'";
-    for (const auto& why : held.recovery.passed_over)
-      known.cut += (known.cut.empty() ? "" : ", ") + why;
-    return known;
   }
 
   // --- which of them it shall be: the same on all nodes ---
@@ -463,36 +376,10 @@ class Restoring {
     return restored;
   }
 
-  static std::string names(const std::map<std::uint32_t, Round>& nodes) {
-    std::string text;
-    for (const auto& [node, round] : nodes)
-      text += (text.empty() ? "" : ", ") + std::to_string(node);
-    return (nodes.size() == 1 ? "node " : "nodes ") + text;
-  }
-
   [[nodiscard]] std::string told() const {
-    std::ostringstream out;
-    out << "database '" << request_.name << "' ";
-    if (!giver_) {
-      out << "is new, in '" << path_ << "'";
-      return out.str();
-    }
-    std::size_t copies = 0;
-    std::string left, cut;
-    for (const auto& known : known_) {
-      copies += known.empty ? 0 : 1;
-      if (!known.own) left += (left.empty() ? "'" : ", '") + known.copy.path + "'";
-      if (!known.cut.empty()) cut += (cut.empty() ? "" : "; ") + known.cut;
-    }
-    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
-    out << "recovered to round " << newest_.round.value << " of epoch " << giver_->copy.epoch()
-        << " from '" << giver_->copy.path << "', the furthest of " << copies << " copies, in "
-        << took.count() << " ms";
-    if (!by_rounds_.empty()) out << "; " << names(by_rounds_) << " caught up by rounds";
-    if (!by_files_.empty()) out << "; " << names(by_files_) << " by a copy of it";
-    if (!cut.empty()) out << "; cut of what was not finished: " << cut;
-    if (!left.empty()) out << "; left alone, of nodes that are not there: " << left;
-    return out.str();
+    if (!giver_) return "database '" + request_.name + "' is new, in '" + path_ + "'";
+    return "database '" + request_.name + "' " +
+           told_of(known_, *giver_, by_rounds_, by_files_, Clock::now() - begun_);
   }
 
   const RestoreRequest request_;
@@ -507,9 +394,9 @@ class Restoring {
   DatabaseIdentity identity_;
   RoundHistory::Chain newest_;
   Epochs epochs_;
-  std::map<std::uint32_t, Round> by_rounds_, by_files_;  ///< who lacks something; what it has
-  Status taking_;                                        ///< what fails here on the way
-  bool given_up_ = false;                                ///< all know of a failure
+  CaughtUp by_rounds_, by_files_;  ///< who lacks something; what it has
+  Status taking_;                  ///< what fails here on the way
+  bool given_up_ = false;          ///< all know of a failure
   std::unique_ptr<RoundLog> log_;
   Csn csn_;
   bool transient_rows_ = false;

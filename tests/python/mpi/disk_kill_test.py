@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 KILLS = int(os.environ.get("EXDB_KILLS", "5"))
 SEED = int(os.environ.get("EXDB_KILLS_SEED", "11"))
 SHM = os.environ.get("EXDB_KILLS_SHM", "0") == "1"
@@ -192,6 +194,7 @@ class Lives:
                 assert count == sum(1 for number in found if number % 100 == int(writer)), writer
 
 
+@pytest.mark.timeout(120 + 10 * KILLS)
 def test_kill_9_of_a_job_loses_no_commit_and_brings_back_none(
     tmp_path: Path, launcher: str
 ) -> None:
