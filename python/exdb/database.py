@@ -132,7 +132,8 @@ class Database:
 
     def checkpoint(self) -> None:
         """Of a durable database: writes its state into a file, so that the log before it goes and
-        the next open is fast. Local. Blocks, without the GIL, for as long as all rows take to be
+        the next open is fast. Local, also in a cluster, where each rank writes its own when it
+        likes, and with is_shm the leader of a host for all (elsewhere it does nothing). Blocks, without the GIL, for as long as all rows take to be
         written; other threads read and commit meanwhile. Nothing is written when nothing was
         committed since the last. Happens by itself too: see ``checkpoint_bytes`` of open.
 

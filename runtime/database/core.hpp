@@ -10,8 +10,8 @@
 
 #include "cluster/participant.hpp"
 #include "database/commit_route.hpp"
-#include "database/durable.hpp"
 #include "database/exclusive_turn.hpp"
+#include "database/restore.hpp"
 #include "exdb/database.hpp"
 #include "replica/replica_state.hpp"
 
@@ -38,6 +38,7 @@ struct DatabaseCore {
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;
   std::unique_ptr<Durable> durable;  ///< null in memory; it refers to all of these and goes first
+  std::optional<Restored> restored;  ///< of a node on disk, or one whose leader is
   NodeId self;
   std::uint32_t nodes = 1;
 
