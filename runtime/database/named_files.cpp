@@ -47,11 +47,14 @@ Result<std::vector<NamedSnapshot>> list_named(Folder& folder, const DatabaseIden
     const auto name = name_of_snapshot_file(file);
     if (!name) continue;
     auto head = read_checkpoint_head(folder, file, identity);
-    if (!head) return head.status();
+    if (!head && head.status().code() != ErrorCode::disk_damaged) return head.status();
     NamedSnapshot entry;
     entry.name = *name;
-    entry.csn.value = head->marks.sequence;
-    entry.round = head->at.round;
+    entry.why_not = head.status();
+    if (head) {
+      entry.csn.value = head->marks.sequence;
+      entry.round = head->at.round;
+    }
     entry.on_disk = true;
     found.push_back(std::move(entry));
   }

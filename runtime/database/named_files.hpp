@@ -24,7 +24,7 @@ namespace exdb {
 Status write_named(Folder& folder, const DatabaseIdentity& identity,
                    const std::shared_ptr<const Dictionary>& dictionary, bool clustered,
                    NamedSnapshots& names, Round upto, const std::stop_token& stop);
-/// Those that are there, by their heads. Damage is told when the name is read.
+/// Those that are there, by their heads. Damage is told when the name is read, not here.
 Result<std::vector<NamedSnapshot>> list_named(Folder& folder, const DatabaseIdentity& identity);
 /// A replica to be read (PinnedStream). O(rows), time and memory.
 Result<std::unique_ptr<Replica>> read_named(Folder& folder, const DatabaseIdentity& identity,

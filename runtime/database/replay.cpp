@@ -107,8 +107,10 @@ class Replaying {
   Status take(const CompletedRound& round) {
     if (done()) return {ErrorCode::interrupted, "this round is not wanted"};
     const auto where = "round " + std::to_string(round.round.value) + " of the log: ";
+    if (auto status = compare(round); !status) return status;
+    members_.clear();
     for (const auto& batch : round.batches) {
-      if (auto status = compare(round.round, batch); !status) return status;
+      members_.push_back(batch.member);
       items_.clear();
       if (auto status = decode_items(batch.member, batch.payload, items_); !status)
         return {status.code(), where + status.text()};
@@ -117,6 +119,7 @@ class Replaying {
     auto horizon = round.batches.empty() ? Csn{} : Csn::max();
     for (const auto& batch : round.batches)
       horizon = std::min(horizon, batch.header.oldest_snapshot);
+    made_.replica->forget_others(members_);
     auto status = apply(round.round, horizon);
     all_.clear();
     if (!status) return {status.code(), where + status.text()};
@@ -137,19 +140,27 @@ class Replaying {
     return watch_ == nullptr ? Status() : watch_->after(all_, outcomes_);
   }
 
-  /// P1: of the state after round - 1 - digest_lag, if that is still known.
-  Status compare(Round round, const Batch& batch) {
-    const auto lag = std::size_t(batch.header.digest_lag);
-    if (lag >= digests_.size()) return {};
-    const auto digest = digests_[digests_.size() - 1 - lag];
-    if (digest == batch.header.digest) {
-      ++made_.digests;
-      return {};
+  /// P1: each of the state after round - 1 - digest_lag, if that is still known. As the members judged
+  /// it: who leaves is not compared, and who is in the minority was expelled after the round.
+  Status compare(const CompletedRound& round) {
+    std::uint64_t equal = 0, compared = 0;
+    const Batch* other = nullptr;
+    for (const auto& batch : round.batches) {
+      const auto lag = std::size_t(batch.header.digest_lag);
+      if (batch.header.leave || lag >= digests_.size()) continue;
+      ++compared;
+      if (digests_[digests_.size() - 1 - lag] == batch.header.digest)
+        ++equal;
+      else
+        other = &batch;
     }
+    made_.digests += equal;
+    if (other == nullptr || 2 * equal > compared) return {};
     return {ErrorCode::inconsistent,
-            "round " + std::to_string(round.value) + " of the log: member " +
-                std::to_string(batch.member.value) + " had another state after round " +
-                std::to_string(round.value - 1 - lag) + " than the one that was made again"};
+            "round " + std::to_string(round.round.value) + " of the log: member " +
+                std::to_string(other->member.value) + " had another state after round " +
+                std::to_string(round.round.value - 1 - other->header.digest_lag) +
+                " than the one that was made again"};
   }
 
   Folder& folder_;
@@ -162,6 +173,7 @@ class Replaying {
   Replayed made_;
   std::deque<std::uint64_t> digests_;  ///< of the newest rounds; the last is that of the state
   std::vector<RoundItem> items_, all_;
+  std::vector<MemberId> members_;
   std::vector<ItemOutcome> outcomes_;
 };
 

@@ -134,9 +134,13 @@ def test_a_damaged_file_of_a_name_is_named_and_does_no_harm_to_the_rest(tmp_path
     whole = tmp_path / "whole"
     shutil.copytree(folder, whole)
     file = folder / "snapshot-x"
-    data = bytearray(file.read_bytes())
-    data[-300] ^= 1
-    file.write_bytes(data)
+    good = file.read_bytes()
+    for at in (-300, 40):  # a row, the head
+        data = bytearray(good)
+        data[at] ^= 1
+        file.write_bytes(data)
+        with opened(folder) as db, pytest.raises(exdb.DiskDamagedError, match=r"x'.*offset"):
+            db.at("x")
     with opened(folder) as db:
         with pytest.raises(exdb.DiskDamagedError, match=r"snapshot-x'.*offset"):
             db.at("x")
