@@ -189,7 +189,7 @@ def _end(database: Database, watched: _Watched) -> None:
         announcing.start()
         announcing.join(CLOSE_S)
     try:
-        if database.recovered:
+        if database.recovered:  # on disk; of a cluster each node writes its own
             database.checkpoint()
     except Error as error:
         _say(database, f"no checkpoint: {error}; what was committed is in the log")

@@ -60,6 +60,8 @@ Durable::Durable(Recovered recovered, std::shared_ptr<const Dictionary> dictiona
       log_before_(recovered.log_bytes) {
   recovered_csn_ = recovered_->published();
   end_.marks = recovered.marks;
+  // A folder that cannot be listed is told when it is written to.
+  if (auto named = list_named(*folder_, identity_)) recovered_->names().merge(std::move(*named));
 }
 
 Durable::~Durable() { (void)close(); }
@@ -199,8 +201,8 @@ Status Durable::write(const std::stop_token& stop) {
   // A checkpoint is never ahead of its log.
   if (auto status = rounds_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  if (auto status = write_named(*folder_, identity_, dictionary_, false, replica_->names(),
-                                applied.chain.round, stop);
+  if (auto status = write_named(*folder_, identity_, dictionary_, history_ != nullptr,
+                                replica_->names(), applied.chain.round, stop);
       !status)
     return status;
   if (applied.chain.round == last_) return {};

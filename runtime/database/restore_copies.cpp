@@ -162,6 +162,10 @@ Status give_files(HeldCopy& copy, const EachPiece& each) {
     if (!last && end.segments[i + 1].first <= recovery.from.round.next()) continue;
     files.emplace_back(end.segments[i].name, last ? end.offset : ~std::uint64_t{0});
   }
+  auto names = copy.folder->list();
+  if (!names) return names.status();
+  for (const auto& name : *names)
+    if (name_of_snapshot_file(name)) files.emplace_back(name, ~std::uint64_t{0});
   std::vector<std::byte> piece;
   for (const auto& [name, upto] : files) {
     piece.assign(1, std::byte{'f'});
@@ -200,7 +204,8 @@ Status TakenFiles::add(Bytes piece) {
   const auto rest = piece.empty() ? piece : piece.subspan(1);
   if (!piece.empty() && piece[0] == std::byte{'f'}) {
     const std::string name(as_text(rest));
-    if (!round_of_name(FileKind::log, name) && !round_of_name(FileKind::checkpoint, name))
+    if (!round_of_name(FileKind::log, name) && !round_of_name(FileKind::checkpoint, name) &&
+        !name_of_snapshot_file(name))
       return {ErrorCode::cluster_protocol, "a file of a name that no copy has"};
     if (file_)
       if (auto status = file_->sync(); !status) return status;

@@ -80,6 +80,8 @@ def _about(file: dict[str, Any]) -> str:
         return f"round {file['last_round']}, which has a name"
     if file["kind"] == "unfinished":
         return "was never finished; the next open removes it"
+    if file["name"] == "epochs":
+        return "when the cluster was opened, and after which round"
     return {"database": "identity and schema", "other": "not exdb's, or its lock"}[file["kind"]]
 
 
