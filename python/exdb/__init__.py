@@ -34,6 +34,7 @@ the module, and cursors do not execute statements but walk over rows.
 """
 
 from ._core import Class, Index, Object, Struct
+from ._preempt import OnPreempt
 from ._topology import Host, Topology, topology
 from .cluster_info import ClusterInfo, ClusterNodeInfo, ClusterTraffic
 from .connection import Connection, Cursor, Transaction
@@ -182,6 +183,7 @@ __all__ = [
     "NotFoundError",
     "NotSupportedError",
     "Object",
+    "OnPreempt",
     "Operation",
     "OperationInterruptedError",
     "OperationalError",

@@ -16,12 +16,12 @@ Kind = type[Error]
 def shown(value: object) -> str:
     """``'x' of type str``, shortened."""
     try:
-        text = repr(value)
+        seen = repr(value)
     except Exception:  # a __repr__ that fails must not hide what is wrong
         return f"an object of type {type(value).__name__}"
-    if len(text) > 60:
-        text = text[:57] + "..."
-    return text if value is None else f"{text} of type {type(value).__name__}"
+    if len(seen) > 60:
+        seen = seen[:57] + "..."
+    return seen if value is None else f"{seen} of type {type(value).__name__}"
 
 
 def integer(value: Any, name: str, low: int, high: int, kind: Kind = DataError) -> int:
@@ -52,3 +52,10 @@ def milliseconds(timeout: Any, name: str = "timeout") -> int | None:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise DataError(f"{name} must be seconds above 0, or None, not {shown(timeout)}")
     return max(1, int(min(timeout, 1e9) * 1000))
+
+
+def text(value: Any, name: str) -> str:
+    """A str, and nothing that is only like one."""
+    if not isinstance(value, str):
+        raise DataError(f"{name} must be a str, not {shown(value)}")
+    return value

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _core, _lifetime
 from ._callbacks import CallbackThreads
-from ._check import milliseconds, shown
+from ._check import milliseconds, shown, text
 from ._cluster import check_window
 from .cluster_info import ClusterInfo
 from .cluster_info import make as make_cluster_info
@@ -132,7 +132,8 @@ class Database:
 
     def checkpoint(self) -> None:
         """Of a durable database: writes its state into a file, so that the log before it goes and
-        the next open is fast. Local. Blocks, without the GIL, for as long as all rows take to be
+        the next open is fast. Local, also in a cluster, where each rank writes its own when it
+        likes, and with is_shm the leader of a host for all (elsewhere it does nothing). Blocks, without the GIL, for as long as all rows take to be
         written; other threads read and commit meanwhile. Nothing is written when nothing was
         committed since the last. Happens by itself too: see ``checkpoint_bytes`` of open.
 
@@ -140,6 +141,56 @@ class Database:
         database goes on; DiskError and DiskDamagedError, after which it does not.
         """
         self._core.checkpoint()
+
+    def snapshot(self, name: str) -> int:
+        """Gives the state of now a name, and its csn; :meth:`at` reads there. ::
+
+            db.snapshot("step-1200")
+            with db.at("step-1200") as con, con.startTransaction(exdb.MCO_READ_ONLY):
+                old = con.find("Cell", "by_id", 17)
+
+        A commit that writes nothing else, so one at a place in the agreed order: every node has the
+        name when it returns (or a moment later), and the same state by it. NOT collective: one node
+        calls it. A node that joins later, or comes back and takes its state from another, does not
+        have the names of before.
+
+        Costs one commit, and memory for what is changed or removed later: one copy of each row of
+        then, at most, for as long as the name is there, on each node. On disk the next checkpoint
+        writes it into a file of its own, O(all rows), and it is there after a restart (until then
+        the log has it); :meth:`checkpoint` makes that now. Blocks for the commit, without the GIL.
+
+        name: 1 to 200 bytes of UTF-8 without control characters; at most 128 names at once.
+
+        Raises IntegrityError (DuplicateKeyError) for a name that is there, DataError for one that
+        cannot be, ResourceError, NotSupportedError with ``is_shm=True``, and what ``commit``
+        raises.
+        """
+        return self._core.snapshot(text(name, "name"))
+
+    def at(self, name: str) -> Connection:
+        """A connection that reads the state of this name, for as long as it is open: a
+        :class:`Connection` whose transactions are read-only, whatever their type, at that one csn.
+        Rows and views as of any other; ``local`` classes are those of this node, and are not there
+        after a restart of a cluster.
+
+        O(1), without a copy, in a process that has seen the name given. After a restart all its
+        rows are read from the file first, in O(rows), into memory that all connections at that name
+        share, and that is freed with the last of them. Does not block on other nodes; without the
+        GIL. Raises NotFoundError, which names those there are, ResourceError, DiskDamagedError and
+        DiskError.
+        """
+        return Connection(self, self._core.at(text(name, "name")))
+
+    def snapshots(self) -> dict[str, int]:
+        """Names and csns of the snapshots that have one here. Does not block. Raises
+        NotSupportedError with ``is_shm=True``."""
+        return self._core.snapshots()
+
+    def drop_snapshot(self, name: str) -> None:
+        """Takes the name away, on all nodes: a commit. Connections at it go on; its memory is free
+        when they are closed, its file with the next checkpoint. Blocks for the commit, without the
+        GIL. Raises NotFoundError, and what ``commit`` raises."""
+        self._core.drop_snapshot(text(name, "name"))
 
     @property
     def recovered(self) -> str:

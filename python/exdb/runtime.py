@@ -8,9 +8,9 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
-from . import _cluster, _core, _lifetime
+from . import _cluster, _core, _lifetime, _preempt
 from ._callbacks import CallbackThreads
 from ._check import boolean, integer, milliseconds, shown
 from ._mpi import Communicator
@@ -22,8 +22,9 @@ from .params import ClusterParams
 DEFAULT_SEGMENT = 128 * 1024 * 1024
 DEFAULT_CHECKPOINT = 256 * 1024 * 1024
 DISK_LATER = (
-    "is_disk=True with a cluster or is_shm (durable replicas) comes in a later release; use "
-    "is_disk=False: the database lives in memory for as long as the job"
+    "is_disk=True where nodes come and go (over TCP, or with resilient=True) comes in a later "
+    "release; use is_disk=False: the database lives in memory for as long as its nodes; or MPI, "
+    "where all nodes start together"
 )
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
@@ -62,8 +63,7 @@ def init_runtime(
 
     tmgr: transaction manager. exdb has one, ``'mvcc'``; ``'mursiw'`` and ``'exclusive'`` are taken
         and mean it too, but not with ``cluster=True``.
-    is_disk: all databases are durable, as with ``is_disk=True`` of open. Refused with ``cluster``
-        or ``is_shm`` in this release (NotSupportedError).
+    is_disk: all databases are durable, as with ``is_disk=True`` of open.
     is_shm: databases are opened with ``is_shm=True``: one replica a host.
     is_debug: logs what is opened (logger ``exdb``, level DEBUG).
     cluster: databases may be opened with ``clusterParams``.
@@ -83,7 +83,6 @@ def init_runtime(
     )
     if wanted.cluster and wanted.tmgr != "mvcc":
         raise ClusterParameterError(f"a cluster needs the transaction manager 'mvcc', not {tmgr!r}")
-    _refuse_disk(wanted.is_disk and (wanted.cluster or wanted.is_shm))
     if _settings is not None and wanted != _settings and _lifetime.open_databases():
         raise ProgrammingError(
             f"init_runtime was called with other values ({_settings}) and a database is open: "
@@ -100,11 +99,6 @@ def _manager(tmgr: object) -> str:
     if not isinstance(tmgr, str) or tmgr.lower() not in MANAGERS:
         raise ProgrammingError(f"tmgr must be one of {', '.join(MANAGERS)}, not {shown(tmgr)}")
     return tmgr.lower()
-
-
-def _refuse_disk(is_disk: bool) -> None:
-    if is_disk:
-        raise NotSupportedError(DISK_LATER)
 
 
 @dataclass
@@ -125,6 +119,7 @@ class _Opening:
     own_listener: Any
     timeout: Any
     needs_cluster_runtime: bool
+    on_preempt: Any
 
 
 @dataclass
@@ -147,7 +142,6 @@ def _check(opening: _Opening) -> _Checked:
     is_disk = boolean(opening.is_disk, "is_disk")
     is_disk = is_disk or (_settings is not None and _settings.is_disk)
     is_shm = _either(opening.is_shm, "is_shm", opening.shm, "shm")
-    _refuse_disk(is_disk and (clustered or is_shm))
     if opening.path is not None and not isinstance(opening.path, (str, os.PathLike)):
         raise DataError(f"path must be a path, not {shown(opening.path)}")
     if _settings is None:
@@ -161,6 +155,9 @@ def _check(opening: _Opening) -> _Checked:
     is_shm = is_shm or _settings.is_shm
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
+    _preempt.check(opening.on_preempt)
+    if is_disk and opening.params is not None and _comes_and_goes(opening.params):
+        raise NotSupportedError(DISK_LATER)
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -174,6 +171,12 @@ def _check(opening: _Opening) -> _Checked:
         is_shm,
         _disk(opening) if is_disk else None,
     )
+
+
+def _comes_and_goes(params: ClusterParams) -> bool:
+    nwparams = params.nwparams
+    resilient = isinstance(nwparams, Mapping) and bool(nwparams.get("resilient"))
+    return _cluster.communicator_of(params) is None or resilient
 
 
 def _disk(opening: _Opening) -> tuple[str, bool, int]:
@@ -192,7 +195,15 @@ def _disk(opening: _Opening) -> tuple[str, bool, int]:
 
 
 def _open(opening: _Opening) -> Database:
-    """Both ways to open: alone, over TCP, or COLLECTIVE over MPI."""
+    """Both ways to open, and what is to be done before the end of the job."""
+    database = _open_any(opening)
+    if (preempt := _preempt.check(opening.on_preempt)) is not None:
+        _preempt.install(database, preempt)
+    return database
+
+
+def _open_any(opening: _Opening) -> Database:
+    """Alone, over TCP, or COLLECTIVE over MPI."""
     if opening.params is None:
         return _open_core(_check(opening))
     comm = _cluster.communicator_of(opening.params)
@@ -273,6 +284,7 @@ def open_database(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
 
@@ -293,7 +305,11 @@ def open_database(
     is_disk: durable: what was committed is there when the database is opened again, whatever ended
         the process, or the machine. One process has it open at a time. Rows of classes declared
         ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
-        ones too. Refused with a cluster in this release (NotSupportedError).
+        ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
+        a host), and open, with any number of ranks, finds the furthest of all that they can see and
+        lets the others catch up; commit returns when the disk of this rank has it. There rows of
+        ``local`` classes are not kept. Where nodes come and go it is refused in this release
+        (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -302,7 +318,8 @@ def open_database(
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
-        in the current folder. Unused in memory.
+        in the current folder. Over MPI it may be on a shared file system or on disks of the hosts,
+        under one name. Unused in memory.
     own_listener: False: a thread of the program runs ``con.listen()``. True: exdb has one.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
         close wait for a node that is silent, before they raise ClusterTimeoutError (commit:
@@ -315,9 +332,20 @@ def open_database(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
+        it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
+        closes the database, which ends calls that block in it; then SystemExit with exit code 99
+        is raised in the main thread, for a requeue. A main thread that does not run Python for
+        10 s after that is ended without. In a cluster one node that gets the signal tells all that
+        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
+        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
+        thread; replaces the program's own handlers of these signals.
 
     On disk it blocks, without the GIL, until all that is there is read and checked
-    (``db.recovered`` tells); after a kill a line on stderr says the same.
+    (``db.recovered`` tells); after a kill a line on stderr says the same. Over MPI all ranks wait,
+    without a limit, for the one that reads longest, and what one of them finds wrong is raised on
+    all; InconsistentReplicaError: two copies went on without each other, so one of the folders that
+    are named has to be moved away.
 
     Raises ClusterParameterError, IncompatibleError (different dictionaries), DuplicateNodeError,
     LauncherError (wrong MPI), NotSupportedError, DataError; ClusterError (an address that cannot be
@@ -340,6 +368,7 @@ def open_database(
             own_listener,
             timeout,
             True,
+            on_preempt,
         )
     )
 
@@ -360,6 +389,7 @@ def open(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Runtime, dictionary, database and listener in one call.
 
@@ -379,7 +409,11 @@ def open(
     is_disk: durable: what was committed is there when the database is opened again, whatever ended
         the process, or the machine. One process has it open at a time. Rows of classes declared
         ``transient`` are not kept: they are emptied by the next open; all others are, ``local``
-        ones too. Refused with a cluster in this release (NotSupportedError).
+        ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
+        a host), and open, with any number of ranks, finds the furthest of all that they can see and
+        lets the others catch up; commit returns when the disk of this rank has it. There rows of
+        ``local`` classes are not kept. Where nodes come and go it is refused in this release
+        (NotSupportedError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -388,7 +422,8 @@ def open(
     db_segment_size: bytes; the unit in which memory is reserved and grown.
     db_max_connections: how many connections may be open at once.
     path: the folder of a durable database, made when it is not there; by default ``<dbname>.exdb``
-        in the current folder. Unused in memory.
+        in the current folder. Over MPI it may be on a shared file system or on disks of the hosts,
+        under one name. Unused in memory.
     own_listener: True: exdb has a thread that drives the node. False: a thread of the program runs
         ``con.listen()``.
     timeout: seconds that open over MPI waits for ranks that do not come, and that commit, stop and
@@ -402,6 +437,14 @@ def open(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
+        it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
+        closes the database, which ends calls that block in it; then SystemExit with exit code 99
+        is raised in the main thread, for a requeue. A main thread that does not run Python for
+        10 s after that is ended without. In a cluster one node that gets the signal tells all that
+        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
+        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
+        thread; replaces the program's own handlers of these signals.
 
     On disk::
 
@@ -441,6 +484,7 @@ def open(
             own_listener,
             timeout,
             False,
+            on_preempt,
         )
     )
 

@@ -12,6 +12,7 @@
 
 namespace exdb::python {
 
+void bind_archive(pybind11::module_& module);
 void bind_database(pybind11::module_& module);
 void bind_connection(pybind11::module_& module);
 void bind_cursor(pybind11::module_& module);

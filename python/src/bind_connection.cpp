@@ -85,7 +85,8 @@ std::uint64_t finish(const Handle& self, Call call) {
     result = call();
     interrupted = scope.finish();
   }
-  if (interrupted) throw_interrupted(result);
+  // Another signal's handler may be why it has failed (exdb/_preempt.py).
+  if (interrupted || (!result.committed() && PyErr_CheckSignals() != 0)) throw_interrupted(result);
   return token_of(result);
 }
 

@@ -126,6 +126,41 @@ void checkpoint(const Handle& self) {
   database.checkpoint();
 }
 
+std::uint64_t snapshot(const Handle& self, const std::string& name) {
+  Database& database = self->use();
+  std::uint64_t csn = 0;
+  blocking(self->engine, [&] { csn = database.snapshot(name).value; });
+  return csn;
+}
+
+std::shared_ptr<ConnectionHandle> at(const Handle& self, const std::string& name) {
+  Database& database = self->use();
+  std::unique_ptr<Connection> opened;
+  {
+    const Released released;
+    opened = database.at(name);
+  }
+  return std::make_shared<ConnectionHandle>(
+      ConnectionHandle{self, shared_engine(std::move(opened))});
+}
+
+void drop_snapshot(const Handle& self, const std::string& name) {
+  Database& database = self->use();
+  blocking(self->engine, [&] { database.drop_snapshot(name); });
+}
+
+std::map<std::string, std::uint64_t> snapshots(const Handle& self) {
+  std::map<std::string, std::uint64_t> all;
+  for (const auto& [name, csn] : self->use().snapshots()) all.emplace(name, csn.value);
+  return all;
+}
+
+void announce_preempt(const Handle& self) {
+  Database& database = self->use();
+  const Released released;
+  database.announce_preempt();
+}
+
 void abandon(const Handle& self) {
   if (forked()) return;
   const Released released;
@@ -203,6 +238,13 @@ void bind_database(py::module_& module) {
       .def("close", close, py::arg("timeout_ms") = py::none())
       .def("abandon", abandon)
       .def("checkpoint", checkpoint)
+      .def("snapshot", snapshot, py::arg("name"))
+      .def("at", at, py::arg("name"))
+      .def("drop_snapshot", drop_snapshot, py::arg("name"))
+      .def("snapshots", snapshots)
+      .def("announce_preempt", announce_preempt)
+      .def("preempt_announced",
+           [](const Handle& self) { return self->use().preempt_announced().value; })
       .def("recovered", [](const Handle& self) { return self->use().recovered(); })
       .def_property_readonly(
           "is_open",

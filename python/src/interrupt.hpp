@@ -48,7 +48,8 @@ class Blocking {
 };
 
 /// Runs `call` as above. A Ctrl-C that came meanwhile is thrown as KeyboardInterrupt, whatever the
-/// call made of it.
+/// call made of it; and when it has failed, what the handler of any other signal raises, which may be
+/// why it has.
 template <class Call>
 auto blocking(const std::shared_ptr<Engine>& engine, Call&& call) {
   Blocking scope(engine);
@@ -65,7 +66,7 @@ auto blocking(const std::shared_ptr<Engine>& engine, Call&& call) {
   } catch (const pybind11::error_already_set&) {
     throw;
   } catch (...) {
-    if (scope.finish()) throw pybind11::error_already_set();
+    if (scope.finish() || PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
     throw;
   }
 }

@@ -20,4 +20,5 @@ PYBIND11_MODULE(_core, module) {
   bind_connection(module);
   bind_database(module);
   bind_topology(module);
+  bind_archive(module);
 }

@@ -78,8 +78,7 @@ struct LocalNetwork::Hub {
         silent(wanted.nodes),
         incarnations(wanted.nodes),
         crashed(wanted.nodes),
-        gathered(wanted.nodes),
-        has_gathered(wanted.nodes),
+        gathers(wanted.nodes),
         broadcasts(wanted.nodes),
         removed_at(wanted.nodes, ~0ULL) {
     for (auto& inbox : inboxes) inbox = std::make_shared<Inbox>(wanted.nodes);
@@ -99,8 +98,12 @@ struct LocalNetwork::Hub {
   std::vector<std::atomic<bool>> silent;
   std::vector<std::atomic<std::uint32_t>> incarnations;
   std::vector<bool> crashed;
-  std::vector<std::vector<std::byte>> gathered;
-  std::vector<bool> has_gathered;
+  struct Gather {
+    std::vector<std::vector<std::byte>> blocks;
+    std::vector<bool> there;
+  };
+  std::deque<Gather> gathered;            ///< one after the other
+  std::vector<std::size_t> gathers;       ///< that each node has begun
   std::vector<std::uint64_t> broadcasts;  ///< made by each node
   std::deque<std::vector<Frame>> exchanges;
   std::uint64_t exchanges_done = 0;
@@ -214,17 +217,27 @@ Status LocalNetwork::Endpoint::usable() const {
 Result<std::vector<std::vector<std::byte>>> LocalNetwork::Endpoint::collective_gather(
     std::span<const std::byte> mine, std::chrono::milliseconds deadline) {
   std::unique_lock lock(hub_->mutex);
-  hub_->gathered[self_].assign(mine.begin(), mine.end());
-  hub_->has_gathered[self_] = true;
+  const auto number = hub_->gathers[self_]++;
+  if (hub_->gathered.size() == number) {
+    hub_->gathered.emplace_back();
+    hub_->gathered.back().blocks.resize(size());
+    hub_->gathered.back().there.resize(size());
+  }
+  auto& gather = hub_->gathered[number];
+  gather.blocks[self_].assign(mine.begin(), mine.end());
+  gather.there[self_] = true;
   hub_->gather_changed.notify_all();
   const auto all_there = [&] {
-    return std::find(hub_->has_gathered.begin(), hub_->has_gathered.end(), false) ==
-           hub_->has_gathered.end();
+    return std::find(gather.there.begin(), gather.there.end(), false) == gather.there.end();
   };
-  if (hub_->gather_changed.wait_for(lock, deadline, all_there)) return hub_->gathered;
+  if (deadline.count() <= 0) {
+    hub_->gather_changed.wait(lock, all_there);
+    return gather.blocks;
+  }
+  if (hub_->gather_changed.wait_for(lock, deadline, all_there)) return gather.blocks;
   std::string who;
   for (std::uint32_t node = 0; node < size(); ++node)
-    if (!hub_->has_gathered[node]) who += " " + std::to_string(node);
+    if (!gather.there[node]) who += " " + std::to_string(node);
   return Status(ErrorCode::timeout, "open: waited for node" + who + " of " +
                                         std::to_string(size()) + ": it has not called open");
 }

@@ -45,14 +45,17 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
       protocol_({.self = options_.self,
                  .nodes = size(),
                  .cluster_id = options_.cluster_id,
-                 .broadcast_is_collective = options_.broadcast_is_collective}),
+                 .broadcast_is_collective = options_.broadcast_is_collective,
+                 .completed = history.chain().round}),
       quorum_(options_.qranks),
       gone_(size()),
       lost_(size()),
       said_stop_(size()),
       last_progress_(now),
       opposite_(size(), mutated(Mutation::accuses_at_sight) ? 1 : sightings_needed,
-                mutated(Mutation::accuses_alone)) {}
+                mutated(Mutation::accuses_alone)) {
+  applied_ = final_ = protocol_.completed();
+}
 
 void Member::on_frame(MemberId from, Bytes frame) {
   if (!active()) return;
@@ -222,7 +225,10 @@ const CompletedRound* Member::next_final() {
     EXDB_ASSERT(judged >= final_ && judged <= newest, "what is final stays so, and is there");
     final_ = judged;
   }
-  if (final_ == applied_) return nullptr;
+  if (final_ == applied_) {
+    if (const auto status = finality_.failure(); !status) cannot_apply(status);
+    return nullptr;
+  }
   const auto& round = history_.held(applied_.next());
   auto oldest = Csn::max();
   for (const auto& batch : round.batches) oldest = std::min(oldest, batch.header.oldest_snapshot);

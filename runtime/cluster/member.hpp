@@ -6,7 +6,8 @@
 // that is decided here, in any order of arrivals and at any speed of the clock.
 //
 // Invariants
-//   I1  Rounds are given out in order, each once, and none before it is final.
+//   I1  Rounds are given out in order, each once, and none before it is final. They go on where the
+//       history ends that it was made with, which is the same on all members.
 //   I2  A member whose digest is not the majority's fails with `inconsistent`, and all others expel
 //       it in that same round; with no majority all fail. A member that leaves does not vote, and
 //       digests of different rounds are not compared.

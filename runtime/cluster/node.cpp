@@ -79,6 +79,8 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       traffic(transport->size()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
+  posted_ = applied_ = history->chain().round.value;
+  finality->on_change([this] { transport->wake(); });
   // Its own callback could not make this node a member: a majority of nodes has to say so.
   if (options.membership) quorum.update(member.quorum());
   note_event();

@@ -106,6 +106,11 @@ class Finality {
   /// The newest final round: never less than before, never more than `history` holds. Asked after
   /// each completion, and at each step while rounds are held back; does not block.
   virtual Round newest_final(const RoundHistory& history) = 0;
+  /// Why nothing more will be final; ok while it may be. Asked while rounds are held back.
+  [[nodiscard]] virtual Status failure() const { return {}; }
+  /// `tell` is called, from any thread, when newest_final() or failure() may have changed by itself.
+  /// Without a `tell` it is not called any more, from when this returns.
+  virtual void on_change(std::function<void()> /*tell*/) {}
 };
 
 /// Complete is final: for members that do not outlive each other, and histories in memory.

@@ -56,6 +56,8 @@ class CommitRoute {
   /// Numbers from here on, for a process that may be a later life of its node: where nodes come and
   /// go a number that was given once names that transaction for ever. Before the first new_id().
   void number_from(std::uint64_t first) { next_sequence_ = first; }
+  /// The highest number that was given. Lock-free.
+  [[nodiscard]] std::uint64_t last_number() const { return next_sequence_.load() - 1; }
   [[nodiscard]] bool is_local(const ClassDef& type) const { return separates_local_ && type.local; }
   [[nodiscard]] bool separates_local() const { return separates_local_; }
 

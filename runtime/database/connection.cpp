@@ -6,8 +6,8 @@
 
 namespace exdb {
 
-Connection::Connection(std::shared_ptr<DatabaseCore> core)
-    : state_(std::make_unique<Transaction>(std::move(core))) {}
+Connection::Connection(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at)
+    : state_(std::make_unique<Transaction>(std::move(core), std::move(at))) {}
 
 Connection::~Connection() { close(); }
 

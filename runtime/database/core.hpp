@@ -10,8 +10,8 @@
 
 #include "cluster/participant.hpp"
 #include "database/commit_route.hpp"
-#include "database/durable.hpp"
 #include "database/exclusive_turn.hpp"
+#include "database/restore.hpp"
 #include "exdb/database.hpp"
 #include "replica/replica_state.hpp"
 
@@ -22,6 +22,8 @@ struct DatabaseCore {
   std::shared_ptr<const Dictionary> dictionary;
   DatabaseOptions options;
   std::string description = "embedded";
+  /// Why nothing is written here; empty: it may be.
+  std::string read_only;
   unsigned mode_mask = 0;
   std::uint64_t sync_msg_objects = 0, sync_msg_bytes = 0;
 
@@ -36,6 +38,7 @@ struct DatabaseCore {
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;
   std::unique_ptr<Durable> durable;  ///< null in memory; it refers to all of these and goes first
+  std::optional<Restored> restored;  ///< of a node on disk, or one whose leader is
   NodeId self;
   std::uint32_t nodes = 1;
 
@@ -45,6 +48,10 @@ struct DatabaseCore {
   std::atomic<bool> open{true};
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint64_t> next_autoid{1};
+
+  /// Snapshots of files that somebody reads, each a database of its own.
+  std::mutex named_lock;
+  std::map<std::string, std::weak_ptr<DatabaseCore>> named;
 
   struct Counters {
     std::atomic<std::uint64_t> committed{0}, aborted{0}, conflicts{0}, rolled_back{0}, read_only{0};
@@ -66,5 +73,10 @@ struct DatabaseCore {
     return *node;
   }
 };
+
+/// One connection more. Throws no_memory, naming max_connections.
+void count_connection(DatabaseCore& core);
+/// A database over what is filled in already.
+std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core);
 
 }  // namespace exdb

@@ -9,6 +9,7 @@
 #include "database/core.hpp"
 #include "database/open.hpp"
 #include "database/open_shared.hpp"
+#include "database/restore_copies.hpp"
 #include "durability/disk_folder.hpp"
 
 namespace exdb {
@@ -19,7 +20,7 @@ namespace {
 std::uint32_t readers_for(std::uint32_t max_connections) { return max_connections * 4 + 256; }
 
 Status check_options(const std::string& name, const std::shared_ptr<const Dictionary>& dictionary,
-                     const DatabaseOptions& options, bool clustered) {
+                     const DatabaseOptions& options) {
   const auto wrong = [](std::string text) {
     return Status(ErrorCode::cluster_invalid_parameter, std::move(text));
   };
@@ -34,12 +35,6 @@ Status check_options(const std::string& name, const std::shared_ptr<const Dictio
   if (options.segment_bytes < (std::size_t{1} << 16)) {
     return wrong("db_segment_size " + std::to_string(options.segment_bytes) +
                  " is less than 65536 bytes");
-  }
-  if (options.disk && clustered) {
-    return {
-        ErrorCode::unsupported,
-        "is_disk with a cluster (durable replicas) comes in a later release; use is_disk=False: "
-        "the database lives in memory for as long as the job"};
   }
   return {};
 }
@@ -66,22 +61,27 @@ void check_shared(const DatabaseOptions& options, const std::optional<ClusterPar
     wrong("ClusterParams without a transport: exdb::mpi::transport(comm) makes one");
 }
 
-/// Rows of a class that is declared so live as long as the process that made them.
+/// Rows of a class that is declared so live as long as the process that made them. In one commit.
 void empty_transient_classes(Database& database) {
-  for (const auto& type : database.dictionary()->classes()) {
-    if (!type.transient) continue;
-    const auto connection = database.connect();
-    connection->start();
-    if (connection->delete_all(type) == 0) {
-      connection->rollback();
-    } else {
-      connection->commit().or_throw();
-    }
+  const auto connection = database.connect();
+  connection->start();
+  std::uint64_t deleted = 0;
+  for (const auto& type : database.dictionary()->classes())
+    if (type.transient && !(database.clustered() && type.local))
+      deleted += connection->delete_all(type);
+  if (deleted == 0) {
+    connection->rollback();
+  } else {
+    connection->commit().or_throw();
   }
 }
 
 void open_disk(DatabaseCore& core) {
   const auto& disk = *core.options.disk;
+  if (auto nodes = nodes_below(disk.path); nodes && !nodes->empty())
+    throw Error(ErrorCode::unsupported, "'" + disk.path + "' has the database of a cluster (" +
+                                            node_folder(disk.path, nodes->front()) +
+                                            "): open it with comm, if need be with one rank");
   auto folder = DiskFolder::hold(disk.path);
   folder.status().or_throw();
   Durable::Options options;
@@ -107,7 +107,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
                                          const DatabaseOptions& options,
                                          std::optional<ClusterParams> cluster) {
   check_shared(options, cluster);
-  auto failure = check_options(name, dictionary, options, cluster.has_value());
+  auto failure = check_options(name, dictionary, options);
   // Without a dictionary there is nothing to tell the others of; an empty one carries the failure
   // to them.
   if (!dictionary && cluster) dictionary = std::move(Dictionary::parse("")).value();
@@ -123,7 +123,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   storage.readers_max = readers_for(options.max_connections);
   if (options.shared) {
     open_shared(*core, std::move(*cluster), failure);
-    return std::unique_ptr<Database>(new Database(std::move(core)));
+    return opened(std::move(core));
   }
   if (failure.ok() && !options.disk) {
     auto replica = Replica::create(core->dictionary, storage, cluster.has_value(),
@@ -136,6 +136,7 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   }
   if (cluster) {
     open_cluster(*core, std::move(*cluster), failure);
+    return opened(std::move(core));
   } else if (options.disk) {
     open_disk(*core);
     std::unique_ptr<Database> database(new Database(std::move(core)));
@@ -149,19 +150,32 @@ std::unique_ptr<Database> Database::open(const std::string& name,
   return std::unique_ptr<Database>(new Database(std::move(core)));
 }
 
+std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core) {
+  return std::unique_ptr<Database>(new Database(std::move(core)));
+}
+
+std::unique_ptr<Database> Database::opened(std::shared_ptr<DatabaseCore> core) {
+  std::unique_ptr<Database> database(new Database(core));
+  empty_transient(*core, [&database] { empty_transient_classes(*database); });
+  return database;
+}
+
 Database::Database(std::shared_ptr<DatabaseCore> core) : core_(std::move(core)) {}
 
 Database::~Database() { abandon(); }
 
+void count_connection(DatabaseCore& core) {
+  if (core.connections.fetch_add(1) < core.options.max_connections) return;
+  core.connections.fetch_sub(1);
+  throw Error(ErrorCode::no_memory, "database '" + core.name + "' has db_max_connections (" +
+                                        std::to_string(core.options.max_connections) +
+                                        ") connections open: close one, or open with more");
+}
+
 std::unique_ptr<Connection> Database::connect() {
   core_->require_open();
   if (core_->node) core_->node->used();
-  if (core_->connections.fetch_add(1) >= core_->options.max_connections) {
-    core_->connections.fetch_sub(1);
-    throw Error(ErrorCode::no_memory, "database '" + core_->name + "' has db_max_connections (" +
-                                          std::to_string(core_->options.max_connections) +
-                                          ") connections open: close one, or open with more");
-  }
+  count_connection(*core_);
   try {
     return std::unique_ptr<Connection>(new Connection(core_));
   } catch (...) {
@@ -175,11 +189,15 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
   // waits on.
   const auto core = core_;
   if (!core->open.exchange(false)) return;
-  if (core->durable) core->durable->close().or_throw();
-  if (!core->node) return;
+  if (!core->node) {
+    if (core->durable) core->durable->close().or_throw();
+    return;
+  }
   const auto stopped = core->node->stop(deadline);
   core->node->close(stopped.ok());
+  const auto closed = core->durable ? core->durable->close() : Status();
   stopped.or_throw();
+  closed.or_throw();
 }
 
 /// Also while another thread is in close(): leaving is what ends its wait, so being closed already
@@ -187,28 +205,33 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
 void Database::abandon() {
   const auto core = core_;
   core->open = false;
+  if (core->node) {
+    core->node->leave(std::chrono::seconds(1));
+    core->node->close(false);
+  }
   if (core->durable) (void)core->durable->close();
-  if (!core->node) return;
-  core->node->leave(std::chrono::seconds(1));
-  core->node->close(false);
 }
 
 void Database::checkpoint() {
   core_->require_open();
+  if (!core_->durable && core_->restored) return;  // the leader of this host writes them
   if (!core_->durable)
     throw Error(ErrorCode::invalid_handle,
                 "checkpoint: database '" + core_->name + "' is in memory; open it with is_disk");
   core_->durable->checkpoint().or_throw();
 }
 
-std::string Database::recovered() const { return core_->durable ? core_->durable->told() : ""; }
+std::string Database::recovered() const {
+  if (core_->restored) return core_->restored->told;
+  return core_->durable ? core_->durable->told() : "";
+}
 
 DatabaseState Database::state() const {
   using Phase = DatabaseState::Phase;
   if (!core_->open.load())
     return {Phase::closed, false, false, false, "database '" + core_->name + "' is closed"};
   DatabaseState state;
-  if (core_->durable) {
+  if (core_->durable && !core_->node) {
     const auto failure = core_->durable->failure();
     if (!failure.ok()) state = {Phase::failed, true, false, true, failure.text()};
   }
@@ -304,11 +327,12 @@ Statistics Database::statistics() const {
       {"memory_used_bytes", storage.bytes_used},
       {"garbage", storage.garbage},
       {"rows", storage.rows},
+      {"named_snapshots", core_->replica->names().size()},
   };
   if (core_->durable) {
     const auto disk = core_->durable->counters();
-    all.merge(Statistics{{"rounds", disk.rounds},
-                         {"log_bytes", disk.log_bytes},
+    if (!core_->node) all["rounds"] = disk.rounds;
+    all.merge(Statistics{{"log_bytes", disk.log_bytes},
                          {"checkpoints", disk.checkpoints},
                          {"checkpoint_bytes", disk.checkpoint_bytes}});
   }

@@ -7,73 +7,12 @@
 #include <sstream>
 
 #include "cluster/commit_window.hpp"
-#include "database/dictionary_difference.hpp"
+#include "database/checkpoint_progress.hpp"
+#include "database/named_files.hpp"
 #include "replica/outcome_table.hpp"
 
 namespace exdb {
 namespace {
-
-/// The numbers of this life are beyond all of those before, those included that never came into the
-/// log: so an outcome that is asked for is never that of another transaction. By the clock, as where
-/// nodes come and go; and where that goes back, beyond what the log knows.
-std::uint64_t first_number_after(std::uint64_t highest) {
-  constexpr unsigned sequence_shift = 2;
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  const auto now = std::uint64_t(std::chrono::nanoseconds(since_1970).count());
-  return std::max(now >> sequence_shift, highest + 2 * OutcomeTable::life_gap);
-}
-
-/// Makes a replica of what is read. A log is its own process's, under checksums, a chain and digests:
-/// its records are not validated again, as those of another node would be, which may not have
-/// local classes either.
-class ReplicaSink final : public RecoverySink {
- public:
-  ReplicaSink(std::shared_ptr<const Dictionary> dictionary, StorageOptions storage)
-      : dictionary_(std::move(dictionary)), storage_(std::move(storage)) {}
-
-  Status begin() override {
-    replica_.reset();  // its memory first
-    reader_.emplace(dictionary_, storage_, NodeId{}, false);
-    auto made = Replica::create(dictionary_, storage_, false, NodeId{});
-    if (!made) return made.status();
-    replica_ = std::move(*made);
-    return {};
-  }
-  Status chunk(Bytes chunk) override { return reader_->add(chunk); }
-  Status complete(RoundHistory::Chain at) override {
-    if (reader_->header() && !(reader_->header()->upto == at))
-      return {ErrorCode::disk_damaged, "its chunks are of another round than its head"};
-    auto made = reader_->finish();
-    if (!made) return made.status();
-    replica_ = std::move(*made);
-    return {};
-  }
-  Status round(const CompletedRound& round) override {
-    for (const auto& batch : round.batches) {
-      const auto where = "round " + std::to_string(round.round.value) + " of the log: ";
-      if (batch.header.digest != replica_->digest())
-        return {ErrorCode::inconsistent,
-                where + "the state before it is not the one in which it was made"};
-      items_.clear();
-      auto status = decode_items(batch.member, batch.payload, items_);
-      const std::vector<bool> mine(items_.size(), false);
-      if (status.ok())
-        status = replica_->apply_round(round.round, items_, batch.header.oldest_snapshot, mine,
-                                       outcomes_);
-      if (!status.ok()) return {status.code(), where + status.text()};
-    }
-    return {};
-  }
-  std::unique_ptr<Replica> take() { return std::move(replica_); }
-
- private:
-  const std::shared_ptr<const Dictionary> dictionary_;
-  const StorageOptions storage_;
-  std::optional<SnapshotReader> reader_;
-  std::unique_ptr<Replica> replica_;
-  std::vector<RoundItem> items_;
-  std::vector<ItemOutcome> outcomes_;
-};
 
 class WriterStream final : public StateStream {
  public:
@@ -92,11 +31,38 @@ bool harmless(ErrorCode code) {
 
 }  // namespace
 
+/// So an outcome that is asked for is never that of another transaction.
+std::uint64_t first_number_after(std::uint64_t highest) {
+  constexpr unsigned sequence_shift = 2;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const auto now = std::uint64_t(std::chrono::nanoseconds(since_1970).count());
+  return std::max(now >> sequence_shift, highest + 2 * OutcomeTable::life_gap);
+}
+
 Durable::Durable(std::unique_ptr<Folder> folder, std::shared_ptr<const Dictionary> dictionary,
                  Options options)
     : folder_(std::move(folder)),
       dictionary_(std::move(dictionary)),
       options_(std::move(options)) {}
+
+Durable::Durable(Recovered recovered, std::shared_ptr<const Dictionary> dictionary, Options options)
+    : folder_(std::move(recovered.folder)),
+      dictionary_(std::move(dictionary)),
+      options_(std::move(options)),
+      identity_(recovered.identity),
+      recovered_(std::move(recovered.replica)),
+      told_(std::move(recovered.told)),
+      first_number_(0),  // what a node never sent is not known by its own log alone
+      torn_down_(recovered.worth_telling),
+      log_(std::move(recovered.log)),
+      last_(recovered.checkpoint),
+      last_bytes_(recovered.checkpoint_bytes),
+      log_before_(recovered.log_bytes) {
+  recovered_csn_ = recovered_->published();
+  end_.marks = recovered.marks;
+  // A folder that cannot be listed is told when it is written to.
+  if (auto named = list_named(*folder_, identity_)) recovered_->names().merge(std::move(*named));
+}
 
 Durable::~Durable() { (void)close(); }
 
@@ -110,27 +76,20 @@ Result<std::unique_ptr<Durable>> Durable::open(std::unique_ptr<Folder> folder,
   return made;
 }
 
-Status Durable::check_schema(const DatabaseIdentity& found, const std::string& text) const {
-  if (found.dictionary == dictionary_->hash()) return {};
-  const auto difference =
-      first_difference(text, dictionary_->to_text(), "on disk", "in the schema that was given");
-  return {ErrorCode::disk_schema, "'" + folder_->path_of(base_name) +
-                                      "': the database on disk has another schema" +
-                                      (difference.empty() ? "" : ": " + difference) +
-                                      "; open it with the one it was made with"};
-}
-
 Status Durable::recover_all(const StorageOptions& storage, std::uint64_t random) {
   const auto begun = std::chrono::steady_clock::now();
   std::string text;
   auto identity = open_base(*folder_, {random, dictionary_->hash()}, dictionary_->to_text(), text);
   if (!identity) return identity.status();
   identity_ = *identity;
-  if (auto status = check_schema(identity_, text); !status) return status;
-  ReplicaSink sink(dictionary_, storage);
+  if (auto status = check_schema(*folder_, identity_, text, *dictionary_); !status) return status;
+  ReplicaSink sink(dictionary_, storage, false, NodeId{});
   auto recovery = recover(*folder_, identity_, sink);
   if (!recovery) return recovery.status();
   recovered_ = sink.take();
+  auto named = list_named(*folder_, identity_);
+  if (!named) return named.status();
+  recovered_->names().merge(std::move(*named));
   end_ = recovery->log.end;
   recovered_csn_ = recovered_->published();
   last_ = recovery->from.round;
@@ -169,21 +128,35 @@ std::unique_ptr<CommitRoute> Durable::make_route(Replica& replica, std::mutex& l
   highest_recovered_ = marks.sequence;
   first_number_ = first_number_after(marks.sequence);
   route->number_from(first_number_);
-  replica_ = &replica;
-  route_ = route.get();
-  lock_ = &lock;
-  if (options_.checkpoint_bytes == 0) return route;
-  route->on_round([this] {
-    if (!due()) return;
-    const std::lock_guard due_lock(due_lock_);
-    due_changed_.notify_one();
-  });
-  writer_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  rounds_ = route.get();
+  rounds_->on_round([this] { tell_if_due(); });
+  watch(replica, lock);
   return route;
 }
 
+std::shared_ptr<DurableHistory> Durable::make_history(std::function<Marks()> marks) {
+  history_ =
+      std::make_shared<DurableHistory>(std::move(log_), std::move(marks), options_.log.fsync);
+  rounds_ = history_.get();
+  rounds_->on_round([this] { tell_if_due(); });
+  return history_;
+}
+
+void Durable::watch(Replica& replica, std::mutex& lock) {
+  replica_ = &replica;
+  lock_ = &lock;
+  if (options_.checkpoint_bytes == 0) return;
+  writer_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+void Durable::tell_if_due() {
+  if (options_.checkpoint_bytes == 0 || !due()) return;
+  const std::lock_guard due_lock(due_lock_);
+  due_changed_.notify_one();
+}
+
 bool Durable::due() const {
-  const auto grown = log_before_ + route_->written_bytes() - log_at_last_.load();
+  const auto grown = log_before_ + rounds_->written_bytes() - log_at_last_.load();
   return grown > std::max(options_.checkpoint_bytes, last_bytes_.load());
 }
 
@@ -197,7 +170,7 @@ void Durable::run(const std::stop_token& stop) {
     }
     const auto status = checkpoint();
     if (status.ok() || status.code() == ErrorCode::interrupted) continue;
-    log_at_last_ = log_before_ + route_->written_bytes();
+    log_at_last_ = log_before_ + rounds_->written_bytes();
     std::fprintf(stderr, "exdb: warning: database '%s' made no checkpoint: %s\n",
                  options_.name.c_str(), status.text().c_str());
   }
@@ -206,35 +179,48 @@ void Durable::run(const std::stop_token& stop) {
 Status Durable::checkpoint() {
   const std::lock_guard writing(writing_);
   if (closed_) return {ErrorCode::invalid_handle, "the database is closed"};
-  if (auto failure = route_->failure(); !failure.ok()) return failure;
+  if (auto failure = rounds_->failure(); !failure.ok()) return failure;
   auto status = write(stop_.get_token());
-  if (!status.ok() && !harmless(status.code())) route_->stop(status);
+  if (!status.ok() && !harmless(status.code())) rounds_->stop(status);
   return status;
 }
 
 Status Durable::write(const std::stop_token& stop) {
-  DurableRoute::State applied;
+  LoggedRounds::State applied;
   std::optional<WriterStream> stream;
   std::uint64_t log_now = 0;
   {
     const std::lock_guard lock(*lock_);
-    applied = route_->state();
-    if (applied.chain.round == last_) return {};
-    log_now = log_before_ + route_->written_bytes();
+    applied = rounds_->state();
+    if (applied.chain.round == last_ && replica_->names().files_to_remove().empty()) return {};
+    log_now = log_before_ + rounds_->written_bytes();
     auto writer = SnapshotWriter::begin(*replica_, applied.chain);
     if (!writer) return writer.status();
     stream.emplace(std::move(*writer));
   }
   // A checkpoint is never ahead of its log.
-  if (auto status = route_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
+  if (auto status = rounds_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, *stream, stop);
+  if (auto status = write_named(*folder_, identity_, dictionary_, history_ != nullptr,
+                                replica_->names(), applied.chain.round, stop);
+      !status)
+    return status;
+  if (applied.chain.round == last_) return {};
+  CheckpointProgress told(*stream, options_.name);
+  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, told, stop);
   if (!bytes) return bytes.status();
   last_ = applied.chain.round;
   last_bytes_ = *bytes;
   log_at_last_ = log_now;
   ++checkpoints_;
   return drop(last_);
+}
+
+Result<std::unique_ptr<Replica>> Durable::read_named(const NamedSnapshot& snapshot,
+                                                     const StorageOptions& storage) {
+  const std::lock_guard writing(writing_);
+  if (closed_) return Status(ErrorCode::invalid_handle, "the database is closed");
+  return exdb::read_named(*folder_, identity_, dictionary_, storage, snapshot);
 }
 
 bool Durable::never_came(TxnId id) const {
@@ -244,7 +230,7 @@ bool Durable::never_came(TxnId id) const {
 
 Status Durable::drop(Round upto) {
   if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
-  return route_->in_turn([upto](RoundLog& log) { return log.drop_before(upto); });
+  return rounds_->in_turn([upto](RoundLog& log) { return log.drop_before(upto); });
 }
 
 Status Durable::close() {
@@ -254,13 +240,13 @@ Status Durable::close() {
   const std::lock_guard writing(writing_);
   if (closed_) return {};
   closed_ = true;
-  auto status = route_ == nullptr ? Status() : route_->close();
+  auto status = rounds_ == nullptr ? Status() : rounds_->close();
   folder_.reset();
   return status;
 }
 
 Durable::Counters Durable::counters() const {
-  return {route_->rounds(), route_->written_bytes(), checkpoints_.load(), last_bytes_.load()};
+  return {rounds_->rounds(), rounds_->written_bytes(), checkpoints_.load(), last_bytes_.load()};
 }
 
 }  // namespace exdb

@@ -20,11 +20,16 @@
 #include <stop_token>
 #include <thread>
 
+#include "database/durable_history.hpp"
 #include "database/durable_route.hpp"
-#include "durability/recovery.hpp"
-#include "replica/snapshot_stream.hpp"
+#include "database/replica_sink.hpp"
 
 namespace exdb {
+
+/// A number for the transactions of this life of a process that is beyond all of its lives before,
+/// those included that never came into a log: by the clock, and where that goes back, beyond the
+/// highest that the log knows.
+[[nodiscard]] std::uint64_t first_number_after(std::uint64_t highest);
 
 class Durable {
  public:
@@ -39,6 +44,19 @@ class Durable {
                                                std::shared_ptr<const Dictionary> dictionary,
                                                const StorageOptions& storage, Options options,
                                                std::uint64_t random);
+  /// Of a node: what it has recovered itself, or with the others (restore.hpp).
+  struct Recovered {
+    std::unique_ptr<Folder> folder;
+    DatabaseIdentity identity;
+    std::unique_ptr<Replica> replica;
+    std::unique_ptr<RoundLog> log;
+    Round checkpoint;  ///< the newest there is
+    std::uint64_t checkpoint_bytes = 0, log_bytes = 0;
+    Marks marks;       ///< the highest that any node knows
+    std::string told;  ///< one line
+    bool worth_telling = false;
+  };
+  Durable(Recovered recovered, std::shared_ptr<const Dictionary> dictionary, Options options);
   ~Durable();
   Durable(const Durable&) = delete;
   Durable& operator=(const Durable&) = delete;
@@ -48,6 +66,11 @@ class Durable {
   /// The route, once, over the replica; it and `lock` outlive this.
   [[nodiscard]] std::unique_ptr<CommitRoute> make_route(Replica& replica, std::mutex& lock,
                                                         std::atomic<std::uint64_t>& autoids);
+  /// The history of a node, once; it outlives neither this nor what `marks` reads.
+  [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks);
+  /// From here on there may be checkpoints. After make_history().
+  void watch(Replica& replica, std::mutex& lock);
+  [[nodiscard]] Marks marks() const { return end_.marks; }
   /// That this transaction of a life before is not among those recovered, and so never will be.
   /// REQUIRES: the replica does not know it.
   [[nodiscard]] bool never_came(TxnId id) const;
@@ -59,11 +82,14 @@ class Durable {
   /// Writes the state into a file; the log before it goes. Blocks; commits go on. Nothing is written
   /// when nothing was committed since the last.
   Status checkpoint();
+  /// A replica to be read, of the file of a named snapshot. O(rows).
+  Result<std::unique_ptr<Replica>> read_named(const NamedSnapshot& snapshot,
+                                              const StorageOptions& storage);
   /// Ends the thread and closes the log; the folder is free when this returns. Idempotent.
   Status close();
 
   /// Why nothing more is committed; ok while it is.
-  [[nodiscard]] Status failure() const { return route_->failure(); }
+  [[nodiscard]] Status failure() const { return rounds_->failure(); }
 
   struct Counters {
     std::uint64_t rounds = 0, log_bytes = 0, checkpoints = 0, checkpoint_bytes = 0;
@@ -74,12 +100,12 @@ class Durable {
   Durable(std::unique_ptr<Folder> folder, std::shared_ptr<const Dictionary> dictionary,
           Options options);
   Status recover_all(const StorageOptions& storage, std::uint64_t random);
-  Status check_schema(const DatabaseIdentity& found, const std::string& text) const;
   void tell(const Recovery& recovery, std::chrono::steady_clock::duration took);
   Status write(const std::stop_token& stop);
   Status drop(Round upto);
   void run(const std::stop_token& stop);
   [[nodiscard]] bool due() const;
+  void tell_if_due();
 
   std::unique_ptr<Folder> folder_;
   const std::shared_ptr<const Dictionary> dictionary_;
@@ -93,7 +119,9 @@ class Durable {
   bool torn_down_ = false;
 
   Replica* replica_ = nullptr;
-  DurableRoute* route_ = nullptr;
+  LoggedRounds* rounds_ = nullptr;
+  std::unique_ptr<RoundLog> log_;            ///< of a node, until it has its history
+  std::shared_ptr<DurableHistory> history_;  ///< of a node
   std::mutex* lock_ = nullptr;
 
   std::mutex writing_;  ///< one checkpoint at a time

@@ -20,11 +20,11 @@
 #include <mutex>
 
 #include "database/alone_route.hpp"
-#include "durability/round_log.hpp"
+#include "database/logged_rounds.hpp"
 
 namespace exdb {
 
-class DurableRoute final : public OnlyRoute {
+class DurableRoute final : public OnlyRoute, public LoggedRounds {
  public:
   /// `lock`: the one under which the replica changes. `autoids`: the next of an object. `marks`: as
   /// recovered.
@@ -35,25 +35,21 @@ class DurableRoute final : public OnlyRoute {
   Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
   ItemOutcome wait(PendingItem& item) override;
 
-  /// The state of the replica. Under its lock.
-  struct State {
-    RoundHistory::Chain chain;
-    Marks marks;
-  };
-  [[nodiscard]] const State& state() const { return state_; }
-  /// Calls `what` between two rounds: it waits for the one under way, and the next waits for it.
-  Status in_turn(const std::function<Status(RoundLog&)>& what);
-  /// Nothing more is committed, for this reason; what waits is refused.
-  void stop(const Status& why);
-  /// Commits what waits, and closes the log. Idempotent.
-  Status close();
-  [[nodiscard]] Status failure() const;
-  /// Of the log, since it was opened.
-  [[nodiscard]] std::uint64_t written_bytes() const { return log_->written_bytes(); }
-  [[nodiscard]] std::uint64_t rounds() const { return rounds_.load(std::memory_order_relaxed); }
-  /// Told after each round, by the thread that has the turn, before it has answered. Before the first
-  /// commit.
-  void on_round(std::function<void()> tell) { on_round_ = std::move(tell); }
+  // --- LoggedRounds ---
+  [[nodiscard]] State state() const override { return state_; }
+  /// Between two rounds: it waits for the one under way, and the next waits for it.
+  Status in_turn(const std::function<Status(RoundLog&)>& what) override;
+  /// What waits is refused.
+  void stop(const Status& why) override;
+  /// Commits what waits.
+  Status close() override;
+  [[nodiscard]] Status failure() const override;
+  [[nodiscard]] std::uint64_t written_bytes() const override { return log_->written_bytes(); }
+  [[nodiscard]] std::uint64_t rounds() const override {
+    return rounds_.load(std::memory_order_relaxed);
+  }
+  /// Told by the thread that has the turn, before it has answered.
+  void on_round(std::function<void()> tell) override { on_round_ = std::move(tell); }
 
  private:
   static constexpr std::size_t item_bytes_max = std::size_t{1} << 30;

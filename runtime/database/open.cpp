@@ -82,6 +82,13 @@ Status compare(const std::vector<Hello>& hellos, std::size_t node) {
                                                  (difference.empty() ? "" : ": " + difference) +
                                                  "; every node must load the same schema"};
   }
+  if (other.shared != first.shared)
+    return {ErrorCode::cluster_incompatible,
+            both + " disagree about is_shm: all nodes must open with is_shm alike"};
+  if (other.disk != first.disk)
+    return {ErrorCode::cluster_incompatible,
+            both + " disagree about is_disk: " + (first.disk ? "node 0" : name) +
+                " opens the database on disk; all must, or none"};
   if (other.qranks == first.qranks) return {};
   if (other.qranks.size() != first.qranks.size())
     return {ErrorCode::cluster_incompatible, both + " give qranks of different numbers of nodes"};
@@ -108,6 +115,8 @@ std::vector<std::byte> Hello::encode() const {
   out.put(random);
   out.put_varint(qranks.size());
   for (const auto qrank : qranks) out.put(qrank);
+  out.put(std::uint8_t(disk));
+  out.put(std::uint8_t(shared));
   return bytes;
 }
 
@@ -129,6 +138,8 @@ Result<Hello> Hello::decode(Bytes bytes) {
   const auto count = in.get_varint();
   if (count > in.remaining()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   for (std::uint64_t i = 0; i < count; ++i) hello.qranks.push_back(in.get<std::uint32_t>());
+  hello.disk = in.get<std::uint8_t>() != 0;
+  hello.shared = in.get<std::uint8_t>() != 0;
   if (!in.ok()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   return hello;
 }
@@ -160,6 +171,8 @@ Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint3
   mine.dictionary_outline = outline_of(*core.dictionary, Hello::outline_bytes_max);
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
+  mine.disk = core.options.disk.has_value();
+  mine.shared = core.options.shared;
   return mine;
 }
 
@@ -202,6 +215,49 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
   return options;
 }
 
+Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
+               std::vector<bool> writes, std::uint64_t epoch_name) {
+  RestoreRequest request;
+  request.name = core.name;
+  request.dictionary = core.dictionary;
+  request.storage = core.storage;
+  request.disk = *core.options.disk;
+  request.gather = &gather;
+  request.self = self;
+  request.writes = std::move(writes);
+  request.epoch_name = epoch_name;
+  auto restored = collective_restore(std::move(request));
+  if (!restored) return restored.status();
+  core.restored = std::move(*restored);
+  if (self == 0 && core.restored->worth_telling)
+    std::fprintf(stderr, "exdb: %s\n", core.restored->told.c_str());
+  if (!core.restored->recovered) return {};
+  Durable::Options options;
+  options.name = core.name;
+  options.log.fsync = core.options.disk->fsync;
+  options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
+  core.durable = std::make_unique<Durable>(std::move(*core.restored->recovered), core.dictionary,
+                                           std::move(options));
+  core.replica = core.durable->take_replica();
+  return {};
+}
+
+void add_history(DatabaseCore& core, Node::Options& options) {
+  if (!core.durable) return;
+  auto history = core.durable->make_history([&core] {
+    return Marks{core.route->last_number(), core.next_autoid.load()};
+  });
+  options.history = history;
+  options.finality = history;
+}
+
+void empty_transient(DatabaseCore& core, const std::function<void()>& delete_them) {
+  if (!core.restored || !core.restored->transient_rows) return;
+  if (core.self == NodeId{0}) return delete_them();
+  // The first commit there is.
+  core.route->at_least(core.restored->csn.next()).or_throw();
+}
+
 namespace {
 
 /// Nanoseconds to the numbers of transactions: a node that commits less than one each 4 ns never
@@ -215,6 +271,23 @@ std::uint64_t autoids_from(std::uint64_t life_ns) {
   constexpr std::uint64_t second_ns = 1'000'000'000, start_of_2025 = 1'735'689'600;
   return ((life_ns / second_ns - start_of_2025) << 10) + 1;
 }
+
+}  // namespace
+
+/// What a node has given out and nobody has in a log is passed over: of transactions by the clock, of
+/// autoids by so many that none gives more between two syncs.
+void begin_life(DatabaseCore& core) {
+  if (!core.restored) return;
+  constexpr std::uint64_t autoids_in_doubt = std::uint64_t{1} << 20;
+  const auto& marks = core.restored->marks;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
+  core.route->number_from(first_number_after(marks.sequence));
+  core.next_autoid = std::max(autoids_from(life), marks.autoid + autoids_in_doubt);
+  if (core.durable) core.durable->watch(*core.replica, *core.drive_lock);
+}
+
+namespace {
 
 /// All that may take a while is a part or a multiple of the keep-alive.
 ViewTiming timing_of(const ClusterParams& params, const Transport& transport) {
@@ -263,6 +336,12 @@ std::string in_threes(std::uint64_t number) {
 void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
                    Status failure) {
   if (failure.ok()) failure = check_keep_alive(params);
+  if (failure.ok() && core.options.disk)
+    failure = {
+        ErrorCode::unsupported,
+        "is_disk where nodes come and go (over TCP, or resilient) comes in a later release: a "
+        "node that is started again would have to remember what it has promised to the others "
+        "too, not only the rounds; use is_disk=False, or MPI, where all nodes start together"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
     failure = wrong("nodeId " + std::to_string(*params.node_id) +
                     " is not that of the transport, " + std::to_string(transport->self()));
@@ -337,17 +416,27 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   }
   std::uint64_t cluster_id = 0;
   for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
+  if (core.options.disk) {
+    const std::vector<bool> writes(transport->size(), true);
+    if (const auto verdict = restore(core, *gather, transport->self(), writes, cluster_id);
+        !verdict.ok()) {
+      transport->close(true);
+      verdict.or_throw();
+    }
+  }
 
   fill_core(core, params, transport->self(), transport->size());
   core.description = transport->describe();
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
-  auto made = std::make_unique<Node>(std::move(transport), *core.replica,
-                                     options_of(core, params, cluster_id));
+  auto options = options_of(core, params, cluster_id);
+  add_history(core, options);
+  auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   auto& node = *made;
   core.node = std::move(made);
   core.drive_lock = &node.drive_lock();
   core.route =
       std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
+  begin_life(core);
   // Last: from here on rounds may come.
   node.start(own_listener);
 }

@@ -14,7 +14,7 @@ namespace exdb {
 /// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found:
 /// the gather is what lets all nodes fail together where one alone would leave the others waiting.
 struct Hello {
-  static constexpr std::uint32_t version_now = 3;
+  static constexpr std::uint32_t version_now = 4;
   /// Every node gets it of every node.
   static constexpr std::size_t outline_bytes_max = 16 * 1024;
   std::uint32_t version = version_now;
@@ -25,6 +25,8 @@ struct Hello {
   std::string dictionary_outline;  ///< shown when the hashes differ
   std::uint64_t random = 0;
   std::vector<std::uint32_t> qranks;
+  bool disk = false;    ///< DatabaseOptions::disk
+  bool shared = false;  ///< DatabaseOptions::shared
 
   [[nodiscard]] std::vector<std::byte> encode() const;
   static Result<Hello> decode(Bytes bytes);
@@ -47,6 +49,19 @@ void fill_core(DatabaseCore& core, const ClusterParams& params, std::uint32_t se
                std::uint32_t nodes);
 /// Takes the callbacks out of `params`.
 Node::Options options_of(const DatabaseCore& core, ClusterParams& params, std::uint64_t cluster_id);
+
+/// With DatabaseOptions::disk, and only then: what all nodes have on disk becomes core.replica and
+/// core.durable of those that write (one a node), and core.restored of all. COLLECTIVE. The same Status
+/// on every node.
+Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
+               std::vector<bool> writes, std::uint64_t epoch_name);
+/// Before the node is made: its history, if it is on disk.
+void add_history(DatabaseCore& core, Node::Options& options);
+/// When the route is made: numbers that no former life of the node has given; and checkpoints.
+void begin_life(DatabaseCore& core);
+/// When the node drives: rows of classes that are declared transient go. COLLECTIVE in effect: ends
+/// when they are gone here.
+void empty_transient(DatabaseCore& core, const std::function<void()>& delete_them);
 
 /// Fills core.node. COLLECTIVE. Throws Error, the same on every node; the transport is closed then.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure);

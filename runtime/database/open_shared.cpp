@@ -21,10 +21,9 @@ struct Offer {
   std::uint64_t nonce = 0;
 };
 
-std::vector<std::byte> encode(const Hello& hello, const Offer& offer) {
+std::vector<std::byte> encode(const Offer& offer) {
   std::vector<std::byte> bytes;
   ByteWriter out(bytes);
-  out.put_bytes(hello.encode());
   out.put(offer.pid);
   out.put(offer.replica);
   out.put(offer.segment);
@@ -32,33 +31,26 @@ std::vector<std::byte> encode(const Hello& hello, const Offer& offer) {
   return bytes;
 }
 
-/// The greetings without the offers, and the offer of `leader`.
-Status split(const Blocks& blocks, std::uint32_t leader, Blocks& greetings, Offer& offer) {
-  for (std::uint32_t node = 0; node < blocks.size(); ++node) {
-    ByteReader in(blocks[node]);
-    const auto hello = in.get_bytes();
-    Offer of;
-    of.pid = in.get<std::int32_t>();
-    of.replica = in.get<std::int32_t>();
-    of.segment = in.get<std::int32_t>();
-    of.nonce = in.get<std::uint64_t>();
-    if (!in.ok())
-      return {ErrorCode::cluster_protocol,
-              "node " + std::to_string(node) +
-                  ": its greeting cannot be read; all nodes need the same version of exdb and must "
-                  "open with is_shm alike"};
-    greetings.emplace_back(hello.begin(), hello.end());
-    if (node == leader) offer = of;
-  }
-  return {};
-}
-
-std::vector<std::byte> encode(const Status& status) {
+std::vector<std::byte> encode(const Status& status, const Offer& offer = {}) {
   std::vector<std::byte> bytes;
   ByteWriter out(bytes);
   out.put(static_cast<std::int32_t>(status.code()));
   out.put_text(status.text());
+  out.put_raw(encode(offer));
   return bytes;
+}
+
+/// What this one offers.
+Offer offer_in(Bytes block) {
+  ByteReader in(block);
+  (void)in.get<std::int32_t>();
+  (void)in.get_text();
+  Offer offer;
+  offer.pid = in.get<std::int32_t>();
+  offer.replica = in.get<std::int32_t>();
+  offer.segment = in.get<std::int32_t>();
+  offer.nonce = in.get<std::uint64_t>();
+  return offer;
 }
 
 /// ok, or the failure of the lowest node that has one.
@@ -108,16 +100,17 @@ class Opening {
     if (failure.ok()) failure = check_params(params_, hosts_->nodes());
     if (params_.nodes.empty()) params_.nodes.resize(hosts_->nodes());
     map_.nodes = params_.nodes;
-    if (failure.ok() && map_.leads()) failure = make();
-    const auto hello = greeting(core_, params_, map_.self, failure);
-    const auto blocks = gather(encode(hello, offer_));
-    Blocks greetings;
-    auto verdict = split(blocks, map_.leader(), greetings, offer_);
-    if (verdict.ok()) verdict = read_all(greetings);
-    give_up_if(verdict);
-    give_up_if(first_failure(gather(encode(map_.leads() ? Status() : attach()))));
+    const auto greetings = gather(greeting(core_, params_, map_.self, failure).encode());
+    give_up_if(read_all(greetings));
     std::uint64_t cluster_id = 0;
     for (const auto& each : greetings) cluster_id = hash_bytes(each, cluster_id);
+    if (core_.options.disk) give_up_if(restore_by_leaders(cluster_id));
+    auto made = map_.leads() ? make() : Status();
+    if (!made.ok()) made = {made.code(), "node " + std::to_string(map_.self) + ": " + made.text()};
+    const auto offers = gather(encode(made, offer_));
+    give_up_if(first_failure(offers));
+    offer_ = offer_in(offers[map_.leader()]);
+    give_up_if(first_failure(gather(encode(map_.leads() ? Status() : attach()))));
 
     fill_core(core_, params_, map_.self, hosts_->nodes());
     core_.description = hosts_->describe();
@@ -144,15 +137,32 @@ class Opening {
     return std::move(*gathered);
   }
 
+  /// One folder a host, its leader's.
+  Status restore_by_leaders(std::uint64_t epoch_name) {
+    std::vector<bool> writes(hosts_->nodes());
+    for (const auto leader : map_.leaders) writes[leader] = true;
+    const auto own = core_.storage;
+    core_.storage = shared_storage();
+    auto status = restore(core_, hosts_->gather(), map_.self, std::move(writes), epoch_name);
+    core_.storage = own;
+    return status;
+  }
+
   /// Readers of all processes of the host pin in one table.
-  Status make() {
-    const auto followers = map_.followers();
+  [[nodiscard]] StorageOptions shared_storage() const {
     auto storage = core_.storage;
     storage.segment.shared = true;
-    storage.readers_max *= static_cast<std::uint32_t>(followers.size() + 1);
-    auto replica = Replica::create(core_.dictionary, storage, true, NodeId{map_.self});
-    if (!replica) return replica.status();
-    core_.replica = std::move(*replica);
+    storage.readers_max *= static_cast<std::uint32_t>(map_.followers().size() + 1);
+    return storage;
+  }
+
+  Status make() {
+    const auto followers = map_.followers();
+    if (!core_.replica) {
+      auto replica = Replica::create(core_.dictionary, shared_storage(), true, NodeId{map_.self});
+      if (!replica) return replica.status();
+      core_.replica = std::move(*replica);
+    }
     std::vector<std::vector<NodeId>> origins(map_.leaders.size());
     for (std::uint32_t node = 0; node < map_.hosts.size(); ++node)
       origins[map_.hosts[node]].push_back(NodeId{node});
@@ -199,9 +209,10 @@ class Opening {
   void lead(std::unique_ptr<Transport> transport, std::uint64_t cluster_id) {
     const bool own_listener =
         core_.options.own_listener && params_.progress != Progress::cooperative;
+    auto options = options_of(core_, params_, cluster_id);
+    add_history(core_, options);
     auto made = std::make_unique<HostLeader>(
-        std::move(segment_), map_, std::move(transport), *core_.replica,
-        options_of(core_, params_, cluster_id),
+        std::move(segment_), map_, std::move(transport), *core_.replica, std::move(options),
         HostLeader::Hooks{[replica = core_.replica.get()](std::uint32_t question, Bytes bytes) {
                             return LeaderRoute::answer(*replica, question, bytes);
                           },
@@ -211,6 +222,7 @@ class Opening {
     core_.drive_lock = &leader.node().drive_lock();
     core_.route = std::make_unique<ClusterRoute>(*core_.replica, leader.node(), core_.self,
                                                  core_.mode_mask, core_.open, &leader.stopping());
+    begin_life(core_);
     // Last: from here on rounds may come.
     leader.start(own_listener);
   }
@@ -225,6 +237,7 @@ class Opening {
     core_.node = std::move(made);
     core_.route = std::make_unique<LeaderRoute>(*core_.replica, follower, core_.self,
                                                 core_.mode_mask, core_.open);
+    begin_life(core_);
     follower.start();
   }
 

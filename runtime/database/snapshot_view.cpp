@@ -20,7 +20,7 @@ void SnapshotView::pin() {
                 "this read_committed transaction has had " + std::to_string(statements_.size()) +
                     " snapshots, as many as one may have: commit it and start another");
   }
-  auto shown = route_.pin().value();
+  auto shown = at_ ? at_ : route_.pin().value();
   if (per_statement_) statements_.push_back({shown->replicated.csn(), shown->local.csn(), shown});
   now_ = std::move(shown);
 }

@@ -13,6 +13,7 @@
 // Threads: used by one thread at a time.
 #pragma once
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "database/commit_route.hpp"
@@ -39,7 +40,10 @@ struct RowHandle {
 
 class SnapshotView {
  public:
-  explicit SnapshotView(CommitRoute& route) : route_(route) {}
+  /// `at`: what begin() always pins; null: the newest.
+  SnapshotView(CommitRoute& route, std::shared_ptr<Snapshots> at)
+      : route_(route), at_(std::move(at)) {}
+  [[nodiscard]] bool fixed() const { return at_ != nullptr; }
 
   /// Pins. Throws no_memory when too many snapshots are held.
   void begin(bool per_statement);
@@ -75,6 +79,7 @@ class SnapshotView {
   [[nodiscard]] bool changed_since(const Statement& found, const ClassDef& type, SlotId slot) const;
 
   CommitRoute& route_;
+  const std::shared_ptr<Snapshots> at_;
   bool per_statement_ = false;
   std::shared_ptr<Snapshots> now_;
   Csn first_, first_local_;

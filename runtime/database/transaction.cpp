@@ -6,10 +6,10 @@
 
 namespace exdb {
 
-Transaction::Transaction(std::shared_ptr<DatabaseCore> core)
+Transaction::Transaction(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at)
     : core_(std::move(core)),
       route_(*core_->route),
-      view_(route_),
+      view_(route_, std::move(at)),
       work_(*core_->dictionary),
       fragments_(route_, work_) {}
 
@@ -32,6 +32,10 @@ void Transaction::require_active() const {
 
 void Transaction::require_writable() {
   require_active();
+  if (!core_->read_only.empty()) throw Error(ErrorCode::access, core_->read_only);
+  if (view_.fixed())
+    throw Error(ErrorCode::access,
+                "this connection reads a named snapshot, in which nothing can be changed");
   if (options_.type == TransactionType::read_only) {
     throw Error(ErrorCode::access,
                 "this transaction is read-only: start it as READ_WRITE to change anything");
@@ -74,11 +78,16 @@ void Transaction::begin(const TransactionOptions& wanted) {
                 "a transaction is already open on this connection: commit() or rollback() it "
                 "first, or use another connection");
   }
-  wait_for_state(wanted);
   options_ = wanted;
+  if (view_.fixed()) {
+    // There is nothing to wait for, to be in conflict with, or to see anew.
+    options_ = {};
+    options_.type = TransactionType::read_only;
+  }
+  wait_for_state(options_);
   isolation_ =
-      wanted.isolation == Isolation::standard ? Isolation::repeatable_read : wanted.isolation;
-  if (wanted.type == TransactionType::exclusive) {
+      options_.isolation == Isolation::standard ? Isolation::repeatable_read : options_.isolation;
+  if (options_.type == TransactionType::exclusive) {
     core_->exclusive_turn.take([this] { core_->require_open(); });
     has_turn_ = true;
   }

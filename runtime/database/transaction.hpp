@@ -31,7 +31,8 @@ namespace exdb {
 
 class Transaction {
  public:
-  explicit Transaction(std::shared_ptr<DatabaseCore> core);
+  /// `at`: the state that all of them read, and nothing else; null: the newest.
+  Transaction(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at);
 
   // --- state checks; each throws Error ---
   void require_connection() const;

@@ -126,7 +126,13 @@ Result<std::uint64_t> write_and_verify(File& file, const std::string& path, cons
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
                                        const std::stop_token& stop) {
-  const auto name = file_name(FileKind::checkpoint, at.round);
+  return write_state(folder, file_name(FileKind::checkpoint, at.round), identity, at, marks, state,
+                     stop);
+}
+
+Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
+                                  const DatabaseIdentity& identity, RoundHistory::Chain at,
+                                  Marks marks, StateStream& state, const std::stop_token& stop) {
   auto file = folder.create(unfinished(name));
   if (!file) return file.status();
   auto written = write_and_verify(**file, folder.path_of(unfinished(name)),
@@ -140,6 +146,21 @@ Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& i
   if (auto status = folder.rename(unfinished(name), name); !status) return status;
   if (auto status = folder.sync(); !status) return status;
   return written;
+}
+
+Result<FileHead> read_checkpoint_head(Folder& folder, const std::string& name,
+                                      const DatabaseIdentity& identity) {
+  auto file = folder.open(name);
+  if (!file) return file.status();
+  std::vector<std::byte> bytes(head_bytes);
+  auto got = (*file)->read(0, bytes);
+  if (!got) return got.status();
+  bytes.resize(*got);
+  auto head = decode_head(bytes, FileKind::checkpoint, folder.path_of(name));
+  if (!head) return head;
+  if (auto status = check_identity(head->identity, identity, folder.path_of(name)); !status)
+    return status;
+  return head;
 }
 
 Status drop_checkpoints_before(Folder& folder, Round upto) {

@@ -31,8 +31,16 @@ namespace exdb {
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
                                        const std::stop_token& stop);
+/// The same under another name, for a state that is kept beside them.
+Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
+                                  const DatabaseIdentity& identity, RoundHistory::Chain at,
+                                  Marks marks, StateStream& state, const std::stop_token& stop);
 /// Removes those of older rounds than `upto`, whose own is there.
 Status drop_checkpoints_before(Folder& folder, Round upto);
+
+/// Its head alone.
+Result<FileHead> read_checkpoint_head(Folder& folder, const std::string& name,
+                                      const DatabaseIdentity& identity);
 
 using EachChunk = std::function<Status(Bytes)>;
 

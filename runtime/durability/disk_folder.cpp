@@ -213,4 +213,23 @@ Result<std::vector<std::string>> DiskFolder::list() {
   return names;
 }
 
+Result<std::optional<int>> holder_of(const std::string& path) {
+  const auto name = without_slashes(path) + "/" + lock_name;
+  const int file = ::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (file < 0) {
+    if (errno == ENOENT) return std::optional<int>();
+    return failed(name, "open");
+  }
+  const bool free = uninterrupted([&] { return ::flock(file, LOCK_SH | LOCK_NB); }) == 0;
+  const int error = errno;
+  char text[16] = {};
+  if (!free && error == EWOULDBLOCK) (void)!::pread(file, text, sizeof text - 1, 0);
+  ::close(file);
+  if (free) return std::optional<int>();
+  if (error != EWOULDBLOCK) return failed(name, "lock", error);
+  int process = 0;
+  std::from_chars(text, text + sizeof text, process);
+  return std::optional<int>(process);
+}
+
 }  // namespace exdb

@@ -12,6 +12,8 @@
 #pragma once
 #include <sys/types.h>
 
+#include <optional>
+
 #include "durability/file.hpp"
 
 namespace exdb {
@@ -48,5 +50,10 @@ class DiskFolder final : public Folder {
   int lock_ = -1;
   pid_t locked_by_ = 0;
 };
+
+/// Which process has the folder open: 0 when that is not known, nothing when nobody has. Asks for the
+/// lock, shared and without waiting, and gives it back at once: an open in that same moment may find
+/// it taken.
+Result<std::optional<int>> holder_of(const std::string& path);
 
 }  // namespace exdb

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "durability/file_head.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -16,6 +17,7 @@ namespace {
 constexpr std::array<std::string_view, 3> magics = {"EXDBBASE", "EXDBLOG_", "EXDBCKPT"};
 constexpr std::array<std::string_view, 3> prefixes = {"", "log-", "checkpoint-"};
 constexpr std::string_view being_written = ".new";
+constexpr std::string_view snapshot_prefix = "snapshot-";
 constexpr std::size_t version_at = 8, crc_at = 12, after_crc = 16, digits = 20;
 
 std::uint32_t crc_of(Bytes head) {
@@ -93,6 +95,40 @@ std::optional<Round> round_of_name(FileKind kind, const std::string& name) {
   const auto [stopped, error] = std::from_chars(name.data() + prefix.size(), end, round.value);
   if (error != std::errc() || stopped != end) return std::nullopt;
   return round;
+}
+
+std::string snapshot_file_name(const std::string& name) {
+  std::string file(snapshot_prefix);
+  for (const char each : name) {
+    const auto byte = static_cast<unsigned char>(each);
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+                       (byte >= 'a' && byte <= 'z') || byte == '-' || byte == '_';
+    if (plain) {
+      file += each;
+    } else {
+      constexpr const char* digit = "0123456789ABCDEF";
+      file += {'%', digit[byte >> 4], digit[byte & 15]};
+    }
+  }
+  return file;
+}
+
+std::optional<std::string> name_of_snapshot_file(const std::string& file) {
+  if (!file.starts_with(snapshot_prefix)) return std::nullopt;
+  std::string name;
+  for (auto at = snapshot_prefix.size(); at < file.size(); ++at) {
+    if (file[at] != '%') {
+      name += file[at];
+      continue;
+    }
+    unsigned byte = 0;
+    const auto* const end = file.data() + std::min(at + 3, file.size());
+    if (std::from_chars(file.data() + at + 1, end, byte, 16).ptr != file.data() + at + 3)
+      return std::nullopt;
+    name += static_cast<char>(byte);
+    at += 2;
+  }
+  return snapshot_file_name(name) == file ? std::optional(name) : std::nullopt;
 }
 
 }  // namespace exdb

@@ -76,4 +76,8 @@ inline constexpr const char* base_name = "database";
 /// The round of such a name.
 [[nodiscard]] std::optional<Round> round_of_name(FileKind kind, const std::string& name);
 
+/// Of the file of a snapshot that has this name: what is neither letter, digit, '-' nor '_' as %XX.
+[[nodiscard]] std::string snapshot_file_name(const std::string& name);
+[[nodiscard]] std::optional<std::string> name_of_snapshot_file(const std::string& file);
+
 }  // namespace exdb

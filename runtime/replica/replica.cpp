@@ -242,6 +242,7 @@ ItemOutcome Replica::settle(const Arrived& arrived, bool mine) {
   certifier_->apply(record, applied_);
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
   if (!mine) counters_.remote_committed.fetch_add(1, std::memory_order_relaxed);
+  if (!record.snapshot_name.empty()) naming_.push_back({record.snapshot_name, record.drops_name});
   counters_.rows_written.fetch_add(record.ops.size(), std::memory_order_relaxed);
   return {ErrorCode::ok, applied_, {}};
 }
@@ -299,9 +300,30 @@ void Replica::replace(std::unique_ptr<Replica> made) {
   horizon_ = made->horizon_;
   fragments_ = std::move(made->fragments_);
   outcomes_.replace(made->outcomes_);
+  // Which of them were given again or dropped in the rounds that this node has not seen is not known.
+  names_.clear();
 }
 
-Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, Csn horizon,
+/// Once the round is published: its state is what was named, wherever in the round that was.
+void Replica::name_state(Round round) {
+  for (auto& naming : naming_) {
+    if (naming.drops) {
+      names_.drop(naming.name, round);
+      continue;
+    }
+    NamedSnapshot given{
+        std::move(naming.name), applied_, round, replicated_->digest(), {}, {}, false};
+    auto pinned = pin();
+    if (pinned)
+      given.pinned = std::move(*pinned);
+    else
+      given.why_not = pinned.status();
+    names_.set(std::move(given));
+  }
+  naming_.clear();
+}
+
+Status Replica::apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
                             const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) {
   EXDB_ASSERT(!attached_, "rounds are applied by the process that made the replica");
   // Memory for a large round, or for fragments, may be wanting before anything is installed: the
@@ -311,6 +333,7 @@ Status Replica::apply_round(Round /*round*/, std::span<const RoundItem> items, C
     if (half_way_.failed()) return {ErrorCode::no_memory, HalfWay::text};
     if (auto status = unpack(items); !status) return status;
     settle_all(items, mine, outcomes);
+    if (!naming_.empty()) name_state(round);
   } catch (const Error& error) {
     return {error.code(), std::string("this replica cannot go on: ") + error.what()};
   } catch (const std::bad_alloc&) {

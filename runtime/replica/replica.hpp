@@ -27,6 +27,7 @@
 
 #include "cluster/round_consumer.hpp"
 #include "replica/local_part.hpp"
+#include "replica/named_snapshots.hpp"
 #include "replica/outcome_table.hpp"
 #include "replica/replaceable.hpp"
 
@@ -124,6 +125,8 @@ class Replica final : public RoundConsumer {
   /// What is told to be committed is published here.
   [[nodiscard]] std::optional<ErrorCode> outcome(TxnId id) const { return outcomes_.find(id); }
 
+  /// Empty where another process installs the rounds.
+  [[nodiscard]] NamedSnapshots& names() { return names_; }
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
   /// The csns of replicated snapshots that are held: as Storage::pinned().
@@ -183,6 +186,14 @@ class Replica final : public RoundConsumer {
   std::vector<Arrived> arrived_;
   std::size_t arrived_count_ = 0;
   static constexpr std::size_t fetch_ahead = 16;
+
+  void name_state(Round round);
+  struct Naming {
+    std::string name;
+    bool drops;
+  };
+  std::vector<Naming> naming_;  ///< of the round being applied
+  NamedSnapshots names_;
 
   OutcomeTable outcomes_;
   bool repeats_ = false;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint8_t flag_serializable = 1;
 constexpr std::uint8_t flag_exclusive = 2;
 constexpr std::uint8_t flag_parts = 4;
+constexpr std::uint8_t flag_name = 8, flag_drops_name = 16;
 
 Status bad(const char* what) {
   return {ErrorCode::cluster_protocol,
@@ -79,11 +80,13 @@ Status TransactionRecord::decode_ops(const Dictionary& dictionary, Csn snapshot,
 
 void TransactionRecord::encode(std::vector<std::byte>& out) const {
   ByteWriter writer(out);
-  writer.put(static_cast<std::uint8_t>((serializable ? flag_serializable : 0) |
-                                       (exclusive ? flag_exclusive : 0) |
-                                       (parts != 0 ? flag_parts : 0)));
+  writer.put(static_cast<std::uint8_t>(
+      (serializable ? flag_serializable : 0) | (exclusive ? flag_exclusive : 0) |
+      (parts != 0 ? flag_parts : 0) | (snapshot_name.empty() ? 0 : flag_name) |
+      (drops_name ? flag_drops_name : 0)));
   writer.put_varint(snapshot.value);
   if (parts != 0) writer.put_varint(parts);
+  if (!snapshot_name.empty()) writer.put_text(snapshot_name);
   encode_ops(ops, snapshot, out);
   if (!serializable) return;
   writer.put_varint(ranges.size());
@@ -105,6 +108,7 @@ std::size_t TransactionRecord::encoded_bytes() const {
   const auto with_length = [](Bytes bytes) { return varint_bytes(bytes.size()) + bytes.size(); };
   std::size_t sum = sizeof(std::uint8_t) + varint_bytes(snapshot.value) + varint_bytes(ops.size());
   if (parts != 0) sum += varint_bytes(parts);
+  if (!snapshot_name.empty()) sum += with_length(as_bytes(snapshot_name));
   for (const auto& op : ops) {
     sum += sizeof(std::uint8_t) + varint_bytes(op.cls.value) + varint_bytes(op.row);
     if (op.names_slot()) sum += varint_bytes(op.base.value - snapshot.value);
@@ -127,6 +131,12 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
   out.exclusive = flags & flag_exclusive;
   out.snapshot = Csn{in.get_varint()};
   if (flags & flag_parts) out.parts = in.get_varint();
+  if (flags & flag_name) {
+    out.snapshot_name = in.get_text();
+    if (out.snapshot_name.empty() || out.snapshot_name.size() > name_bytes_max)
+      return bad("the name of a snapshot is empty or too long");
+  }
+  out.drops_name = flags & flag_drops_name;
   if (auto status = decode_ops(dictionary, out.snapshot, in, out.ops); !status) return status;
   if (out.serializable) {
     const auto range_count = in.get_varint();
@@ -163,6 +173,8 @@ void TransactionRecord::clear() {
   snapshot = {};
   serializable = exclusive = false;
   parts = 0;
+  snapshot_name.clear();
+  drops_name = false;
   empty_keeping(ops, bytes_kept);
   empty_keeping(ranges, bytes_kept);
   empty_keeping(rows, bytes_kept);

@@ -4,7 +4,7 @@
 // A transaction as it travels: what it wrote, what it read if it is serializable, and the snapshot
 // it worked on. Every node certifies and applies exactly these bytes.
 //
-// Wire form: {flags u8, snapshot varint, [parts varint], ops…, reads…}. A large transaction may have
+// Wire form: {flags u8, snapshot varint, [parts varint], [snapshot name], ops…, reads…}. A large transaction may have
 // sent ops ahead in parts (each a list of ops, numbered from 0); its own ops come after those, and the
 // last op for a row is the one that counts. It says how many parts there are: where one was lost with
 // a view, nothing of it may be applied.
@@ -18,6 +18,7 @@
 // Failure: decode() gives a Status for bytes that are no record of this dictionary; it reads
 //   nothing outside them.
 #pragma once
+#include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -65,6 +66,11 @@ struct TransactionRecord {
   std::vector<ReadRange> ranges;
   std::vector<ReadRow> rows;
   std::vector<ClassId> classes;  ///< read as a whole
+  /// Not empty: the state after its round has this name, or has it no more.
+  std::string snapshot_name;
+  bool drops_name = false;
+
+  static constexpr std::size_t name_bytes_max = 200;
 
   void encode(std::vector<std::byte>& out) const;
   /// Exactly what encode() appends.

@@ -30,6 +30,7 @@ class Connection;
 class RowBuilder;
 struct Assigned;
 struct DatabaseCore;
+struct Snapshots;
 class Transaction;
 struct RowId;
 
@@ -251,7 +252,8 @@ class Connection {
 
  private:
   friend class Database;
-  explicit Connection(std::shared_ptr<DatabaseCore> core);
+  /// `at`: the state that all its transactions read; none: the newest.
+  explicit Connection(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at = {});
   Object object(const ClassDef& type, RowId row);
   std::unique_ptr<Transaction> state_;
 };

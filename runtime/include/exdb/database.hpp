@@ -40,7 +40,9 @@ struct DatabaseOptions {
   /// the rounds and writes it, the others read it and hand their transactions over. Needs
   /// ClusterParams::hosts. The same on all nodes.
   bool shared = false;
-  /// Set: the database is on disk. Not with a cluster (unsupported). Rows of classes declared
+  /// Set: the database is on disk. On all nodes of a cluster, or none; unsupported where nodes come and
+  /// go. Each node has a folder of its own below the path, and commit() returns when that has the
+  /// transaction; rows of local classes are kept without a cluster only. Rows of classes declared
   /// `transient` are emptied when it is opened; all others, `local` ones too, are kept.
   std::optional<DiskOptions> disk;
 };
@@ -74,7 +76,9 @@ class Database {
   /// With `cluster`: COLLECTIVE over its transport, and whatever is wrong on one node (another
   /// dictionary, a wrong node id, options that must agree and do not, params.local_failure) throws
   /// the same Error on all. Blocks until all nodes are there.
-  /// With DatabaseOptions::disk: recovers what is there, O(what is on disk). Throws disk_in_use,
+  /// With DatabaseOptions::disk: recovers what is there, O(what is on disk); with a cluster from the
+  /// furthest of all copies that any node sees. Throws inconsistent (copies that went on without each
+  /// other), disk_in_use,
   /// disk_schema, disk_version, disk_damaged (naming file and offset), disk, disk_full.
   static std::unique_ptr<Database> open(const std::string& name,
                                         std::shared_ptr<const Dictionary> dictionary,
@@ -102,9 +106,29 @@ class Database {
   void close(std::optional<std::chrono::milliseconds> deadline = {});
   /// On disk, writes the state into a file, so that the log before it goes and the next open() is
   /// fast. Blocks for O(rows); commits and reads go on. Nothing is written when nothing was committed
-  /// since the last. Throws disk, disk_full (the database goes on), disk_damaged; invalid_handle
+  /// since the last. With a cluster local: each node writes its own; nothing to do where the leader
+  /// of the host does it. Throws disk, disk_full (the database goes on), disk_damaged; invalid_handle
   /// without DatabaseOptions::disk.
   void checkpoint();
+  /// Gives the state of now a name; its csn. A commit: every node of the cluster has the name then,
+  /// and means the same state. Keeps what is superseded later for as long as the name is there,
+  /// and on disk is written into a file by the next checkpoint, O(rows), from which it is read after a
+  /// restart; the log has it until then. Throws duplicate for a name that is there, conversion for one
+  /// that is empty, longer than 200 bytes or has control characters, no_memory beyond 128 names, and
+  /// what a commit may end with. A node that takes its state from another has no names from before.
+  Csn snapshot(const std::string& name);
+  /// A connection that reads there: its transactions are read-only, whatever their type. O(1) in the
+  /// process that has seen the name given; else all rows are loaded from the file first, and freed
+  /// with the last such connection. Throws not_found, and as open().
+  std::unique_ptr<Connection> at(const std::string& name);
+  /// Names and csns.
+  [[nodiscard]] std::map<std::string, Csn> snapshots() const;
+  /// A commit, after which no node has the name; connections at it go on. Throws not_found.
+  void drop_snapshot(const std::string& name);
+  /// Tells all nodes, by a commit, that this one was told to end; and the csn of the last such word that
+  /// came here, 0 for none. Not where ranks share a replica: throws unsupported.
+  void announce_preempt();
+  [[nodiscard]] Csn preempt_announced() const;
   /// On disk, what open() has recovered, from where, in how long, and what it has cut: one line. Else
   /// empty.
   [[nodiscard]] std::string recovered() const;
@@ -148,7 +172,9 @@ class Database {
   [[nodiscard]] std::string describe() const;
 
  private:
+  friend std::unique_ptr<Database> open_on(std::shared_ptr<DatabaseCore> core);
   explicit Database(std::shared_ptr<DatabaseCore> core);
+  static std::unique_ptr<Database> opened(std::shared_ptr<DatabaseCore> core);
   std::shared_ptr<DatabaseCore> core_;
 };
 

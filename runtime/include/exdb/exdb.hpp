@@ -3,6 +3,7 @@
 //
 // All of exdb's C++ API but the MPI transport (exdb/mpi.hpp).
 #pragma once
+#include "exdb/archive.hpp"
 #include "exdb/cluster.hpp"
 #include "exdb/cluster_info.hpp"
 #include "exdb/connection.hpp"

@@ -290,13 +290,10 @@ def test_a_schema_error_names_line_and_column() -> None:
 
 def test_what_comes_later_says_so() -> None:
     dictionary = exdb.load_dictionary("class T { int4 a; };")
-    for call in (
-        lambda: exdb.init_runtime(is_disk=True, cluster=True),
-        lambda: exdb.init_runtime(is_disk=True, is_shm=True),
-        lambda: exdb.open("x", dictionary, is_disk=True, is_shm=True),
-    ):
-        with pytest.raises(exdb.NotSupportedError, match="later release; use"):
-            call()
+    nodes = [exdb.ClusterNodeParams("127.0.0.1:1")]
+    params = exdb.ClusterParams(0, "TCP", nodes)
+    with pytest.raises(exdb.NotSupportedError, match="later release; use"):
+        exdb.open("x", dictionary, clusterParams=params, is_disk=True)
 
 
 def test_a_shared_replica_needs_a_cluster_over_mpi() -> None:

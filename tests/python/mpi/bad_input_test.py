@@ -206,7 +206,7 @@ OPEN_WRONG = {
         99,
         "db_max_connections",
     ),
-    "on disk": ("is_disk=rank == 1", "NotSupportedError", 57, "is_disk"),
+    "on disk": ("is_disk=rank == 1", "IncompatibleError", 907, "is_disk"),
     "in shared memory": ("is_shm=rank == 1", "IncompatibleError", 907, "is_shm"),
     "a timeout of no length": ("timeout=-1 if rank == 1 else 20", "DataError", 99, "timeout"),
 }

@@ -234,3 +234,28 @@ def test_a_child_of_a_fork_leaves_the_grid_alone(good: Good) -> None:
         """,
     )
     assert [one["status"] for one in told] == [0, 0]
+
+
+@pytest.mark.parametrize("told_ranks", ["one", "all"])
+def test_a_signal_before_the_end_of_the_job_ends_all_ranks(run: Run, told_ranks: str) -> None:
+    job = run(
+        2,
+        f"""
+        db = exdb.open("grid", SCHEMA, comm=comm, on_preempt=True)
+        con = db.connect()
+        comm.Barrier()
+        key = rank
+        try:
+            while True:
+                put(con, key)
+                key += size
+                if key > 20 and (rank == 1 or {told_ranks!r} == "all"):
+                    os.kill(os.getpid(), signal.SIGUSR1)
+        except SystemExit as end:
+            tell(code=end.code, is_open=db.is_open)
+            raise
+        """,
+    )
+    assert job.told == [{"code": 99, "is_open": False}] * 2, job.err
+    assert job.code == 99, job.err
+    assert job.err.count("told to end: checkpoint, and close") == 2

@@ -231,3 +231,34 @@ def test_numpy_vectors_travel(good: Good) -> None:
     )
     base = 200_000 * 199_999 / 2
     assert [one["sum"] for one in told] == [base + 200_000, base]
+
+
+def test_a_name_means_the_same_state_on_all_ranks(good: Good) -> None:
+    """One rank gives it while all commit."""
+    told = good(
+        3,
+        """
+        with exdb.open("grid", SCHEMA, comm=comm) as db, db.connect() as con:
+            for i in range(40):
+                put(con, i * size + rank)
+                if rank == 1 and i == 20:
+                    db.snapshot("x")
+            comm.Barrier()
+            con.startTransaction(exdb.MCO_READ_ONLY, fresh=True)
+            con.rollback()
+            with db.at("x") as past, past.startTransaction(exdb.MCO_READ_ONLY):
+                keys = [item.key for item in past.cursor("Item", "by_key")]
+            csn = db.snapshots()["x"]
+            comm.Barrier()
+            if rank == 2:
+                db.drop_snapshot("x")
+            comm.Barrier()
+            con.startTransaction(exdb.MCO_READ_ONLY, fresh=True)
+            con.rollback()
+            tell(csn=csn, keys=keys, left=db.snapshots())
+        """,
+    )
+    assert all(one == told[0] for one in told)
+    # The name is a commit of its own, and shows nothing but commits before the end of its round.
+    assert 21 <= len(told[0]["keys"]) == told[0]["csn"] - 1 < 3 * 40
+    assert told[0]["left"] == {}

@@ -71,6 +71,32 @@ TEST(TransactionRecord, its_length_is_known_before_it_is_encoded) {
   }
 }
 
+TEST(TransactionRecord, the_name_of_a_snapshot_travels_and_has_a_bound) {
+  TransactionRecord record;
+  record.snapshot = Csn{3};
+  for (const bool drops : {false, true}) {
+    for (const std::size_t length : {std::size_t{1}, TransactionRecord::name_bytes_max}) {
+      record.snapshot_name.assign(length, 'n');
+      record.drops_name = drops;
+      std::vector<std::byte> bytes;
+      record.encode(bytes);
+      EXPECT_EQ(record.encoded_bytes(), bytes.size());
+      TransactionRecord back;
+      ASSERT_TRUE(TransactionRecord::decode(*dictionary(), bytes, back).ok());
+      EXPECT_EQ(back.snapshot_name, record.snapshot_name);
+      EXPECT_EQ(back.drops_name, drops);
+      back.clear();
+      EXPECT_TRUE(back.snapshot_name.empty() && !back.drops_name);
+    }
+  }
+  record.snapshot_name.assign(TransactionRecord::name_bytes_max + 1, 'n');
+  std::vector<std::byte> bytes;
+  record.encode(bytes);
+  TransactionRecord back;
+  EXPECT_EQ(TransactionRecord::decode(*dictionary(), bytes, back).code(),
+            ErrorCode::cluster_protocol);
+}
+
 TEST(TransactionRecord, normalising_keeps_the_last_op_of_a_row_and_orders_the_groups) {
   std::vector<std::byte> one(8, std::byte{1}), two(8, std::byte{2});
   TransactionRecord record;

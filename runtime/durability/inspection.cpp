@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "durability/inspection.hpp"
+
+#include "durability/recovery.hpp"
+
+namespace exdb {
+namespace {
+
+/// A folder in which there is but one file: a log is read from it as though it were the last.
+class OnlyFile final : public Folder {
+ public:
+  OnlyFile(Folder& folder, std::string name) : folder_(folder), name_(std::move(name)) {}
+  Result<std::unique_ptr<File>> create(const std::string&) override { return refused(); }
+  Result<std::unique_ptr<File>> open(const std::string& name) override {
+    return folder_.open(name);
+  }
+  Status rename(const std::string&, const std::string&) override { return refused(); }
+  Status remove(const std::string&) override { return refused(); }
+  Status sync() override { return {}; }
+  Result<std::vector<std::string>> list() override { return std::vector<std::string>{name_}; }
+  [[nodiscard]] std::string path_of(const std::string& name) const override {
+    return folder_.path_of(name);
+  }
+
+ private:
+  [[nodiscard]] Status refused() const {
+    return {ErrorCode::disk, "'" + folder_.path_of(name_) + "' is only looked at"};
+  }
+
+  Folder& folder_;
+  const std::string name_;
+};
+
+FoundFile::Kind kind_of(const std::string& name) {
+  if (name == base_name) return FoundFile::Kind::base;
+  if (is_unfinished(name)) return FoundFile::Kind::unfinished;
+  if (round_of_name(FileKind::log, name)) return FoundFile::Kind::log;
+  if (round_of_name(FileKind::checkpoint, name)) return FoundFile::Kind::checkpoint;
+  if (name_of_snapshot_file(name)) return FoundFile::Kind::snapshot;
+  return FoundFile::Kind::other;
+}
+
+Result<FileHead> head_of(Folder& folder, FileKind kind, const std::string& name) {
+  auto file = folder.open(name);
+  if (!file) return file.status();
+  std::vector<std::byte> bytes(head_bytes);
+  auto got = (*file)->read(0, bytes);
+  if (!got) return got.status();
+  bytes.resize(*got);
+  return decode_head(bytes, kind, folder.path_of(name));
+}
+
+class Inspecting {
+ public:
+  explicit Inspecting(Folder& folder) : folder_(folder) {}
+
+  Result<Inspection> all() {
+    auto names = folder_.list();
+    if (!names) return names.status();
+    auto identity = read_base(folder_, found_.text);
+    if (!identity) return identity.status();
+    found_.identity = *identity;
+    for (auto& name : *names) {
+      FoundFile file;
+      file.kind = kind_of(name);
+      file.name = std::move(name);
+      if (auto status = measure(file); !status) return status;
+      found_.files.push_back(std::move(file));
+    }
+    for (auto& file : found_.files) {
+      if (file.kind == FoundFile::Kind::log) log(file);
+      if (file.kind == FoundFile::Kind::checkpoint || file.kind == FoundFile::Kind::snapshot)
+        checkpoint(file);
+    }
+    for (auto& file : found_.files)
+      if (file.kind == FoundFile::Kind::checkpoint && file.damage.ok())
+        file.damage = in_chain(file);
+    return std::move(found_);
+  }
+
+ private:
+  Status measure(FoundFile& file) {
+    auto opened = folder_.open(file.name);
+    if (!opened) return opened.status();
+    auto size = (*opened)->size();
+    if (!size) return size.status();
+    file.bytes = *size;
+    return {};
+  }
+
+  void log(FoundFile& file) {
+    const auto* const before = newest_log_;
+    newest_log_ = &file;
+    file.before.value = round_of_name(FileKind::log, file.name)->value - 1;
+    auto head = head_of(folder_, FileKind::log, file.name);
+    if (!head) {
+      file.damage = head.status();
+      return;
+    }
+    OnlyFile only(folder_, file.name);
+    auto read = read_log(only, found_.identity, head->at, head->marks,
+                         [](const CompletedRound&) { return Status(); });
+    if (!read) {
+      file.damage = read.status();
+      return;
+    }
+    file.used_bytes = read->end.offset;
+    file.items = read->rounds;
+    file.last = read->end.chain;
+    if (before != nullptr) file.damage = goes_on(*before, file, *head);
+    found_.last = file.last;
+    found_.closed = read->end.closed;
+    found_.torn = read->torn;
+  }
+
+  /// The file before is not the last: it may not be torn, and this one begins where it ends.
+  Status goes_on(const FoundFile& before, const FoundFile& file, const FileHead& head) {
+    if (!before.damage.ok()) return {};  // told already, and where it ends is not known
+    if (found_.torn)
+      return damaged(found_.torn->path, found_.torn->offset,
+                     "there is no record, and the log goes on in '" + file.name + "'");
+    if (head.at == before.last) return {};
+    return damaged(folder_.path_of(file.name), 0,
+                   "it begins after round " + std::to_string(head.at.round.value) +
+                       ", and the file before it ends with round " +
+                       std::to_string(before.last.round.value) +
+                       (head.at.round == before.last.round ? ", another one" : ""));
+  }
+
+  void checkpoint(FoundFile& file) {
+    auto read =
+        read_checkpoint(folder_, file.name, found_.identity, [](Bytes) { return Status(); });
+    if (!read) {
+      file.damage = read.status();
+      return;
+    }
+    file.used_bytes = read->bytes;
+    file.items = read->chunks;
+    file.last = read->head.at;
+    if (file.kind == FoundFile::Kind::snapshot) return;
+    if (file.last.round != *round_of_name(FileKind::checkpoint, file.name))
+      file.damage = damaged(folder_.path_of(file.name), 0, "its name is not that of its round");
+  }
+
+  /// N2: of the file of the log in which its round is.
+  Status in_chain(const FoundFile& checkpoint) {
+    for (const auto& file : found_.files) {
+      if (file.kind != FoundFile::Kind::log || !file.damage.ok()) continue;
+      if (checkpoint.last.round < file.before || checkpoint.last.round > file.last.round) continue;
+      OnlyFile only(folder_, file.name);
+      auto read = read_log(only, found_.identity, checkpoint.last, {},
+                           [](const CompletedRound&) { return Status(); });
+      return read.status();
+    }
+    return {};
+  }
+
+  Folder& folder_;
+  Inspection found_;
+  const FoundFile* newest_log_ = nullptr;
+};
+
+}  // namespace
+
+Result<Inspection> inspect(Folder& folder) { return Inspecting(folder).all(); }
+
+Result<std::optional<bool>> has_chain(Folder& folder, RoundHistory::Chain at) {
+  std::string text;
+  auto identity = read_base(folder, text);
+  if (!identity) return identity.status();
+  auto names = folder.list();
+  if (!names) return names.status();
+  std::optional<std::string> file;  // the last of the log that begins before the round
+  for (const auto& name : *names) {
+    const auto first = round_of_name(FileKind::log, name);
+    if (first && *first <= at.round.next()) file = name;
+  }
+  if (!file) return std::optional<bool>();
+  auto head = head_of(folder, FileKind::log, *file);
+  if (!head) return head.status();
+  OnlyFile only(folder, *file);
+  auto chain = head->at;
+  std::optional<bool> agrees;
+  if (chain.round == at.round) agrees = chain.hash == at.hash;
+  auto read = read_log(only, *identity, chain, head->marks, [&](const CompletedRound& round) {
+    chain = {round.round, chained(chain.hash, round)};
+    if (chain.round == at.round) agrees = chain.hash == at.hash;
+    return Status();
+  });
+  if (!read) return read.status();
+  return agrees;
+}
+
+}  // namespace exdb

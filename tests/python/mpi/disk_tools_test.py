@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The exdb authors
+"""Databases of a job on disk: the tools, names, and the signal before the end of its time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Callable
+
+from exdb.__main__ import main
+
+Good = Callable[..., list[Any]]
+Run = Callable[..., Any]
+
+OPEN = 'exdb.open("grid", SCHEMA, comm=comm, is_disk=True, path="../grid", on_preempt=True)'
+WRITE = f"""
+    with {OPEN} as db, db.connect() as con:
+        for i in range(10):
+            put(con, i * size + rank)
+        comm.Barrier()
+        if rank == 0:
+            db.snapshot("named")
+        comm.Barrier()
+        put(con, 1000 + rank)
+        comm.Barrier()
+        db.checkpoint()
+        comm.Barrier()
+        con.startTransaction(exdb.MCO_READ_ONLY, fresh=True)
+        con.rollback()
+        tell(digest=f"{{db.digest():016x}}", csn=db.snapshots()["named"])
+"""
+READ = f"""
+    with {OPEN} as db:
+        with db.at("named") as con, con.startTransaction(exdb.MCO_READ_ONLY):
+            keys = sorted(row.key for row in con.cursor("Item"))
+        comm.Barrier()
+        tell(keys=keys, names=db.snapshots())
+"""
+
+
+def tool(*arguments: object) -> tuple[int, str]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        code = main([str(each) for each in arguments])
+    return code, out.getvalue()
+
+
+def test_names_are_there_again_on_all_ranks(good: Good, tmp_path: Path) -> None:
+    """Also on ranks that had no folder, or have lost it: it comes with the files."""
+    before = good(2, WRITE)
+    for ranks, lost in ((2, None), (3, "node-0")):
+        if lost:
+            shutil.rmtree(tmp_path / "grid" / lost)
+        told = good(ranks, READ)
+        assert all(one["names"] == {"named": before[0]["csn"]} for one in told)
+        assert all(one["keys"] == list(range(20)) for one in told)
+
+
+def test_the_tools_read_the_folders_of_a_job(good: Good, tmp_path: Path) -> None:
+    told = good(2, WRITE)
+    grid = tmp_path / "grid"
+    code, out = tool("inspect", grid, "--json")
+    report = json.loads(out)
+    assert code == 0, out
+    assert report["forks"] == []
+    assert [node["state"]["digest"] for node in report["nodes"]] == [told[0]["digest"]] * 2
+    assert [node["state"]["rows"]["Item"] for node in report["nodes"]] == [22, 22]
+    code, out = tool("replay", grid, "--json")
+    assert (code, json.loads(out)["digest"]) == (0, told[0]["digest"])
+    assert tool("backup", grid, tmp_path / "copy")[0] == 0
+    shutil.rmtree(grid)
+    assert tool("restore", tmp_path / "copy", grid)[0] == 0
+    assert good(2, READ)[1]["keys"] == list(range(20))
+
+
+def test_the_log_tells_which_rank_wrote(good: Good, tmp_path: Path) -> None:
+    good(2, WRITE.replace("        db.checkpoint()\n", ""))
+    code, out = tool("log", tmp_path / "grid" / "node-0", "--class", "Item", "--json")
+    assert code == 0
+    logged = [json.loads(line) for line in out.splitlines()]
+    writers = {each["writes"][0]["key"]: each["origin"] for each in logged if each["committed"]}
+    assert writers["(7)"] == 1
+    assert writers["(8)"] == 0
+    assert len(writers) == 22
+
+
+def test_a_signal_to_one_rank_leaves_checkpoints_of_all(run: Run, tmp_path: Path) -> None:
+    job = run(
+        2,
+        f"""
+        db = {OPEN}
+        con = db.connect()
+        comm.Barrier()
+        key = rank
+        while True:
+            put(con, key)
+            key += size
+            if key > 20 and rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+        """,
+    )
+    assert job.code == 99, job.err
+    code, out = tool("inspect", tmp_path / "grid", "--json")
+    assert code == 0
+    for node in json.loads(out)["nodes"]:
+        assert node["closed"]
+        assert any(file["kind"] == "checkpoint" for file in node["files"])
