@@ -72,6 +72,7 @@ void Transaction::commit_later() {
     ~AtEnd() { transaction.end(); }
   };
   const AtEnd at_end{*this};
+  out_.later = true;
   auto handed = hand_over();
   later_.emplace(LaterCommit{std::move(handed), std::move(open_place_)});
 }
