@@ -15,12 +15,14 @@ namespace {
 
 /// The numbers of this life are beyond all of those before, those included that never came into the
 /// log: so an outcome that is asked for is never that of another transaction. By the clock, as where
-/// nodes come and go; and where that goes back, beyond what the log knows.
+/// nodes come and go; and beyond what the log knows by a part of the clock, since of two lives that
+/// left nothing in the log the second may begin before the clock is where the log is.
 std::uint64_t first_number_after(std::uint64_t highest) {
   constexpr unsigned sequence_shift = 2;
+  constexpr std::uint64_t part = std::uint64_t{1} << 40;  // 73 minutes
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  const auto now = std::uint64_t(std::chrono::nanoseconds(since_1970).count());
-  return std::max(now >> sequence_shift, highest + 2 * OutcomeTable::life_gap);
+  const auto now = std::uint64_t(std::chrono::nanoseconds(since_1970).count()) >> sequence_shift;
+  return std::max(now, highest + 2 * OutcomeTable::life_gap + now % part);
 }
 
 /// Makes a replica of what is read. A log is its own process's, under checksums, a chain and digests:

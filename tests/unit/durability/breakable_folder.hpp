@@ -34,6 +34,7 @@ class BreakableFolder final : public Folder {
   std::uint64_t fail_at = 0;   ///< this step fails, with fail_code
   ErrorCode fail_code = ErrorCode::disk;
   bool syncs_do_nothing = false;  ///< what a program without fsync would do
+  bool killed = false;            ///< the process is: nothing it asks for is done, or counted
   [[nodiscard]] bool crashed() const { return crash_at != 0 && steps >= crash_at; }
 
   /// What a machine finds that starts again.
@@ -155,6 +156,7 @@ class BreakableFolder final : public Folder {
   }
 
   Status step(const char* doing) {
+    if (killed) return {ErrorCode::disk, std::string(doing) + ": the process is killed"};
     ++steps;
     if (crashed()) return {ErrorCode::disk, std::string(doing) + ": the machine is down"};
     if (steps == fail_at) return {fail_code, std::string(doing) + ": made to fail"};
@@ -172,7 +174,8 @@ class BreakableFolder final : public Folder {
     Status write(std::uint64_t offset, Bytes bytes) override {
       auto status = folder_.step("write");
       // Half done: the device may have any of it.
-      if (status.ok() || folder_.steps == folder_.crash_at || folder_.steps == folder_.fail_at)
+      const bool now = folder_.steps == folder_.crash_at || folder_.steps == folder_.fail_at;
+      if (status.ok() || (now && !folder_.killed))
         change({false, offset, Content(bytes.begin(), bytes.end())});
       return status;
     }
@@ -182,7 +185,8 @@ class BreakableFolder final : public Folder {
         for (const auto& each : inode_->unsynced) apply(each, inode_->safe);
         inode_->unsynced.clear();
       }
-      if (!status.ok() && folder_.steps == folder_.fail_at) inode_->unsynced.clear();  // I2
+      if (!status.ok() && folder_.steps == folder_.fail_at && !folder_.killed)
+        inode_->unsynced.clear();  // I2
       return status;
     }
     Status preallocate(std::uint64_t bytes) override {
