@@ -45,6 +45,7 @@ def durability_rows(records: list[Record]) -> list[Row]:
                 one["fsync_us_median"],
                 "write and fdatasync",
             ),
+            Row(f"8 threads, {disk}", one["commits_a_sync"], "commits an fdatasync"),
             *(
                 Row(
                     f"recovery, {text}",

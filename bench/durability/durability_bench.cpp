@@ -12,25 +12,17 @@
 // preallocated file; reading the files; writing a file of as many bytes.
 // Checks: after each step the database is opened again, and has the digest and csn that it had.
 // Use: durability_bench [--memory FOLDER] [--disk FOLDER] [--commits n] ...
-#include <fcntl.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
 #include <atomic>
-#include <ctime>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "common/report.hpp"
+#include "durability/floors.hpp"
 #include "exdb/exdb.hpp"
 
 namespace {
 
 using namespace exdb;
-using bench::Clock;
-using bench::microseconds_since;
-namespace fs = std::filesystem;
+using namespace exdb::bench;
 
 constexpr const char* schema_text =
     "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
@@ -50,7 +42,7 @@ struct Options {
 
 Options parse(int argc, char** argv) {
   Options options;
-  bench::CommandLine("durability_bench")
+  CommandLine("durability_bench")
       .number("--commits", options.commits, 1)
       .number("--slow-commits", options.slow_commits, 1)
       .number("--depth", options.depth, 1)
@@ -64,47 +56,11 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-void require(bool good, const std::string& what) {
-  if (!good) throw std::runtime_error(what);
-}
-
-bool in_memory(const std::string& folder) {
-  constexpr long tmpfs = 0x01021994, ramfs = 0x858458f6;
-  struct statfs about {};
-  require(statfs(folder.c_str(), &about) == 0, "there is no folder " + folder);
-  return about.f_type == tmpfs || about.f_type == ramfs;
-}
-
-double thread_cpu_seconds() {
-  timespec used{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return double(used.tv_sec) + 1e-9 * double(used.tv_nsec);
-}
-
-/// A folder of its own, that goes with it.
-class Place {
- public:
-  explicit Place(const std::string& in) : path_(in + "/exdb_bench_XXXXXX") {
-    require(mkdtemp(path_.data()) != nullptr, "cannot make a folder in " + in);
-  }
-  ~Place() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  [[nodiscard]] std::string database() const { return path_ + "/db"; }
-  [[nodiscard]] std::string file() const { return path_ + "/file"; }
-
- private:
-  std::string path_;
-};
-
-double median(std::vector<double> values) { return bench::summary(std::move(values)).median; }
+double median(std::vector<double> values) { return summary(std::move(values)).median; }
 
 class Bench {
  public:
-  Bench(const Options& options, bench::Report& report)
+  Bench(const Options& options, Report& report)
       : options_(options),
         report_(report),
         schema_(Dictionary::parse(schema_text).value()),
@@ -154,10 +110,15 @@ class Bench {
       append(times, closed_loop(*db, some));
       append(one_sync, bare_syncs(place, 300, some));
     }
+    const auto at = db->statistics();
+    in_threads(*db, std::max(1, options_.syncs / 2));
+    const auto now = db->statistics();
+    const double together =
+        double(now.at("commits") - at.at("commits")) / double(now.at("rounds") - at.at("rounds"));
     close_and_open_again(db, place);
-    const auto group = bench::summary(std::move(group_sync));
-    const auto one = bench::summary(std::move(one_sync));
-    const auto commit = bench::summary(std::move(times));
+    const auto group = summary(std::move(group_sync));
+    const auto one = summary(std::move(one_sync));
+    const auto commit = summary(std::move(times));
     const double possible = options_.depth / group.median * 1e6;
     report_.summary("fsync_us", one, "write and fdatasync of 300 bytes, us")
         .summary("commit_us", commit, "one commit on the disk, us")
@@ -166,8 +127,8 @@ class Bench {
         .number("group_bytes", double(bytes), "bytes of a group")
         .number("possible_per_s", possible, "window / fsync")
         .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
-        .number("disk_windowed_ratio", possible / median(rates),
-                "  x slower than that (goal: 1.5)");
+        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that (goal: 1.5)")
+        .number("commits_a_sync", together, "commits of 8 threads that share an fsync");
   }
 
   void recovery_and_checkpoint() {
@@ -272,7 +233,7 @@ class Bench {
                 "commits beside checkpoints, % slower (goal: 10)")
         .number("beside_checkpoint_cpu_percent", slower(beside_cpu, alone_cpu),
                 "  own time of the committing thread, % more")
-        .summary("beside_checkpoint_commit_us", bench::summary(std::move(times)),
+        .summary("beside_checkpoint_commit_us", summary(std::move(times)),
                  "a commit beside checkpoints, us");
   }
 
@@ -326,7 +287,7 @@ class Bench {
   double windowed(Database& db, int commits, std::vector<double>* cpu_us) {
     std::vector<std::unique_ptr<Connection>> connections;
     for (int i = 0; i < options_.depth; ++i) connections.push_back(db.connect());
-    const double cpu = bench::cpu_seconds();
+    const double cpu = cpu_seconds();
     const auto start = Clock::now();
     int done = 0;
     for (int turn = 0; done < commits; ++turn) {
@@ -339,59 +300,30 @@ class Bench {
     }
     for (auto& con : connections) con->wait().or_throw();
     const double us = microseconds_since(start);
-    if (cpu_us) cpu_us->push_back((bench::cpu_seconds() - cpu) * 1e6 / done);
+    if (cpu_us) cpu_us->push_back((cpu_seconds() - cpu) * 1e6 / done);
     return done / us * 1e6;
+  }
+
+  /// Each thread commits rows of its own in a closed loop.
+  void in_threads(Database& db, int commits) {
+    std::vector<std::thread> threads;
+    for (int worker = 0; worker < 8; ++worker)
+      threads.emplace_back([this, &db, worker, commits] {
+        auto con = db.connect();
+        for (int i = 0; i < commits; ++i) {
+          change(*con, worker, i);
+          con->commit().or_throw();
+        }
+      });
+    for (auto& thread : threads) thread.join();
   }
 
   static void append(std::vector<double>& to, const std::vector<double>& more) {
     to.insert(to.end(), more.begin(), more.end());
   }
 
-  /// The floor of a commit: microseconds of each write and fdatasync.
-  static std::vector<double> bare_syncs(const Place& place, std::size_t bytes, int count) {
-    constexpr off_t file_bytes = 16 << 20;
-    const int file = ::open(place.file().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    require(file >= 0 && posix_fallocate(file, 0, file_bytes) == 0 && fsync(file) == 0,
-            "cannot write " + place.file());
-    const std::vector<char> data(bytes, 'x');
-    std::vector<double> times;
-    for (int i = 0; i < count; ++i) {
-      const auto start = Clock::now();
-      const auto at = off_t(std::size_t(i) * bytes) % (file_bytes - off_t(bytes));
-      require(pwrite(file, data.data(), bytes, at) == ssize_t(bytes) && fdatasync(file) == 0,
-              "cannot sync " + place.file());
-      times.push_back(microseconds_since(start));
-    }
-    ::close(file);
-    fs::remove(place.file());
-    return times;
-  }
-
-  /// MB/s of writing a new file.
-  static double bare_write(const Place& place, std::size_t bytes) {
-    const std::vector<char> data(std::size_t{1} << 18, 'x');
-    const auto start = Clock::now();
-    const int file = ::open(place.file().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    for (std::size_t done = 0; done < bytes; done += data.size())
-      require(write(file, data.data(), data.size()) == ssize_t(data.size()), "cannot write");
-    fsync(file);
-    ::close(file);
-    const double us = microseconds_since(start);
-    fs::remove(place.file());
-    return double(bytes) / us;
-  }
-
-  static void read_files(const std::string& folder) {
-    std::vector<char> into(std::size_t{1} << 18);
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      std::ifstream file(entry.path(), std::ios::binary);
-      while (file.read(into.data(), std::streamsize(into.size()))) {
-      }
-    }
-  }
-
   const Options& options_;
-  bench::Report& report_;
+  Report& report_;
   std::shared_ptr<const Dictionary> schema_;
   const ClassDef& type_;
   const IndexDef& by_id_;
@@ -405,7 +337,7 @@ int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   try {
     require(in_memory(options.memory), options.memory + " is not a file system in memory");
-    bench::Report report("durability", true);
+    Report report("durability", true);
     report.number("depth", options.depth).number("rows", options.rows);
     Bench bench(options, report);
     bench.windowed_in_memory();

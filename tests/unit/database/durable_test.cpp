@@ -122,6 +122,26 @@ TEST(Durable, a_device_that_fails_a_checkpoint_is_not_trusted_with_commits_and_a
   }
 }
 
+/// F3: nobody asks for the checkpoints here.
+TEST(Durable, the_log_that_the_next_recovery_reads_stays_short) {
+  BreakableFolder folder;
+  auto options = DurableLife::small_files();
+  options.checkpoint_bytes = 4000;
+  auto life = DurableLife::open(folder, options).value();
+  int id = 0;
+  const auto checkpoints = [&life] { return life->durable().counters().checkpoints; };
+  while (checkpoints() < 3 && id < 20'000) ASSERT_TRUE(life->commit(++id, 0));
+  EXPECT_GE(checkpoints(), 3U);
+  const auto digest = life->replica().digest();
+  const auto written = life->durable().counters().log_bytes;
+  life.reset();
+  std::size_t left = 0;
+  for (const auto& name : folder.names())
+    if (round_of_name(FileKind::log, name)) left += folder.content(name).size();
+  EXPECT_LT(left, written / 2) << "files of the log go";
+  EXPECT_EQ(opened(folder)->replica().digest(), digest);
+}
+
 /// F1. A log whose records are whole and whose rounds were made in another state.
 TEST(Durable, a_round_that_was_made_in_another_state_is_not_applied) {
   BreakableFolder folder;
