@@ -12,11 +12,12 @@
 //       until somebody forgets the cache, and no later sync writes it.
 //   I3  Steps are what changes something: create, write, sync, preallocate, truncate, rename, remove,
 //       sync of the folder. They are counted from 1.
-// Threads: one, or under the lock of who uses it.
+// Threads: files and folder from any; what tests set and look at while nobody else is at work.
 #pragma once
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <random>
 
 #include "durability/file.hpp"
@@ -81,6 +82,7 @@ class BreakableFolder final : public Folder {
 
   // --- Folder ---
   Result<std::unique_ptr<File>> create(const std::string& name) override {
+    const std::lock_guard locked(lock_);
     if (auto status = step("create"); !status) return status;
     if (has(name)) return Status(ErrorCode::disk, "'" + name + "': create: it is there");
     auto inode = std::make_shared<Inode>();
@@ -88,10 +90,12 @@ class BreakableFolder final : public Folder {
     return std::unique_ptr<File>(std::make_unique<BreakableFile>(*this, inode));
   }
   Result<std::unique_ptr<File>> open(const std::string& name) override {
+    const std::lock_guard locked(lock_);
     if (!has(name)) return Status(ErrorCode::disk, "'" + name + "': open: it is not there");
     return std::unique_ptr<File>(std::make_unique<BreakableFile>(*this, names_.at(name)));
   }
   Status rename(const std::string& from, const std::string& to) override {
+    const std::lock_guard locked(lock_);
     if (auto status = step("rename"); !status) return status;
     change_names([from, to](Names& names) {
       names[to] = names.at(from);
@@ -100,11 +104,13 @@ class BreakableFolder final : public Folder {
     return {};
   }
   Status remove(const std::string& name) override {
+    const std::lock_guard locked(lock_);
     if (auto status = step("remove"); !status) return status;
     change_names([name](Names& names) { names.erase(name); });
     return {};
   }
   Status sync() override {
+    const std::lock_guard locked(lock_);
     if (auto status = step("fsync"); !status) return status;
     if (syncs_do_nothing) return {};
     safe_names_ = names_;
@@ -112,6 +118,7 @@ class BreakableFolder final : public Folder {
     return {};
   }
   Result<std::vector<std::string>> list() override {
+    const std::lock_guard locked(lock_);
     std::vector<std::string> listed;
     for (const auto& [name, inode] : names_) listed.push_back(name);
     return listed;
@@ -172,6 +179,7 @@ class BreakableFolder final : public Folder {
     BreakableFile(BreakableFolder& folder, std::shared_ptr<Inode> inode)
         : folder_(folder), inode_(std::move(inode)) {}
     Status write(std::uint64_t offset, Bytes bytes) override {
+      const std::lock_guard locked(folder_.lock_);
       auto status = folder_.step("write");
       // Half done: the device may have any of it.
       const bool now = folder_.steps == folder_.crash_at || folder_.steps == folder_.fail_at;
@@ -180,6 +188,7 @@ class BreakableFolder final : public Folder {
       return status;
     }
     Status sync() override {
+      const std::lock_guard locked(folder_.lock_);
       auto status = folder_.step("fsync");
       if (status.ok() && !folder_.syncs_do_nothing) {
         for (const auto& each : inode_->unsynced) apply(each, inode_->safe);
@@ -190,24 +199,31 @@ class BreakableFolder final : public Folder {
       return status;
     }
     Status preallocate(std::uint64_t bytes) override {
+      const std::lock_guard locked(folder_.lock_);
       if (auto status = folder_.step("preallocate"); !status) return status;
       if (bytes > inode_->shown.size()) change({true, bytes, {}});
       return {};
     }
     Status truncate(std::uint64_t bytes) override {
+      const std::lock_guard locked(folder_.lock_);
       if (auto status = folder_.step("truncate"); !status) return status;
       change({true, bytes, {}});
       return {};
     }
     Result<std::size_t> read(std::uint64_t offset, MutableBytes into) override {
+      const std::lock_guard locked(folder_.lock_);
       const auto& all = inode_->shown;
       const auto from = std::min<std::uint64_t>(offset, all.size());
       const auto count = std::min<std::uint64_t>(into.size(), all.size() - from);
       std::copy_n(all.begin() + std::ptrdiff_t(from), count, into.begin());
       return std::size_t(count);
     }
-    Result<std::uint64_t> size() override { return std::uint64_t(inode_->shown.size()); }
+    Result<std::uint64_t> size() override {
+      const std::lock_guard locked(folder_.lock_);
+      return std::uint64_t(inode_->shown.size());
+    }
     void forget_cached() override {
+      const std::lock_guard locked(folder_.lock_);
       inode_->shown = inode_->safe;
       for (const auto& each : inode_->unsynced) apply(each, inode_->shown);
     }
@@ -221,6 +237,7 @@ class BreakableFolder final : public Folder {
     std::shared_ptr<Inode> inode_;
   };
 
+  std::mutex lock_;
   Names names_, safe_names_;
   std::vector<std::function<void(Names&)>> name_changes_;  ///< since the last sync
 };
