@@ -174,7 +174,13 @@ void DurableRoute::commit_round(Items& items) {
     written = {ErrorCode::no_memory, "out of memory while a round was written"};
   }
   if (!written.ok()) return fail(items, written, log_->in_doubt());
-  if (auto status = apply(round); !status) return fail(items, status, true);
+  Status applied;
+  try {
+    applied = apply(round);
+  } catch (const std::bad_alloc&) {
+    applied = {ErrorCode::no_memory, "out of memory while a round was applied"};
+  }
+  if (!applied.ok()) return fail(items, applied, true);
   log_->release(round);
   rounds_.fetch_add(1, std::memory_order_relaxed);
   if (on_round_) on_round_();
