@@ -186,6 +186,29 @@ INSTANTIATE_TEST_SUITE_P(Each, Failing, ::testing::Values(ErrorCode::disk, Error
                            return code.param == ErrorCode::disk ? "EIO" : "ENOSPC";
                          });
 
+/// L5: commits go on while a checkpoint is written, and may have filled files by then.
+TEST(Log, keeps_files_with_rounds_that_the_checkpoint_has_not) {
+  BreakableFolder folder;
+  ToyDatabase database;
+  ASSERT_TRUE(database.open(folder, small_files()).ok());
+  RoundHistory::Chain at;
+  for (int round = 1; round <= 20; ++round) {
+    ASSERT_TRUE(database.append().ok());
+    ASSERT_TRUE(database.sync().ok());
+    if (round == 9) at = database.log->chain();
+  }
+  const auto files = database.log->segments();
+  ASSERT_TRUE(database.log->drop_before(at.round).ok());
+  EXPECT_LT(database.log->segments(), files);
+  std::uint64_t next = 10;
+  const auto read = read_log(folder, toy_identity, at, {}, [&next](const CompletedRound& round) {
+    EXPECT_EQ(round.round.value, next++);
+    return Status();
+  });
+  EXPECT_TRUE(read.ok()) << read.status().text();
+  EXPECT_EQ(next, 21U);
+}
+
 TEST(Failing, is_for_good) {
   BreakableFolder folder;
   ToyDatabase database;
