@@ -21,13 +21,13 @@ if __package__ in (None, ""):  # started as a folder: `python bench/driver`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     __package__ = "driver"
 
-from . import of_ranks, of_work
+from . import of_disk, of_ranks, of_work
 from .goals import Results, judge
 from .model import Benchmark
 from .runner import BenchmarkFailed, Place
 
 BENCH = Path(__file__).resolve().parents[1]
-BENCHMARKS = [*of_ranks.BENCHMARKS, *of_work.BENCHMARKS]
+BENCHMARKS = [*of_ranks.BENCHMARKS, *of_work.BENCHMARKS, *of_disk.BENCHMARKS]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

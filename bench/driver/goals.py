@@ -237,6 +237,54 @@ GOALS = [
         ),
         "without",
     ),
+    share_goal(
+        "commits/s on disk, windowed, tmpfs",
+        0.5,
+        "durability",
+        taken("/s", "windowed_per_s", "memory_windowed_per_s"),
+        "in memory",
+    ),
+    share_goal(
+        "commits/s on disk, windowed",
+        1 / 1.5,
+        "durability",
+        taken("/s", "disk_windowed_per_s", "possible_per_s"),
+        "window / fdatasync",
+    ),
+    ratio_goal(
+        "one commit on disk",
+        1.5,
+        "durability",
+        taken("us", "commit_us_median", "fsync_us_median"),
+        "write and fdatasync",
+    ),
+    *(
+        at_least(
+            f"recovery, {text}",
+            1_000_000,
+            "rows/s",
+            "durability",
+            taken("rows/s", f"recover_{key}_rows_per_s", f"read_{key}_rows_per_s"),
+        )
+        for key, text in (
+            ("log", "log of 1,000 rows a commit"),
+            ("checkpoint", "checkpoint"),
+        )
+    ),
+    at_least(
+        "checkpoint, tmpfs",
+        500,
+        "MB/s",
+        "durability",
+        taken("MB/s", "checkpoint_mb_per_s", "write_mb_per_s"),
+    ),
+    at_most(
+        "commits beside checkpoints",
+        10,
+        "% slower",
+        "durability",
+        taken("%", "beside_checkpoint_percent"),
+    ),
 ]
 
 

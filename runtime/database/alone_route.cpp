@@ -43,14 +43,37 @@ Result<std::shared_ptr<PendingItem>> AloneRoute::submit(Outgoing& out) {
   return item;
 }
 
-CompletedRound AloneRoute::round_of(const Outgoing& out) {
-  auto made = history_->spare();
-  made.round = history_->chain().round.next();
+CompletedRound OnlyRoute::begin_round(RoundHistory& history) const {
+  auto made = history.spare();
+  made.round = history.chain().round.next();
   made.last = false;
   made.batches.resize(1);
   auto& batch = made.batches.front();
   batch.header.oldest_snapshot = replica_.oldest_snapshot();
   batch.header.digest = replica_.digest();
+  return made;
+}
+
+void OnlyRoute::seal(CompletedRound& made) {
+  auto& batch = made.batches.front();
+  FrameHeader head;
+  head.sender = batch.member;
+  head.round = made.round;
+  head.batch = batch.header;
+  batch.checksum = frame_checksum(head, batch.payload);
+}
+
+Status OnlyRoute::apply_safe(const CompletedRound& made) {
+  const auto& batch = made.batches.front();
+  items_.clear();
+  if (auto status = decode_items(batch.member, batch.payload, items_); !status.ok()) return status;
+  mine_.resize(items_.size(), true);
+  return replica_.apply_round(made.round, items_, batch.header.oldest_snapshot, mine_, outcomes_);
+}
+
+CompletedRound AloneRoute::round_of(const Outgoing& out) {
+  auto made = begin_round(*history_);
+  auto& batch = made.batches.front();
   // Straight into the batch: its length, which comes first, is counted, and nothing is copied.
   const auto length = out.shared.encoded_bytes();
   constexpr std::size_t item_overhead_bytes = 32;
@@ -59,11 +82,7 @@ CompletedRound AloneRoute::round_of(const Outgoing& out) {
   encode_item_head({RoundItem::Kind::transaction, batch.member, self(), out.id.sequence, {}},
                    length, payload);
   out.shared.encode(batch.payload);
-  FrameHeader head;
-  head.sender = batch.member;
-  head.round = made.round;
-  head.batch = batch.header;
-  batch.checksum = frame_checksum(head, batch.payload);
+  seal(made);
   return made;
 }
 
@@ -72,11 +91,7 @@ Status AloneRoute::apply(CompletedRound&& made) {
   const auto round = made.round;
   if (auto status = history_->append(std::move(made)); !status.ok()) return status;
   if (auto status = history_->sync(); !status.ok()) return status;
-  const auto& batch = history_->held(round).batches[0];
-  items_.clear();
-  if (auto status = decode_items(batch.member, batch.payload, items_); !status.ok()) return status;
-  static const std::vector<bool> mine{true};  // the outcome of its one item is wanted
-  auto status = replica_.apply_round(round, items_, batch.header.oldest_snapshot, mine, outcomes_);
+  auto status = apply_safe(history_->held(round));
   // One that failed stays: it is in the history, and whoever reads that may be able to apply it.
   if (status.ok()) history_->release(round);
   return status;

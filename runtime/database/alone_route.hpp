@@ -32,6 +32,20 @@ class OnlyRoute : public ReplicaRoute {
   [[nodiscard]] bool sends_ahead() const override { return false; }
   bool send_ahead(TxnId id, std::vector<std::byte> part, int priority) override;
   void discard(TxnId id) override;
+
+ protected:
+  /// The next round of `history`, of one batch that has no payload yet. REQUIRES: the replica's lock.
+  [[nodiscard]] CompletedRound begin_round(RoundHistory& history) const;
+  /// Its payload is there: gives the batch its checksum.
+  static void seal(CompletedRound& made);
+  /// Applies a round that is safe; outcomes_ has those of all its items. REQUIRES: the replica's lock.
+  Status apply_safe(const CompletedRound& made);
+
+  std::vector<ItemOutcome> outcomes_;  ///< kept for its capacity
+
+ private:
+  std::vector<RoundItem> items_;  ///< kept likewise
+  std::vector<bool> mine_;        ///< the outcome of each is wanted
 };
 
 class AloneRoute : public OnlyRoute {
@@ -53,9 +67,7 @@ class AloneRoute : public OnlyRoute {
 
   const std::unique_ptr<RoundHistory> history_;
   std::mutex& lock_;
-  Status failure_;                     ///< I2
-  std::vector<RoundItem> items_;       ///< kept for its capacity
-  std::vector<ItemOutcome> outcomes_;  ///< kept likewise
+  Status failure_;  ///< I2
 };
 
 }  // namespace exdb

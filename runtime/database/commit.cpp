@@ -72,6 +72,7 @@ void Transaction::commit_later() {
     ~AtEnd() { transaction.end(); }
   };
   const AtEnd at_end{*this};
+  out_.later = true;
   auto handed = hand_over();
   later_.emplace(LaterCommit{std::move(handed), std::move(open_place_)});
 }
@@ -93,7 +94,8 @@ CommitResult Transaction::take_answer(HandedOver handed) {
   auto outcome = route_.wait(*handed.item);
   if (outcome.code == ErrorCode::unknown_outcome)
     outcome.text += "; ask outcome((" + std::to_string(handed.id.origin.value) + ", " +
-                    std::to_string(handed.id.sequence) + ")), here or on another node";
+                    std::to_string(handed.id.sequence) + "))" +
+                    (core_->node ? ", here or on another node" : ", there");
   return counted({outcome.code, outcome.csn, handed.id, std::move(outcome.text)});
 }
 

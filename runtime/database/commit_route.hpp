@@ -30,6 +30,7 @@ namespace exdb {
 struct Outgoing {
   TxnId id;
   int priority = 0;
+  bool later = false;        ///< commit_later(): wait() may come late, or never
   TransactionRecord shared;  ///< over classes that all nodes have
   TransactionRecord local;   ///< over classes of this process; empty where none are set apart
   /// What answers, of a commit before: used again once nobody else refers to it. May be null.
@@ -38,6 +39,7 @@ struct Outgoing {
   /// Keeps the room for a small transaction.
   void clear() {
     id = {};
+    later = false;
     shared.clear();
     local.clear();
   }

@@ -4,11 +4,22 @@
 
 #include <algorithm>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "cluster/commit_window.hpp"
 
 namespace exdb {
+namespace {
+
+/// How long commit_later() may lie before it is written, when nothing else is. Long beside the
+/// filling of a window, short beside a person.
+constexpr auto left_alone_max = std::chrono::milliseconds(1);
+/// Shorter waits than this are not worth a timer.
+constexpr auto gather_least = std::chrono::microseconds(20);
+constexpr int gather_part = 8;  ///< of an fsync (D6)
+
+}  // namespace
 
 DurableRoute::DurableRoute(Replica& replica, std::unique_ptr<RoundLog> log, std::mutex& lock,
                            const std::atomic<std::uint64_t>& autoids, Marks marks)
@@ -34,35 +45,71 @@ Result<std::shared_ptr<PendingItem>> DurableRoute::submit(Outgoing& out) {
   std::unique_lock queue(queue_lock_);
   if (!failure_.ok()) return failure_;
   waiting_.push_back(item);
-  if (!leading_ && turns_wanted_ == 0) lead(queue);
+  if (waiting_.size() == expected_) arrived_.notify_one();
+  // Without a thread for it this one does it now.
+  if (out.later && !leave_to_writer() && !leading_ && turns_wanted_ == 0) lead(queue);
   return item;
 }
 
 ItemOutcome DurableRoute::wait(PendingItem& item) {
-  std::unique_lock queue(queue_lock_);
-  ++blocked_;
-  while (!item.done.load(std::memory_order_acquire)) {
-    if (leading_ || turns_wanted_ != 0) {
-      changed_.wait(queue);
-    } else {
-      lead(queue);
+  if (!item.done.load(std::memory_order_acquire)) {
+    std::unique_lock queue(queue_lock_);
+    while (!item.done.load(std::memory_order_acquire)) {
+      if (leading_ || turns_wanted_ != 0) {
+        changed_.wait(queue);
+      } else {
+        lead(queue);
+      }
     }
   }
-  --blocked_;
   return std::move(item.outcome);
 }
 
-/// Goes on while there is work and nobody in wait() who could do it: what commit_later() left.
+/// One round. Who waits for the next leads it.
 void DurableRoute::lead(std::unique_lock<std::mutex>& queue) {
   leading_ = true;
-  do {
-    auto items = take();
-    queue.unlock();
-    commit_round(items);
-    queue.lock();
-  } while (!waiting_.empty() && blocked_ == 0 && turns_wanted_ == 0);
+  ++turns_;
+  gather(queue);
+  auto items = take();
+  const auto led = items.size();
+  queue.unlock();
+  commit_round(items);
+  queue.lock();
+  expected_ = led + waiting_.size();
   leading_ = false;
   changed_.notify_all();
+}
+
+/// D6.
+void DurableRoute::gather(std::unique_lock<std::mutex>& queue) {
+  const auto longest = sync_took_ / gather_part;
+  if (waiting_.size() >= expected_ || longest < gather_least) return;
+  arrived_.wait_for(queue, longest, [this] { return waiting_.size() >= expected_; });
+}
+
+/// D5. False when there can be no such thread.
+bool DurableRoute::leave_to_writer() {
+  nobody_waits_ = true;
+  try {
+    if (!writer_.joinable())
+      writer_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  if (std::exchange(writer_sleeps_, false)) left_.notify_one();
+  return true;
+}
+
+void DurableRoute::run(const std::stop_token& stop) {
+  std::unique_lock queue(queue_lock_);
+  while (!stop.stop_requested()) {
+    writer_sleeps_ = true;
+    left_.wait(queue, stop, [this] { return nobody_waits_; });
+    writer_sleeps_ = false;
+    const auto seen = turns_;
+    left_.wait_for(queue, stop, left_alone_max, [&] { return turns_ != seen; });
+    if (turns_ == seen && nobody_waits_ && !leading_ && turns_wanted_ == 0) lead(queue);
+  }
 }
 
 /// As many as a batch of the cluster has, or one.
@@ -73,7 +120,10 @@ DurableRoute::Items DurableRoute::take() {
     if (count != 0 && bytes > CommitWindow::batch_bytes_max) break;
     ++count;
   }
-  if (count == waiting_.size()) return std::exchange(waiting_, {});
+  if (count == waiting_.size()) {
+    nobody_waits_ = false;
+    return std::exchange(waiting_, {});
+  }
   const auto end = waiting_.begin() + std::ptrdiff_t(count);
   Items taken(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);
@@ -81,46 +131,31 @@ DurableRoute::Items DurableRoute::take() {
 }
 
 CompletedRound DurableRoute::round_of(const Items& items) {
-  auto made = log_->spare();
-  made.round = log_->chain().round.next();
-  made.last = false;
-  made.batches.resize(1);
-  auto& batch = made.batches.front();
-  {
-    const std::lock_guard lock(lock_);
-    batch.header.oldest_snapshot = replica_.oldest_snapshot();
-    batch.header.digest = replica_.digest();
-  }
-  ByteWriter payload(batch.payload);
+  std::unique_lock lock(lock_);
+  auto made = begin_round(*log_);
+  lock.unlock();
+  ByteWriter payload(made.batches.front().payload);
   for (const auto& item : items) {
     payload.put_raw(item->bytes);
     marks_.sequence = std::max(marks_.sequence, item->sequence);
   }
   marks_.autoid = autoids_.load(std::memory_order_relaxed);
-  FrameHeader head;
-  head.sender = batch.member;
-  head.round = made.round;
-  head.batch = batch.header;
-  batch.checksum = frame_checksum(head, batch.payload);
+  seal(made);
   return made;
 }
 
 Status DurableRoute::write(CompletedRound&& made) {
   log_->set_marks(marks_);
   if (auto status = log_->append(std::move(made)); !status) return status;
-  return log_->sync();
+  const auto begun = Clock::now();
+  auto status = log_->sync();
+  sync_took_ = Clock::now() - begun;
+  return status;
 }
 
 Status DurableRoute::apply(Round round) {
-  const auto& batch = log_->held(round).batches[0];
-  read_.clear();
-  if (auto status = decode_items(batch.member, batch.payload, read_); !status) return status;
-  const std::vector<bool> mine(read_.size(), true);
   const std::lock_guard lock(lock_);
-  if (auto status =
-          replica_.apply_round(round, read_, batch.header.oldest_snapshot, mine, outcomes_);
-      !status)
-    return status;
+  if (auto status = apply_safe(log_->held(round)); !status) return status;
   state_ = {log_->chain(), marks_};
   return {};
 }
@@ -139,7 +174,13 @@ void DurableRoute::commit_round(Items& items) {
     written = {ErrorCode::no_memory, "out of memory while a round was written"};
   }
   if (!written.ok()) return fail(items, written, log_->in_doubt());
-  if (auto status = apply(round); !status) return fail(items, status, true);
+  Status applied;
+  try {
+    applied = apply(round);
+  } catch (const std::bad_alloc&) {
+    applied = {ErrorCode::no_memory, "out of memory while a round was applied"};
+  }
+  if (!applied.ok()) return fail(items, applied, true);
   log_->release(round);
   rounds_.fetch_add(1, std::memory_order_relaxed);
   if (on_round_) on_round_();
@@ -203,7 +244,7 @@ Status DurableRoute::in_turn(const std::function<Status(RoundLog&)>& what) {
 }
 
 Status DurableRoute::close() {
-  return in_turn([this](RoundLog& log) -> Status {
+  const auto status = in_turn([this](RoundLog& log) -> Status {
     if (closed_) return {};
     closed_ = true;
     while (true) {
@@ -221,6 +262,12 @@ Status DurableRoute::close() {
     }
     return log.close();
   });
+  std::jthread ended;  // joined without the lock; none is made any more
+  {
+    const std::lock_guard queue(queue_lock_);
+    std::swap(ended, writer_);
+  }
+  return status;
 }
 
 }  // namespace exdb

@@ -12,12 +12,19 @@
 //   D3  After a failure nothing more is written; what was published can be read.
 //   D4  One thread has the turn at a time. What it writes it writes without the replica's lock:
 //       readers and checkpoints do not wait for the device.
+//   D5  What nobody waits for, of commit_later(), is written with the next commit that somebody waits
+//       for, or soon by a thread of this: a window of them shares one fsync.
+//   D6  Who has the turn waits for those who were just answered, since as a rule they come back:
+//       not longer than an eighth of the last fsync. Else two halves of the threads would take turns,
+//       each with an fsync of its own.
 // Threads: as CommitRoute.
 // Failure: as AloneRoute; the text says to open the database again.
 #pragma once
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <stop_token>
+#include <thread>
 
 #include "database/alone_route.hpp"
 #include "database/logged_rounds.hpp"
@@ -52,10 +59,12 @@ class DurableRoute final : public OnlyRoute, public LoggedRounds {
   void on_round(std::function<void()> tell) override { on_round_ = std::move(tell); }
 
  private:
-  static constexpr std::size_t item_bytes_max = std::size_t{1} << 30;
+  using Clock = std::chrono::steady_clock;
   using Items = std::vector<std::shared_ptr<PendingItem>>;
+  static constexpr std::size_t item_bytes_max = std::size_t{1} << 30;
 
   void lead(std::unique_lock<std::mutex>& queue);
+  void gather(std::unique_lock<std::mutex>& queue);
   Items take();
   void commit_round(Items& items);
   CompletedRound round_of(const Items& items);
@@ -63,6 +72,8 @@ class DurableRoute final : public OnlyRoute, public LoggedRounds {
   Status apply(Round round);
   void fail(Items& items, const Status& why, bool in_doubt);
   void refuse_waiting();
+  bool leave_to_writer();
+  void run(const std::stop_token& stop);
 
   const std::unique_ptr<RoundLog> log_;
   std::mutex& lock_;
@@ -71,18 +82,25 @@ class DurableRoute final : public OnlyRoute, public LoggedRounds {
   std::atomic<std::uint64_t> rounds_{0};
   // Of who has the turn.
   Marks marks_;
-  std::vector<RoundItem> read_;
-  std::vector<ItemOutcome> outcomes_;
+  Clock::duration sync_took_{};  ///< the last
   bool closed_ = false;
   State state_;  ///< under lock_
 
   mutable std::mutex queue_lock_;
-  std::condition_variable changed_;
+  std::condition_variable changed_;  ///< the turn is free, or items are answered
+  std::condition_variable arrived_;  ///< `expected_` are waiting
   Items waiting_;
   bool leading_ = false;       ///< D4
   unsigned turns_wanted_ = 0;  ///< in_turn() goes before the next round
-  unsigned blocked_ = 0;       ///< in wait(), so able to lead
+  std::size_t expected_ = 0;   ///< D6: commits that are likely to come
   Status failure_;             ///< D3
+
+  // D5
+  std::condition_variable_any left_;
+  bool nobody_waits_ = false;  ///< for something that is waiting
+  bool writer_sleeps_ = true;  ///< until it is told of something
+  std::uint64_t turns_ = 0;    ///< rounds that were begun
+  std::jthread writer_;        ///< from the first commit_later() on; ends before all else
 };
 
 }  // namespace exdb

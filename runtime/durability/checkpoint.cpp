@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "durability/checkpoint.hpp"
 
+#include <array>
+
 #include "base/bytes.hpp"
 #include "cluster/crc32c.hpp"
 
@@ -74,29 +76,31 @@ Result<ReadCheckpoint> read_open(File& file, const std::string& path,
   if (auto status = check_identity(head->identity, identity, path); !status) return status;
   auto crc = crc32c(bytes);
   ReadCheckpoint read{*head, head_bytes, 0};
+  std::array<std::byte, frame_bytes> frame;
   while (true) {
     const auto at = read.bytes;
-    bytes.resize(frame_bytes);
-    got = file.read(at, bytes);
+    got = file.read(at, frame);
     if (!got) return got.status();
     if (*got < frame_bytes) return damaged(path, at, "it ends before its end");
-    ByteReader in(bytes);
+    ByteReader in(frame);
     const auto length = in.get<std::uint64_t>();
     const auto wanted = in.get<std::uint32_t>();
     if (in.get<std::uint32_t>() != 0 || length > chunk_bytes_max ||
         length > *size - at - frame_bytes)
       return damaged(path, at, "there is no chunk");
     crc = crc32c(std::as_bytes(std::span(&length, 1)), crc);
-    bytes.resize(std::size_t(length));
-    got = file.read(at + frame_bytes, bytes);
+    // Grown only: what is read is not zeroed first.
+    if (bytes.size() < length) bytes.resize(std::size_t(length));
+    const auto chunk = MutableBytes(bytes).first(std::size_t(length));
+    got = file.read(at + frame_bytes, chunk);
     if (!got) return got.status();
-    crc = crc32c(bytes, crc);
+    crc = crc32c(chunk, crc);
     if (*got < length || crc != wanted)
       return damaged(path, at, "the checksum of a chunk is wrong");
     read.bytes += frame_bytes + length;
     if (length == 0) break;
     ++read.chunks;
-    if (auto status = each(bytes); !status)
+    if (auto status = each(chunk); !status)
       return Status(status.code(),
                     "'" + path + "', chunk at offset " + std::to_string(at) + ": " + status.text());
   }

@@ -54,6 +54,8 @@ class SnapshotWriter {
  private:
   SnapshotWriter(SlotExport slots, SnapshotBounds bounds)
       : slots_(std::move(slots)), bounds_(bounds) {}
+  /// The next object is of this kind, and has at most so many bytes.
+  void make_room(SnapshotChunk::Kind kind, std::size_t bytes);
   void add(SnapshotChunk::Kind kind, Bytes object);
   void flush();
   void add_header(const Replica& replica, RoundHistory::Chain upto);

@@ -37,12 +37,16 @@ bool SnapshotWriter::next(std::vector<std::byte>& chunk) {
 }
 
 /// An object that does not fit any more, or is of another kind, begins a new chunk.
-void SnapshotWriter::add(SnapshotChunk::Kind kind, Bytes object) {
-  if (objects_ != 0 && (kind != kind_ || objects_ >= bounds_.objects ||
-                        payload_.size() + object.size() > bounds_.bytes))
+void SnapshotWriter::make_room(SnapshotChunk::Kind kind, std::size_t bytes) {
+  if (objects_ != 0 &&
+      (kind != kind_ || objects_ >= bounds_.objects || payload_.size() + bytes > bounds_.bytes))
     flush();
   kind_ = kind;
   ++objects_;
+}
+
+void SnapshotWriter::add(SnapshotChunk::Kind kind, Bytes object) {
+  make_room(kind, object.size());
   ByteWriter(payload_).put_raw(object);
 }
 
@@ -105,15 +109,17 @@ void SnapshotWriter::add_outcomes(const Replica& replica) {
   }
 }
 
+/// Straight into the chunk: there are more of these than of all others.
 void SnapshotWriter::add_slot(const ExportedSlot& slot) {
-  object_.clear();
-  ByteWriter writer(object_);
+  constexpr std::size_t beside_row_at_most = 48;
+  const auto bytes = beside_row_at_most + (slot.row ? slot.row->size() : 0);
+  make_room(SnapshotChunk::Kind::slots, bytes);
+  ByteWriter writer(payload_);
   writer.put_varint(slot.cls.value);
   writer.put_varint(slot.slot.value);
   writer.put_varint(slot.csn.value);
   writer.put(static_cast<std::uint8_t>(slot.row.has_value()));
   if (slot.row) writer.put_bytes(*slot.row);
-  add(SnapshotChunk::Kind::slots, object_);
   ++slot_objects_;
 }
 

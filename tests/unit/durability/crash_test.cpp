@@ -137,6 +137,23 @@ TEST(Crash, of_the_process_alone_loses_nothing_even_where_commits_do_not_wait_fo
   }
 }
 
+/// Who only reads what a process has left is shown nothing that the device has not.
+TEST(Crash, of_the_machine_after_one_of_the_process_takes_nothing_back_that_was_shown_between) {
+  const auto steps = steps_of_a_life();
+  for (std::uint64_t at = 1; at <= steps; ++at) {
+    BreakableFolder folder;
+    folder.crash_at = at;
+    Living living(folder, true);
+    (void)living.live();
+    folder.restart();
+    ToyDatabase shown, found;
+    ASSERT_TRUE(shown.open(folder, small_files()).ok());
+    const auto after = folder.after_crash(BreakableFolder::Survives::nothing);
+    ASSERT_TRUE(found.open(*after, small_files()).ok());
+    EXPECT_EQ(found.rounds(), shown.rounds()) << "step " << at;
+  }
+}
+
 TEST(Crash, of_the_machine_leaves_a_state_that_was_where_commits_do_not_wait_for_the_device) {
   const auto steps = steps_of_a_life();
   for (std::uint64_t at = 1; at <= steps; ++at) {
@@ -185,6 +202,29 @@ INSTANTIATE_TEST_SUITE_P(Each, Failing, ::testing::Values(ErrorCode::disk, Error
                          [](const auto& code) {
                            return code.param == ErrorCode::disk ? "EIO" : "ENOSPC";
                          });
+
+/// L5: commits go on while a checkpoint is written, and may have filled files by then.
+TEST(Log, keeps_files_with_rounds_that_the_checkpoint_has_not) {
+  BreakableFolder folder;
+  ToyDatabase database;
+  ASSERT_TRUE(database.open(folder, small_files()).ok());
+  RoundHistory::Chain at;
+  for (int round = 1; round <= 20; ++round) {
+    ASSERT_TRUE(database.append().ok());
+    ASSERT_TRUE(database.sync().ok());
+    if (round == 9) at = database.log->chain();
+  }
+  const auto files = database.log->segments();
+  ASSERT_TRUE(database.log->drop_before(at.round).ok());
+  EXPECT_LT(database.log->segments(), files);
+  std::uint64_t next = 10;
+  const auto read = read_log(folder, toy_identity, at, {}, [&next](const CompletedRound& round) {
+    EXPECT_EQ(round.round.value, next++);
+    return Status();
+  });
+  EXPECT_TRUE(read.ok()) << read.status().text();
+  EXPECT_EQ(next, 21U);
+}
 
 TEST(Failing, is_for_good) {
   BreakableFolder folder;

@@ -108,6 +108,37 @@ TEST_F(Damage, zeros_in_place_of_a_round_are_no_end) {
   EXPECT_NE(status.text().find(at(log_name, third)), std::string::npos) << status.text();
 }
 
+/// R2: the next file proves that all of this one was safe.
+TEST_F(Damage, at_the_end_of_a_file_that_is_not_the_last_is_no_torn_end) {
+  live(20, false, {700, true});
+  const auto second = round_of_name(FileKind::log, folder.names()[2]).value();
+  ASSERT_EQ(folder.names()[2], file_name(FileKind::log, second));
+  const auto last = offset_of(int(second.value) - 1);
+  folder.flip(log_name, last + record_head_bytes);
+  const auto status = open();
+  EXPECT_EQ(status.code(), ErrorCode::disk_damaged);
+  EXPECT_NE(status.text().find(at(log_name, last)), std::string::npos) << status.text();
+}
+
+/// R3: whole by itself, and of another history.
+TEST_F(Damage, a_round_that_does_not_go_on_from_the_one_before_is_refused) {
+  live(3, false);
+  LogRecord fork;
+  fork.offset = fork.synced = end_of_log();
+  const auto round = ToyDatabase::round_of(4, "another");
+  fork.chain = {Round{4}, chained(1234, round)};
+  std::vector<std::byte> bytes;
+  encode_record(fork, round, toy_identity.database, bytes);
+  edit(log_name, [&](BreakableFolder::Content& content) {
+    std::copy(bytes.begin(), bytes.end(), content.begin() + std::ptrdiff_t(fork.offset));
+  });
+  const auto status = open();
+  EXPECT_EQ(status.code(), ErrorCode::disk_damaged);
+  EXPECT_NE(status.text().find(at(log_name, fork.offset) + ": round 4 does not go on from round 3"),
+            std::string::npos)
+      << status.text();
+}
+
 TEST_F(Damage, a_torn_end_is_cut_wherever_it_is_torn_and_told) {
   live(3, false);
   const auto whole = folder.content(log_name);
