@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "exdb/large_buffers.hpp"
+
 namespace exdb {
 namespace {
 
@@ -81,7 +83,7 @@ CommitWindow::Taken CommitWindow::take(MemberId member, Items& items, std::vecto
     ++count;
   }
   // One allocation, which the batch takes over: the frame copies from it once.
-  taken.payload.reserve(bytes);
+  if (bytes > taken.payload.capacity()) taken.payload = LargeBuffers::shared().room(bytes);
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
     auto& item = *items_[i];

@@ -16,6 +16,7 @@
 #include "base/assert.hpp"
 #include "base/bytes.hpp"
 #include "exdb/errors.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 
@@ -64,7 +65,11 @@ struct PendingItem {
     done.store(true, std::memory_order_release);
   }
   /// They are in a batch, or will be in none.
-  void let_go_of_bytes() { empty_keeping(bytes, bytes_kept); }
+  void let_go_of_bytes() {
+    if (bytes.capacity() >= LargeBuffers::buffer_bytes_min)
+      LargeBuffers::shared().give(std::move(bytes));
+    empty_keeping(bytes, bytes_kept);
+  }
 };
 
 /// An item that nobody else refers to: `spare` if it is such a one, else a new one, which becomes the

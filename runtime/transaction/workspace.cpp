@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 
@@ -43,6 +44,8 @@ void Workspace::clear() {
     }
     keys_.clear();
     entries_.clear();
+    for (auto& room : rooms_) LargeBuffers::shared().give(std::move(room));
+    rooms_.clear();
     ++erasures_;
   }
   ranges.clear();
@@ -98,6 +101,15 @@ WorkEntry& Workspace::insert(const ClassDef& type) {
   return add(type, new_entry(type, RowId::of_new(at)), at);
 }
 
+WorkEntry& Workspace::insert(const ClassDef& type, Bytes row) {
+  const auto at = entries_.size();
+  return add(type, WorkEntry(RowId::of_new(at), type, row), at);
+}
+
+std::byte* Workspace::rows_room(std::size_t bytes) {
+  return rooms_.emplace_back(LargeBuffers::shared().bytes(bytes)).data();
+}
+
 WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn base) {
   auto entry = new_entry(type, RowId::of(slot), row);
   entry.state = WorkEntry::State::updated;
@@ -129,7 +141,7 @@ void Workspace::remove(WorkEntry& entry, const ClassDef& type) {
 }
 
 void Workspace::touch(WorkEntry& entry, ClassId cls) {
-  entry.sent = false;
+  entry.sent = entry.keys_free = false;
   if (!entry.settled) return;
   unsettle(entry, dictionary_.class_of(cls));
   const auto at =

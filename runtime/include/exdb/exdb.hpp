@@ -5,6 +5,7 @@
 #pragma once
 #include "exdb/cluster.hpp"
 #include "exdb/cluster_info.hpp"
+#include "exdb/columns.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/database.hpp"
 #include "exdb/errors.hpp"
