@@ -292,6 +292,32 @@ class Connection:
         """
         return self._core.new(cls, fields)
 
+    def insert_many(self, cls: ClassRef, columns: Any) -> int:
+        """Makes rows of columns, without a Python object for each; how many.
+
+        columns: a mapping of field names to columns of one length: a dict, a pandas.DataFrame, a
+            structured NumPy array. Fields that are not named have their defaults. Of a field of
+
+            - numbers, booleans, dates, times, enumerations (as their numbers): an array of one
+              dimension, or what NumPy makes one of; no None or NaT;
+            - an array of scalars: an array of two dimensions, a row each; of a vector such a one,
+              or a sequence of arrays;
+            - text: an array of dtype 'U', or 'S' (UTF-8, without zeros at the end), or a sequence
+              of str; bytes: an array of dtype 'S', or a sequence of bytes.
+
+        All rows or none. The transaction sees them at once. Much faster than ``new`` for each: load
+        some ten thousand rows a transaction. Cost: the bytes, and a look-up a row and unique key.
+        Does not block; without the GIL, so no other thread may write to the arrays meanwhile.
+
+        Raises DataError for a column or a value that does not fit, UnknownFieldError,
+        ReadOnlyError, KeyTooLongError and TooLargeError; DuplicateKeyError for a unique key that the
+        snapshot shows to be taken, or that two rows of the transaction carry; NotSupportedError for
+        a struct, and for an array or a vector of anything but scalars: make such rows by ``new``.
+        """
+        names = getattr(getattr(columns, "dtype", None), "names", None)
+        pairs = [(name, columns[name]) for name in names] if names else columns.items()
+        return self._core.insert_many(cls, dict(pairs))
+
     def remove(self, obj: Object) -> None:
         """Removes the row. Does not block. Raises ReadOnlyError, and InvalidHandleError for a row
         of another connection or one that was removed."""

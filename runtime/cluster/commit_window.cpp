@@ -20,8 +20,9 @@ bool has_no_bounds(const ClusterWindow& bounds) {
 }
 
 std::int64_t rank_of(const PendingItem& item) {
-  if (item.kind != RoundItem::Kind::transaction) return std::numeric_limits<std::int64_t>::max();
-  return item.priority;
+  using Limits = std::numeric_limits<std::int64_t>;
+  if (item.kind == RoundItem::Kind::gone) return Limits::min();
+  return item.kind == RoundItem::Kind::transaction ? item.priority : Limits::max();
 }
 
 }  // namespace
@@ -166,7 +167,7 @@ Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& item
     item.bytes = in.get_bytes();
     if (!in.ok() || origin > std::numeric_limits<std::uint32_t>::max() ||
         kind < std::uint8_t(RoundItem::Kind::transaction) ||
-        kind > std::uint8_t(RoundItem::Kind::discard))
+        kind > std::uint8_t(RoundItem::Kind::gone))
       return {ErrorCode::cluster_protocol, "from node " + std::to_string(member.value) +
                                                ": a batch with a broken item of kind " +
                                                std::to_string(kind)};
