@@ -310,9 +310,10 @@ class Connection:
         Does not block; without the GIL, so no other thread may write to the arrays meanwhile.
 
         Raises DataError for a column or a value that does not fit, UnknownFieldError,
-        ReadOnlyError, KeyTooLongError and TooLargeError; DuplicateKeyError for a unique key that the
-        snapshot shows to be taken, or that two rows of the transaction carry; NotSupportedError for
-        a struct, and for an array or a vector of anything but scalars: make such rows by ``new``.
+        ReadOnlyError, KeyTooLongError and TooLargeError; DuplicateKeyError for a unique key that
+        the snapshot shows to be taken, or that two rows of the transaction carry;
+        NotSupportedError for a struct, and for an array or a vector of anything but scalars: make
+        such rows by ``new``.
         """
         names = getattr(getattr(columns, "dtype", None), "names", None)
         pairs = [(name, columns[name]) for name in names] if names else columns.items()

@@ -87,8 +87,7 @@ bool format_fits(const char* format, FieldType storage, Py_ssize_t item_bytes) {
 
 class Buffer {
  public:
-  Buffer(Buffer&& other) noexcept
-      : view_(other.view_), held_(std::exchange(other.held_, false)) {}
+  Buffer(Buffer&& other) noexcept : view_(other.view_), held_(std::exchange(other.held_, false)) {}
   explicit Buffer(py::handle value) {
     held_ = PyObject_GetBuffer(value.ptr(), &view_, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) == 0;
     if (!held_) PyErr_Clear();

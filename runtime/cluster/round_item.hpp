@@ -27,7 +27,7 @@ struct RoundItem {
     fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction
                       ///< item (same sequence) comes
     discard = 3,      ///< the transaction of these fragments was rolled back
-    gone = 4,         ///< `origin`, which has its member send for it, has ended: this is its last item
+    gone = 4,  ///< `origin`, which has its member send for it, has ended: this is its last item
   };
   Kind kind = Kind::transaction;
   MemberId member;             ///< whose batch it travels in, and who is answered

@@ -46,10 +46,10 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   switch (frame->header.type) {
     case FrameType::batch: {
       const auto length = frame->payload.size();
-      Batch batch{from, frame->header.batch,
-                  length < LargeBuffers::buffer_bytes_min ? room()
-                                                         : LargeBuffers::shared().room(length),
-                  frame->checksum};
+      Batch batch{
+          from, frame->header.batch,
+          length < LargeBuffers::buffer_bytes_min ? room() : LargeBuffers::shared().room(length),
+          frame->checksum};
       batch.payload.assign(frame->payload.begin(), frame->payload.end());
       return on_batch(from, frame->header.round, std::move(batch));
     }

@@ -211,7 +211,8 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
   });
   if (options.observer != nullptr) {
     for (const auto& item : items)
-      if (item.kind == RoundItem::Kind::gone) options.observer->origin_gone(item.member, item.origin);
+      if (item.kind == RoundItem::Kind::gone)
+        options.observer->origin_gone(item.member, item.origin);
   }
   answer_mine();
   if (items.capacity() > items_kept) {

@@ -175,10 +175,10 @@ std::optional<CommitResult> Transaction::taken_key() {
   const auto taken = [](const IndexDef& index, Bytes key, const char* by) {
     return refused(ErrorCode::duplicate, "duplicate key: " + describe_index_key(index, key) + by);
   };
-  if (all_keys_looked_at()) return std::nullopt;
+  const bool one = work_.size() == 1;
+  if (!one && all_keys_looked_at()) return std::nullopt;
   std::vector<OwnKey> own;
   KeyBytes key;
-  const bool one = work_.size() == 1;
   for (std::size_t at = 0; at < work_.size(); ++at) {
     const auto& entry = work_.entry(at);
     if (!entry.live()) continue;

@@ -24,8 +24,8 @@ bool any_bits(FieldType type) {
 }
 
 [[noreturn]] void refuse(const ClassDef& type, const FieldDef& field, const std::string& what) {
-  throw Error(ErrorCode::conversion, type.name + "." + field.name + " (" + field.type_text() +
-                                         "): " + what);
+  throw Error(ErrorCode::conversion,
+              type.name + "." + field.name + " (" + field.type_text() + "): " + what);
 }
 
 void set_present(MutableBytes row, std::int32_t bit) {
@@ -46,10 +46,9 @@ RowsOfColumns::RowsOfColumns(const ClassDef& type, std::size_t rows,
   std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
     return std::less<>()(a.column.field, b.column.field);
   });
-  const auto twice =
-      std::adjacent_find(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
-        return a.column.field == b.column.field;
-      });
+  const auto twice = std::adjacent_find(
+      parts_.begin(), parts_.end(),
+      [](const Part& a, const Part& b) { return a.column.field == b.column.field; });
   if (twice != parts_.end()) refuse(type, *twice->column.field, "two columns are of this field");
   for (const auto& part : parts_) check_values(part);
 
@@ -84,13 +83,14 @@ void RowsOfColumns::check_column(const Column& column) const {
     refuse(type_, *field, "this type cannot come as a column; set it row by row");
   if (column.ends.empty()) {
     if (column.bytes.size() != rows_ * column.row_bytes)
-      refuse(type_, *field, std::to_string(column.bytes.size()) + " bytes are not " +
-                                std::to_string(rows_) + " rows of " +
-                                std::to_string(column.row_bytes));
+      refuse(type_, *field,
+             std::to_string(column.bytes.size()) + " bytes are not " + std::to_string(rows_) +
+                 " rows of " + std::to_string(column.row_bytes));
   } else if (column.ends.size() != rows_ || column.ends.back() != column.bytes.size() ||
              !std::is_sorted(column.ends.begin(), column.ends.end())) {
-    refuse(type_, *field, "the ends of its " + std::to_string(column.ends.size()) +
-                              " rows are not those of " + std::to_string(rows_));
+    refuse(type_, *field,
+           "the ends of its " + std::to_string(column.ends.size()) + " rows are not those of " +
+               std::to_string(rows_));
   }
 }
 

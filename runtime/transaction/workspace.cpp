@@ -15,12 +15,6 @@ namespace {
 /// More than this is not kept from one transaction for the next.
 constexpr std::size_t entries_kept = 16, row_bytes_kept = 4096;
 
-template <class T>
-T emptied(T&& of) {
-  of.clear();
-  return std::move(of);
-}
-
 }  // namespace
 
 /// What was written and taken back again leaves a class touched, and a transaction that only reads
@@ -31,11 +25,15 @@ void Workspace::clear() {
     const bool small = entries_.size() <= entries_kept;
     for (auto& work : classes_) {
       if (!work.written) continue;
-      auto before = std::exchange(work, {});
-      if (!small) continue;
-      work.by_slot = emptied(std::move(before.by_slot));
-      work.inserted = emptied(std::move(before.inserted));
-      work.unsettled = emptied(std::move(before.unsettled));
+      if (!small) {
+        work = {};
+        continue;
+      }
+      work.written = false;
+      work.by_slot.clear();
+      work.inserted.clear();
+      work.unsettled.clear();
+      work.hidden = {};
     }
     for (auto& entry : entries_) {
       if (!small || spare_builders_.size() == entries_kept) break;

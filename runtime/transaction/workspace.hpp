@@ -171,7 +171,7 @@ class Workspace {
   Moment moment_;
   std::uint64_t erasures_ = 0;
   std::vector<std::vector<std::byte>> rooms_;  ///< of rows_room()
-  std::vector<RowBuilder> spare_builders_;  ///< of the transaction before, if it was small
+  std::vector<RowBuilder> spare_builders_;     ///< of the transaction before, if it was small
 };
 
 }  // namespace exdb

@@ -26,7 +26,8 @@ class BulkInsertTest : public ::testing::Test {
 
   template <class T>
   Column fixed(const char* field, const std::vector<T>& values, std::size_t rows) {
-    return {wide.find_field(field), std::as_bytes(std::span(values)),
+    return {wide.find_field(field),
+            std::as_bytes(std::span(values)),
             rows == 0 ? 0 : values.size() * sizeof(T) / rows,
             {}};
   }
@@ -131,9 +132,13 @@ TEST_F(BulkInsertTest, a_key_that_is_taken_is_refused_and_none_of_the_rows_is_th
   ASSERT_TRUE(con->commit());
   con->start();
   insert({3});
-  EXPECT_EQ(refusal([&] { insert({4, 2}); }),
+  EXPECT_EQ(refusal([&] {
+              insert({4, 2});
+            }),
             "duplicate key: class Wide, index by_id, key (2) is taken by another row");
-  EXPECT_EQ(refusal([&] { insert({5, 6, 5}); }),
+  EXPECT_EQ(refusal([&] {
+              insert({5, 6, 5});
+            }),
             "duplicate key: class Wide, index by_id, key (5) is carried by another row of this "
             "transaction");
   EXPECT_EQ(refusal([&] { insert({3}); }),
@@ -194,7 +199,8 @@ TEST_F(BulkInsertTest, what_does_not_fit_is_refused_by_name) {
   EXPECT_NE(insert_one({wide.find_field("name"), std::as_bytes(std::span(longer)), 2000, {}})
                 .find("1024"),
             std::string::npos);
-  EXPECT_EQ(insert_one({wide.find_field("name"), std::as_bytes(std::span(long_name)), 0, ends}), "");
+  EXPECT_EQ(insert_one({wide.find_field("name"), std::as_bytes(std::span(long_name)), 0, ends}),
+            "");
   EXPECT_EQ(con->count(wide), 1u);
 }
 
