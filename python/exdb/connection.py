@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union, overload
 
 from . import _core, _lifetime
-from ._check import milliseconds
+from ._check import milliseconds, shown
 from ._core import Class, Index, Object
-from .errors import CursorClosedError, InvalidHandleError
+from .errors import CursorClosedError, DataError, InvalidHandleError
 from .types import MCO_DEFAULT_ISOLATION_LEVEL, MCO_READ_WRITE
 
 if TYPE_CHECKING:
@@ -316,8 +316,12 @@ class Connection:
         such rows by ``new``.
         """
         names = getattr(getattr(columns, "dtype", None), "names", None)
-        pairs = [(name, columns[name]) for name in names] if names else columns.items()
-        return self._core.insert_many(cls, dict(pairs))
+        if names:
+            return self._core.insert_many(cls, {name: columns[name] for name in names})
+        items = getattr(columns, "items", None)
+        if items is None:
+            raise DataError(f"columns must map names of fields to columns, not {shown(columns)}")
+        return self._core.insert_many(cls, dict(items()))
 
     def remove(self, obj: Object) -> None:
         """Removes the row. Does not block. Raises ReadOnlyError, and InvalidHandleError for a row

@@ -45,7 +45,7 @@ std::vector<std::byte> LargeBuffers::bytes(std::size_t bytes) {
 
 void LargeBuffers::give(std::vector<std::byte>&& buffer) {
   auto given = std::move(buffer);
-  if (given.capacity() < buffer_bytes_min) return;
+  if (given.capacity() < buffer_bytes_min || keepers_ == 0) return;
   const std::lock_guard lock(mutex_);
   used_ = Clock::now();
   if (kept_ + given.capacity() > kept_bytes_max) return;

@@ -56,7 +56,9 @@ class RowBuilder {
   void refer_to(const ClassDef& type, Bytes row);
 
   /// The row as set so far; valid until the next change.
-  [[nodiscard]] RowView view() const { return {*type_, lent_.empty() ? Bytes(buffer_) : lent_}; }
+  [[nodiscard]] RowView view() const {
+    return {*type_, lent_ == nullptr ? Bytes(buffer_) : Bytes(lent_, lent_bytes_)};
+  }
 
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
@@ -82,7 +84,7 @@ class RowBuilder {
   void compact();
   /// Before a change.
   void own() {
-    if (!lent_.empty()) reset(*type_, lent_);
+    if (lent_ != nullptr) reset(*type_, Bytes(lent_, lent_bytes_));
   }
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
@@ -91,7 +93,8 @@ class RowBuilder {
   const ClassDef* type_ = nullptr;
   std::vector<std::byte> buffer_;
   std::vector<std::byte> spare_;
-  Bytes lent_;  ///< refer_to(): the row is there; buffer_ has no meaning
+  const std::byte* lent_ = nullptr;  ///< refer_to(): the row is there; buffer_ has no meaning
+  std::uint32_t lent_bytes_ = 0;
   bool canonical_ = true;
   std::size_t compact_at_ =
       0;  // buffer size beyond which gaps are squeezed out: twice what was live the last time

@@ -308,14 +308,15 @@ void RowBuilder::reset(const ClassDef& type) { reset(type, type.record.defaults)
 void RowBuilder::reset(const ClassDef& type, Bytes row) {
   type_ = &type;
   buffer_.assign(row.begin(), row.end());
-  lent_ = {};
+  lent_ = nullptr;
   canonical_ = true;
   compact_at_ = 2 * buffer_.size() + slack_bytes;
 }
 
 void RowBuilder::refer_to(const ClassDef& type, Bytes row) {
   type_ = &type;
-  lent_ = row;
+  lent_ = row.data();
+  lent_bytes_ = std::uint32_t(row.size());  // R4
   canonical_ = true;
 }
 

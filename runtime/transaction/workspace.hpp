@@ -49,10 +49,10 @@ struct WorkEntry {
 
   RowId id;
   State state = State::inserted;
-  bool settled = false;          ///< its keys are in the ordered sets
-  bool sent = false;             ///< travelled ahead in a fragment, unchanged since
-  bool sent_once = false;        ///< travelled ahead, perhaps in an older form
-  bool keys_free = false;        ///< inserted: its unique keys were looked at, and are as they were
+  bool settled : 1 = false;      ///< its keys are in the ordered sets
+  bool sent : 1 = false;         ///< travelled ahead in a fragment, unchanged since
+  bool sent_once : 1 = false;    ///< travelled ahead, perhaps in an older form
+  bool keys_free : 1 = false;    ///< inserted: its unique keys were looked at, and are as they were
   std::uint32_t key_parts = 0;   ///< inserted: parts of unique keys that were assigned
   std::size_t unsent_bytes = 0;  ///< of it, in the sum that Fragments keeps
   Csn base;                      ///< updated, removed: the snapshot at which the row was read

@@ -6,7 +6,8 @@
 // load: the kernel zeroes every page. Small buffers are no matter for this.
 //
 // Invariants
-//   I1  At most kept_bytes_max are kept, in buffers of buffer_bytes_min or more.
+//   I1  At most kept_bytes_max are kept, in buffers of buffer_bytes_min or more; nothing without a
+//       Keeper, who calls drop_idle().
 //   I2  What nobody took or gave for idle_for goes back to the system when somebody asks: drop_idle(),
 //       by the listener of each database.
 // Threads: any.
@@ -28,6 +29,20 @@ class LargeBuffers {
   static constexpr std::chrono::milliseconds idle_for{100};
   static constexpr std::size_t kept_bytes_max = std::size_t{128} << 20;
 
+  /// While one lives, buffers are kept.
+  class Keeper {
+   public:
+    explicit Keeper(LargeBuffers& of = shared()) : of_(of) { ++of_.keepers_; }
+    ~Keeper() {
+      if (--of_.keepers_ == 0) of_.drop_idle(Clock::time_point::max());
+    }
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+
+   private:
+    LargeBuffers& of_;
+  };
+
   /// Of this process.
   static LargeBuffers& shared();
 
@@ -48,6 +63,7 @@ class LargeBuffers {
   std::mutex mutex_;
   std::vector<std::vector<std::byte>> buffers_;
   std::atomic<std::size_t> kept_{0};
+  std::atomic<int> keepers_{0};
   Clock::time_point used_;
 };
 

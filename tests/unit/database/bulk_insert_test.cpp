@@ -206,6 +206,9 @@ TEST_F(BulkInsertTest, what_does_not_fit_is_refused_by_name) {
 
 TEST(LargeBuffers, are_used_again_up_to_a_bound_and_let_go_when_idle) {
   LargeBuffers buffers;
+  buffers.give(std::vector<std::byte>(1 << 20));
+  EXPECT_EQ(buffers.kept_bytes(), 0u) << "nobody would let go of it";
+  const LargeBuffers::Keeper keeper(buffers);
   auto one = buffers.bytes(1 << 20);
   const auto* at = one.data();
   buffers.give(std::move(one));
