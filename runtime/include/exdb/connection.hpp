@@ -207,7 +207,7 @@ class Connection {
   [[nodiscard]] Csn snapshot() const;  ///< of the open transaction
 
   Object create(const ClassDef& type);
-  /// Makes `rows` rows of columns, some five times as fast as one by one: what no column is of has its
+  /// Makes `rows` rows of columns, about twice as fast as one by one: what no column is of has its
   /// default. Throws as setting the fields would, at once and for all rows: conversion for a column or
   /// a value that does not fit, key_too_long, too_large, and duplicate, also for two of these rows;
   /// then none of them is there. O(bytes), a look-up a row and unique key; does not block.
