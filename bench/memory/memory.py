@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import time
 from pathlib import Path
 from typing import Any
 
