@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "calls.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb::mpi {
 namespace {
@@ -161,7 +162,7 @@ Status Inbox::accept(std::size_t index, std::optional<Arrival>& arrival) {
 Status Inbox::begin_long(std::uint32_t from, std::uint64_t length) {
   Waiting waiting;
   try {
-    waiting.bytes.resize(length);
+    waiting.bytes = LargeBuffers::shared().bytes(length);
   } catch (const std::exception&) {
     return Status(ErrorCode::no_memory, "no memory for a frame of " + std::to_string(length) +
                                             " bytes from node " + std::to_string(from));
@@ -216,8 +217,8 @@ Status Inbox::next_waiting(std::optional<Arrival>& arrival) {
   return {};
 }
 
-void Inbox::release(const Arrival& arrival) {
-  if (arrival.ring < 0) return;
+void Inbox::release(Arrival& arrival) {
+  if (arrival.ring < 0) return LargeBuffers::shared().give(std::move(arrival.owned));
   // A failure shows itself again at the next test of this ring.
   (void)pass_head(rings_[static_cast<std::size_t>(arrival.ring)]);
 }

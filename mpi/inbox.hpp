@@ -74,7 +74,7 @@ class Inbox {
   /// `exchanging`: a collective exchange is not yet delivered; frames that come after it are held
   /// back.
   Status next(Sweep& sweep, bool exchanging, std::optional<Arrival>& arrival);
-  void release(const Arrival& arrival);
+  void release(Arrival& arrival);
   /// Gives all released slots back to MPI: when there is nothing better to do.
   Status repost();
 

@@ -159,7 +159,7 @@ GOALS = [
         "LMDB",
     ),
     at_least(
-        "bulk load, 1 rank (row by row in C++; by columns: no call yet)",
+        "bulk load by columns, 1 rank",
         1_000_000,
         "rows/s",
         "bulk",

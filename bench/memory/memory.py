@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def grown_by(comm: MPI.Intracomm, rows: int, **how: Any) -> int:
         assert total == rows * (rows - 1) // 2 * (ROW_BYTES // 8), total
         gc.collect()
         comm.Barrier()
+        time.sleep(0.5)  # buffers of large messages are given back when idle
         grown = pss() - before
         comm.Barrier()
     return int(comm.allreduce(grown))

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union, overload
 
 from . import _core, _lifetime
-from ._check import milliseconds
+from ._check import milliseconds, shown
 from ._core import Class, Index, Object
-from .errors import CursorClosedError, InvalidHandleError
+from .errors import CursorClosedError, DataError, InvalidHandleError
 from .types import MCO_DEFAULT_ISOLATION_LEVEL, MCO_READ_WRITE
 
 if TYPE_CHECKING:
@@ -291,6 +291,37 @@ class Connection:
         which looks at all keys again.
         """
         return self._core.new(cls, fields)
+
+    def insert_many(self, cls: ClassRef, columns: Any) -> int:
+        """Makes rows of columns, without a Python object for each; how many.
+
+        columns: a mapping of field names to columns of one length: a dict, a pandas.DataFrame, a
+            structured NumPy array. Fields that are not named have their defaults. Of a field of
+
+            - numbers, booleans, dates, times, enumerations (as their numbers): an array of one
+              dimension, or what NumPy makes one of; no None or NaT;
+            - an array of scalars: an array of two dimensions, a row each; of a vector such a one,
+              or a sequence of arrays;
+            - text: an array of dtype 'U', or 'S' (UTF-8, without zeros at the end), or a sequence
+              of str; bytes: an array of dtype 'S', or a sequence of bytes.
+
+        All rows or none. The transaction sees them at once. Much faster than ``new`` for each: load
+        some ten thousand rows a transaction. Cost: the bytes, and a look-up a row and unique key.
+        Does not block; without the GIL, so no other thread may write to the arrays meanwhile.
+
+        Raises DataError for a column or a value that does not fit, UnknownFieldError,
+        ReadOnlyError, KeyTooLongError and TooLargeError; DuplicateKeyError for a unique key that
+        the snapshot shows to be taken, or that two rows of the transaction carry;
+        NotSupportedError for a struct, and for an array or a vector of anything but scalars: make
+        such rows by ``new``.
+        """
+        names = getattr(getattr(columns, "dtype", None), "names", None)
+        if names:
+            return self._core.insert_many(cls, {name: columns[name] for name in names})
+        items = getattr(columns, "items", None)
+        if items is None:
+            raise DataError(f"columns must map names of fields to columns, not {shown(columns)}")
+        return self._core.insert_many(cls, dict(items()))
 
     def remove(self, obj: Object) -> None:
         """Removes the row. Does not block. Raises ReadOnlyError, and InvalidHandleError for a row

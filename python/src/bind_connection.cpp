@@ -9,6 +9,7 @@
 #include "conversion.hpp"
 #include "errors.hpp"
 #include "interrupt.hpp"
+#include "numbers.hpp"
 #include "object.hpp"
 #include "upcall.hpp"
 
@@ -130,6 +131,11 @@ py::object create(const Handle& self, py::handle cls, const py::dict& fields) {
     throw;
   }
   return made;
+}
+
+std::size_t insert_many(const Handle& self, py::handle cls, const py::dict& columns) {
+  Connection& connection = self->use();
+  return insert_columns(connection, *self->dictionary().resolve_class(cls).definition, columns);
 }
 
 void remove(const Handle& self, py::handle object) { self->use().remove(unwrap(object)); }
@@ -257,6 +263,7 @@ void bind_connection(py::module_& module) {
       .def_property_readonly("snapshot",
                              [](const Handle& self) { return self->use().snapshot().value; })
       .def("new", create, py::arg("cls"), py::arg("fields"))
+      .def("insert_many", insert_many, py::arg("cls"), py::arg("columns"))
       .def("remove", remove, py::arg("object"))
       .def("delete_all", delete_all, py::arg("cls"))
       .def("count", count, py::arg("cls"), py::arg("index") = py::none(),

@@ -5,8 +5,11 @@
 #include <pybind11/numpy.h>
 
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "exdb/errors.hpp"
+#include "interrupt.hpp"
 #include "upcall.hpp"
 
 namespace py = pybind11;
@@ -84,6 +87,7 @@ bool format_fits(const char* format, FieldType storage, Py_ssize_t item_bytes) {
 
 class Buffer {
  public:
+  Buffer(Buffer&& other) noexcept : view_(other.view_), held_(std::exchange(other.held_, false)) {}
   explicit Buffer(py::handle value) {
     held_ = PyObject_GetBuffer(value.ptr(), &view_, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) == 0;
     if (!held_) PyErr_Clear();
@@ -143,6 +147,62 @@ bool write_numbers(Object& object, const FieldDef& field, py::handle value) {
                                            "): the array cannot be converted");
   object.set_raw(field, storage, buffer.bytes());
   return true;
+}
+
+namespace {
+
+/// The column of one field. `held` keeps what it points to.
+Column column_of(const FieldDef& field, py::handle value, std::vector<Buffer>& held,
+                 std::size_t& rows) {
+  py::object made;
+  if (is_scalar(field.type)) {
+    made = package("exdb._columns", "numbers")(
+        value, std::string(dtype_name(storage_of(field.type))), field.type_text(), field.name,
+        field.type == FieldType::date, field.array_length, field.is_vector);
+  } else if (field.is_single() && field.type != FieldType::structure) {
+    made = package("exdb._columns", "texts")(
+        value, field.type_text(), field.name,
+        field.type == FieldType::chars || field.type == FieldType::string);
+  } else {
+    throw Error(ErrorCode::unsupported, "field " + field.name + " (" + field.type_text() +
+                                            ") cannot come as a column: make such rows by new()");
+  }
+  const py::tuple parts(made);
+  rows = parts[0].cast<std::size_t>();
+  const auto bytes = [&](py::handle of) { return held.emplace_back(of).bytes(); };
+  Column column{&field, bytes(parts[1]), parts[2].cast<std::size_t>(), {}};
+  if (!parts[3].is_none()) {
+    const Bytes ends = bytes(parts[3]);
+    column.ends = {reinterpret_cast<const std::uint64_t*>(ends.data()),
+                   ends.size() / sizeof(std::uint64_t)};
+  }
+  return column;
+}
+
+}  // namespace
+
+std::size_t insert_columns(Connection& connection, const ClassDef& type, const py::dict& columns) {
+  std::vector<Buffer> held;
+  std::vector<Column> made;
+  held.reserve(2 * columns.size());
+  std::size_t rows = 0;
+  std::string first;
+  for (const auto& [name, value] : columns) {
+    const auto& field = type.record.at(py::str(name).cast<std::string>());
+    std::size_t of_column = 0;
+    made.push_back(column_of(field, value, held, of_column));
+    if (first.empty()) {
+      first = field.name;
+      rows = of_column;
+    } else if (of_column != rows) {
+      throw Error(ErrorCode::conversion, "columns of different lengths: " + first + " has " +
+                                             std::to_string(rows) + " rows, " + field.name + " " +
+                                             std::to_string(of_column));
+    }
+  }
+  const Released released;
+  connection.insert_many(type, rows, made);
+  return rows;
 }
 
 }  // namespace exdb::python

@@ -15,6 +15,7 @@
 
 #include <memory>
 
+#include "exdb/columns.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/schema.hpp"
 #include "exdb/value.hpp"
@@ -27,5 +28,10 @@ pybind11::object number_view(const RawArray& elements, std::shared_ptr<const voi
 /// Writes an array, buffer or other object with a dtype in one piece. False when `value` is not of
 /// this kind (a list, a tuple): it then goes element by element.
 bool write_numbers(Object& object, const FieldDef& field, pybind11::handle value);
+
+/// Connection::insert_many of a dict from field names to columns, whatever exdb/_columns.py takes.
+/// Gives the number of rows. The GIL is let go.
+std::size_t insert_columns(Connection& connection, const ClassDef& type,
+                           const pybind11::dict& columns);
 
 }  // namespace exdb::python

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "exdb/large_buffers.hpp"
+
 namespace exdb {
 namespace {
 
@@ -18,8 +20,9 @@ bool has_no_bounds(const ClusterWindow& bounds) {
 }
 
 std::int64_t rank_of(const PendingItem& item) {
-  if (item.kind != RoundItem::Kind::transaction) return std::numeric_limits<std::int64_t>::max();
-  return item.priority;
+  using Limits = std::numeric_limits<std::int64_t>;
+  if (item.kind == RoundItem::Kind::gone) return Limits::min();
+  return item.kind == RoundItem::Kind::transaction ? item.priority : Limits::max();
 }
 
 }  // namespace
@@ -81,7 +84,7 @@ CommitWindow::Taken CommitWindow::take(MemberId member, Items& items, std::vecto
     ++count;
   }
   // One allocation, which the batch takes over: the frame copies from it once.
-  taken.payload.reserve(bytes);
+  if (bytes > taken.payload.capacity()) taken.payload = LargeBuffers::shared().room(bytes);
   ByteWriter out(taken.payload);
   for (std::size_t i = 0; i < count; ++i) {
     auto& item = *items_[i];
@@ -164,7 +167,7 @@ Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& item
     item.bytes = in.get_bytes();
     if (!in.ok() || origin > std::numeric_limits<std::uint32_t>::max() ||
         kind < std::uint8_t(RoundItem::Kind::transaction) ||
-        kind > std::uint8_t(RoundItem::Kind::discard))
+        kind > std::uint8_t(RoundItem::Kind::gone))
       return {ErrorCode::cluster_protocol, "from node " + std::to_string(member.value) +
                                                ": a batch with a broken item of kind " +
                                                std::to_string(kind)};

@@ -6,7 +6,7 @@
 // Invariants
 //   I1  Items leave by priority, higher first, in the order of their coming within one priority.
 //       Fragments and discards leave before transactions: a fragment must never come after its own
-//       transaction.
+//       transaction. That an origin is gone leaves after all that it has sent.
 //   I2  Never more than in_exchange_max items are accepted and not answered.
 //   I3  After shut() no item is accepted, and what is there is due at once.
 //   I4  A window in which nobody else can put anything (I2) is due, whatever its bounds say. A

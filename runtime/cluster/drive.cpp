@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "cluster/node_inside.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 namespace {
@@ -167,6 +168,7 @@ Node::Inside::Nanoseconds Node::Inside::nap_cap(Nanoseconds idle) const {
 }
 
 void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
+  LargeBuffers::shared().drop_idle();
   if (in_transport_wait.exchange(true)) {
     // The other one is the listener, who came here before this thread did. A frame would wake it
     // instead of this thread, so it is sent away: it sees that there is a driver, and parks.

@@ -7,6 +7,7 @@
 
 #include "base/bytes.hpp"
 #include "base/hash.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 namespace {
@@ -56,9 +57,24 @@ Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move
 
 }  // namespace
 
+namespace {
+
+std::shared_ptr<std::vector<std::byte>> empty_frame(std::size_t bytes) {
+  using Buffer = std::vector<std::byte>;
+  if (bytes >= LargeBuffers::buffer_bytes_min)
+    return {new Buffer(LargeBuffers::shared().room(bytes)), [](Buffer* buffer) {
+              LargeBuffers::shared().give(std::move(*buffer));
+              delete buffer;
+            }};
+  auto buffer = std::make_shared<Buffer>();
+  buffer->reserve(bytes);
+  return buffer;
+}
+
+}  // namespace
+
 Frame encode_frame(const FrameHeader& header, Bytes payload) {
-  auto bytes = std::make_shared<std::vector<std::byte>>();
-  bytes->reserve(frame_header_bytes + payload.size());
+  const auto bytes = empty_frame(frame_header_bytes + payload.size());
   const auto head = header_bytes(header, payload);
   bytes->insert(bytes->end(), head.begin(), head.end());
   bytes->insert(bytes->end(), payload.begin(), payload.end());

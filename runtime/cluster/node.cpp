@@ -151,7 +151,8 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
                                             " bytes: one exchange carries at most 1 GiB of it; "
                                             "commit it in parts");
   const auto kind = item->kind;
-  if (kind != RoundItem::Kind::discard && !item->overrules_quorum) {
+  const bool changes = kind != RoundItem::Kind::discard && kind != RoundItem::Kind::gone;
+  if (changes && !item->overrules_quorum) {
     // Of another process it is that process's callback that counts.
     if (item->relayed && !in.quorum.majority())
       return {ErrorCode::cluster_no_quorum, in.quorum.explain()};

@@ -29,6 +29,8 @@
 #include "cluster/traffic.hpp"
 #include "cluster/turn.hpp"
 
+#include "exdb/large_buffers.hpp"
+
 namespace exdb {
 
 struct Node::Inside final : FrameSink {
@@ -122,6 +124,7 @@ struct Node::Inside final : FrameSink {
   const std::shared_ptr<Finality> finality;
   const Nanoseconds tick_every;  ///< somebody has to look at the clock so often
   CommitWindow window;
+  const LargeBuffers::Keeper large_buffers;  ///< let go in sleep_in_transport()
   Turn turn;
   Quorum quorum;
   Notifier notifier;

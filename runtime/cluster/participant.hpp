@@ -84,6 +84,8 @@ class NodeObserver {
   /// After `round` is published.
   virtual void applied(Round round) = 0;
   virtual void lost(MemberId member) = 0;
+  /// In a round: `origin`, for which `member` has sent, has ended. After its last item was applied.
+  virtual void origin_gone(MemberId member, NodeId origin) = 0;
   /// Nothing more comes; every item is answered.
   virtual void finished() = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "base/assert.hpp"
 #include "base/hash.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 namespace {
@@ -55,6 +56,8 @@ void MemoryRoundHistory::release(Round upto) {
     if (bytes <= spare_bytes) {
       spare_ = std::move(oldest_kept);
       for (auto& batch : spare_.batches) batch.payload.clear();
+    } else {
+      for (auto& batch : oldest_kept.batches) LargeBuffers::shared().give(std::move(batch.payload));
     }
     rounds_.pop_front();
   }

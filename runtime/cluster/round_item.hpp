@@ -16,6 +16,7 @@
 #include "base/assert.hpp"
 #include "base/bytes.hpp"
 #include "exdb/errors.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 
@@ -26,6 +27,7 @@ struct RoundItem {
     fragment = 2,     ///< a part of a transaction that is still running: kept until its transaction
                       ///< item (same sequence) comes
     discard = 3,      ///< the transaction of these fragments was rolled back
+    gone = 4,  ///< `origin`, which has its member send for it, has ended: this is its last item
   };
   Kind kind = Kind::transaction;
   MemberId member;             ///< whose batch it travels in, and who is answered
@@ -64,7 +66,11 @@ struct PendingItem {
     done.store(true, std::memory_order_release);
   }
   /// They are in a batch, or will be in none.
-  void let_go_of_bytes() { empty_keeping(bytes, bytes_kept); }
+  void let_go_of_bytes() {
+    if (bytes.capacity() >= LargeBuffers::buffer_bytes_min)
+      LargeBuffers::shared().give(std::move(bytes));
+    empty_keeping(bytes, bytes_kept);
+  }
 };
 
 /// An item that nobody else refers to: `spare` if it is such a one, else a new one, which becomes the

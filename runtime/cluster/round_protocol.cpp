@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 namespace {
@@ -44,7 +45,11 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
     case FrameType::batch: {
-      Batch batch{from, frame->header.batch, room(), frame->checksum};
+      const auto length = frame->payload.size();
+      Batch batch{
+          from, frame->header.batch,
+          length < LargeBuffers::buffer_bytes_min ? room() : LargeBuffers::shared().room(length),
+          frame->checksum};
       batch.payload.assign(frame->payload.begin(), frame->payload.end());
       return on_batch(from, frame->header.round, std::move(batch));
     }

@@ -209,6 +209,11 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     return "apply " + std::to_string(items.size()) + " items, published csn " +
            std::to_string(consumer.published().value);
   });
+  if (options.observer != nullptr) {
+    for (const auto& item : items)
+      if (item.kind == RoundItem::Kind::gone)
+        options.observer->origin_gone(item.member, item.origin);
+  }
   answer_mine();
   if (items.capacity() > items_kept) {
     empty_keeping(items, 0);

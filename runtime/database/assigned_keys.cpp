@@ -76,19 +76,23 @@ void Transaction::require_free(const IndexDef& index, std::size_t at) {
   KeyBytes key;
   append_key(index, work_.entry(at).builder.view(), key);
   if (records_reads()) work_.ranges.push_back({index.id, key, key_successor(key)});
-  const auto owner = snapshot_of(type).find(index.id, key);
-  if (owner != SlotId::none() && !shadowed(type.id, owner))
+  require_free(index, at, key, snapshot_of(type).find(index.id, key));
+}
+
+/// `owner`: whom the snapshot shows to have `key`, which row `at` carries.
+void Transaction::require_free(const IndexDef& index, std::size_t at, Bytes key, SlotId owner) {
+  const auto cls = index.class_id;
+  if (owner != SlotId::none() && !shadowed(cls, owner))
     throw_taken(index, key, "taken by another row");
   KeyBytes other;
   const auto carries = [&](std::size_t entry) {
     const auto row = work_.entry(entry).builder.view();
     // By its size first: a key that has become too long cannot be made.
-    if (!work_.entry(entry).live() || row.type().id != type.id ||
-        key_size(index, row) != key.size())
+    if (!work_.entry(entry).live() || row.type().id != cls || key_size(index, row) != key.size())
       return false;
     other.clear();
     append_key(index, row, other);
-    return key == other;
+    return compare_keys(key, other) == 0;
   };
   if (own_keys_.find_or_note(hash_bytes(key, index.id.value), at, carries))
     throw_taken(index, key, "carried by another row of this transaction");

@@ -177,9 +177,10 @@ std::optional<CommitResult> Transaction::taken_key() {
   const auto taken = [](const IndexDef& index, Bytes key, const char* by) {
     return refused(ErrorCode::duplicate, "duplicate key: " + describe_index_key(index, key) + by);
   };
+  const bool one = work_.size() == 1;
+  if (!one && all_keys_looked_at()) return std::nullopt;
   std::vector<OwnKey> own;
   KeyBytes key;
-  const bool one = work_.size() == 1;
   for (std::size_t at = 0; at < work_.size(); ++at) {
     const auto& entry = work_.entry(at);
     if (!entry.live()) continue;
@@ -206,6 +207,14 @@ std::optional<CommitResult> Transaction::taken_key() {
   if (const auto* index = carried_twice(dictionary(), work_, own, key))
     return taken(*index, key, " is carried by two rows of this transaction");
   return std::nullopt;
+}
+
+/// Rows that came by columns alone: each was held against the snapshot, and against all before it.
+bool Transaction::all_keys_looked_at() {
+  const auto& entries = work_.entries();
+  return std::all_of(entries.begin(), entries.end(), [](const WorkEntry& entry) {
+    return entry.keys_free || entry.state == WorkEntry::State::cancelled;
+  });
 }
 
 void Transaction::make_outgoing() {

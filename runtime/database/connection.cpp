@@ -38,6 +38,12 @@ Object Connection::object(const ClassDef& type, RowId row) {
 
 Object Connection::create(const ClassDef& type) { return object(type, state_->insert(type)); }
 
+void Connection::insert_many(const ClassDef& type, std::size_t rows,
+                             std::span<const Column> columns) {
+  state_->require_writable();
+  state_->insert_many(type, RowsOfColumns(type, rows, columns));
+}
+
 /// An object of another connection belongs to another transaction, whose writes this one may not
 /// touch.
 void Connection::remove(const Object& object) {

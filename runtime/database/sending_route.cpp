@@ -4,6 +4,7 @@
 
 #include "cluster/node.hpp"
 #include "exdb/cluster.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 
@@ -58,7 +59,7 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
   item->origin = self();
   item->sequence = out.id.sequence;
   item->priority = out.priority;
-  item->bytes.reserve(length);
+  if (length > item->bytes.capacity()) item->bytes = LargeBuffers::shared().room(length);
   out.shared.encode(item->bytes);
   if (auto status = put(item); !status.ok()) return status;
   return item;

@@ -25,6 +25,7 @@
 #include "database/later_commit.hpp"
 #include "database/snapshot_view.hpp"
 #include "exdb/connection.hpp"
+#include "schema/row_columns.hpp"
 #include "transaction/workspace.hpp"
 
 namespace exdb {
@@ -94,6 +95,8 @@ class Transaction {
   // more than one commit may carry (I3) ---
   /// A new row, with its defaults.
   RowId insert(const ClassDef& type);
+  /// bulk_insert.cpp: throws duplicate besides; then none of the rows is there.
+  void insert_many(const ClassDef& type, const RowsOfColumns& rows);
   /// `set` is given the builder of the row; throws what it throws. `incoming`: no fewer bytes
   /// than the row may grow by.
   template <class Set>
@@ -112,11 +115,15 @@ class Transaction {
   WorkEntry& writable(const ClassDef& type, RowHandle handle);
   // assigned_keys.cpp
   void require_free(const IndexDef& index, std::size_t entry);
+  void require_free(const IndexDef& index, std::size_t entry, Bytes key, SlotId owner);
+  // bulk_insert.cpp
+  void require_keys(const ClassDef& type, std::size_t first);
   // writes.cpp
   void begin_write();
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
   void require_room_for(const ClassDef& type, std::size_t incoming);
   void require_room();
+  std::uint64_t take_autoids(std::uint64_t count);
   [[noreturn]] void throw_too_large(std::size_t bytes) const;
   void undo(WorkEntry& entry, const ClassDef& type, bool fresh, std::optional<RowBuilder> before);
   // transaction.cpp
@@ -130,6 +137,7 @@ class Transaction {
   HandedOver ended(CommitResult result);
   CommitResult take_answer(HandedOver handed);
   [[nodiscard]] std::optional<CommitResult> taken_key();
+  [[nodiscard]] bool all_keys_looked_at();
   HandedOver nothing_written();
   [[nodiscard]] CommitResult lost_row(const WriteOp& lost) const;
   void make_outgoing();

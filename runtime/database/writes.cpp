@@ -79,14 +79,16 @@ RowId Transaction::insert(const ClassDef& type) {
   begin_write();
   require_room_for(type, type.record.size);
   auto& entry = work_.insert(type);
-  if (type.autoid) {
-    // Unique over the cluster without asking anybody: the node's number above, its own count below.
-    constexpr unsigned count_bits = 40;
-    const auto count = core_->next_autoid.fetch_add(1, std::memory_order_relaxed);
-    entry.builder.set_autoid((std::uint64_t{core_->self.value} << count_bits) + count);
-  }
+  if (type.autoid) entry.builder.set_autoid(take_autoids(1));
   fragments_.wrote(entry);
   return entry.id;
+}
+
+/// Unique over the cluster without asking anybody: the node's number above, its own count below.
+std::uint64_t Transaction::take_autoids(std::uint64_t count) {
+  constexpr unsigned count_bits = 40;
+  return (std::uint64_t{core_->self.value} << count_bits) +
+         core_->next_autoid.fetch_add(count, std::memory_order_relaxed);
 }
 
 }  // namespace exdb

@@ -25,7 +25,8 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
     : segment_(std::move(segment)),
       map_(std::move(map)),
       hooks_(std::move(hooks)),
-      notifier_(options.notify) {
+      notifier_(options.notify),
+      told_gone_(map_.hosts.size()) {
   const auto timeout = options.timeout;
   node_ = std::make_unique<Node>(std::move(transport), consumer, of_hosts(std::move(options)));
   HostRelay::Hooks relayed;
@@ -40,9 +41,7 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
     const std::lock_guard lock(node_->drive_lock());
     hooks_.reap();
   };
-  relayed.gone = [this](std::uint32_t node) {
-    notifier_.tell(Notification::disconnect, map_.info(node));
-  };
+  relayed.gone = [this](std::uint32_t node) { tell_gone(node); };
   relayed.explain = map_.explain();
   if (timeout.count() > 0) relayed.beat = std::min(relayed.beat, timeout / 4 + 1ms);
   const bool crowded = topology().allowed_pus <= segment_->followers() + 1;
@@ -59,7 +58,12 @@ Node::Options HostLeader::of_hosts(Node::Options options) {
   options.in_exchange_max *= segment_->followers() + 1;
   if (options.notify) {
     options.notify = [this](Notification what, const NodeInfo& member) {
-      for (const auto node : map_.nodes_of(member.node_id)) notifier_.tell(what, map_.info(node));
+      for (const auto node : map_.nodes_of(member.node_id)) {
+        if (what == Notification::disconnect)
+          tell_gone(node);
+        else
+          notifier_.tell(what, map_.info(node));
+      }
     };
   }
   if (options.quorum) {
@@ -85,6 +89,19 @@ void HostLeader::applied(Round round) {
 
 void HostLeader::lost(MemberId member) {
   for (const auto node : map_.nodes_of(member.value)) segment_->set_present(node, false);
+}
+
+/// Those of this host the relay has told of before.
+void HostLeader::origin_gone(MemberId member, NodeId origin) {
+  if (origin.value >= map_.hosts.size() || map_.hosts[origin.value] != member.value ||
+      member.value == map_.host())
+    return;
+  segment_->set_present(origin.value, false);
+  tell_gone(origin.value);
+}
+
+void HostLeader::tell_gone(std::uint32_t node) {
+  if (!told_gone_[node].exchange(true)) notifier_.tell(Notification::disconnect, map_.info(node));
 }
 
 void HostLeader::finished() { segment_->tell_leader(); }

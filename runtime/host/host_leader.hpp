@@ -8,10 +8,13 @@
 //   I1  After stop() nothing of this process is accepted, but its followers are served until all of
 //       them have stopped or gone; only then the node stops.
 //   I2  Every process of the host is told of the end (HostSegment I3).
+//   I3  That a node is gone is told once, whether it went alone or with its host.
 // Threads: as Participant.
 // Failure: as Node; followers are told the same.
 #pragma once
+#include <atomic>
 #include <memory>
+#include <vector>
 
 #include "cluster/notifier.hpp"
 #include "host/host_map.hpp"
@@ -66,18 +69,21 @@ class HostLeader final : public Participant, private NodeObserver {
   void posting(Round round) override;
   void applied(Round round) override;
   void lost(MemberId member) override;
+  void origin_gone(MemberId member, NodeId origin) override;
   void finished() override;
 
   [[nodiscard]] Status explained(const Status& status) const {
     return status.ok() ? status : Status(status.code(), status.text() + map_.explain());
   }
   Node::Options of_hosts(Node::Options options);
+  void tell_gone(std::uint32_t node);
   Status wait_for_followers(Clock::time_point until);
 
   const std::unique_ptr<HostSegment> segment_;
   const HostMap map_;
   const Hooks hooks_;
   Notifier notifier_;
+  std::vector<std::atomic<bool>> told_gone_;  ///< a node each
   std::atomic<bool> stopping_{false};
   std::unique_ptr<Node> node_;
   std::unique_ptr<HostRelay> relay_;

@@ -48,18 +48,20 @@ std::vector<ClusterNodeParams> HostMap::members() const {
 
 std::vector<std::uint32_t> HostMap::neighbours(
     const std::vector<std::uint32_t>& of_hosts,
-    const std::function<bool(std::uint32_t)>& here) const {
+    const std::function<bool(std::uint32_t)>& there) const {
   std::vector<std::uint32_t> found;
-  for (const auto of : of_hosts)
-    for (const auto node : nodes_of(of)) found.push_back(node);
-  for (const auto node : nodes_of(host()))
-    if (node != self && here(node)) found.push_back(node);
+  const auto add = [&](std::uint32_t of) {
+    for (const auto node : nodes_of(of))
+      if (node != self && there(node)) found.push_back(node);
+  };
+  for (const auto of : of_hosts) add(of);
+  add(host());
   std::sort(found.begin(), found.end());
   return found;
 }
 
 ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
-                              const std::function<bool(std::uint32_t)>& here) const {
+                              const std::function<bool(std::uint32_t)>& there) const {
   auto made = std::move(of_members);
   const auto members = std::exchange(made.nodes, {});
   made.self = self;
@@ -68,11 +70,11 @@ ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
   for (std::uint32_t node = 0; node < hosts.size(); ++node) {
     const auto& member = members[hosts[node]];
     ClusterNodeInfo each;
-    const bool there = hosts[node] != host() || node == self || here(node);
+    const bool here = node == self || there(node);
     each.node = info(node);
     each.self = node == self;
-    each.active = member.active && there;
-    each.reached = member.reached && there;
+    each.active = member.active && here;
+    each.reached = member.reached && here;
     each.rounds_behind = member.rounds_behind;
     if (node == leaders[hosts[node]]) each.traffic = member.traffic;
     made.nodes.push_back(std::move(each));

@@ -34,14 +34,14 @@ struct HostMap {
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
   /// One a host: the sum of its nodes' qranks.
   [[nodiscard]] std::vector<ClusterNodeParams> members() const;
-  /// All nodes of these hosts, and the other nodes of this one that `here` holds of.
+  /// The other nodes of these hosts and of this one that have not left.
   [[nodiscard]] std::vector<std::uint32_t> neighbours(
       const std::vector<std::uint32_t>& of_hosts,
-      const std::function<bool(std::uint32_t)>& here) const;
-  /// What is known of members, as what is known of nodes. What was sent and received is the
-  /// leader's.
+      const std::function<bool(std::uint32_t)>& there) const;
+  /// What is known of members, as what is known of nodes; `there`: those that have not left. What was
+  /// sent and received is the leader's.
   [[nodiscard]] ClusterInfo of_nodes(ClusterInfo of_members,
-                                     const std::function<bool(std::uint32_t)>& here) const;
+                                     const std::function<bool(std::uint32_t)>& there) const;
 };
 
 }  // namespace exdb

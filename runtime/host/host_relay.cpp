@@ -213,6 +213,12 @@ void HostRelay::let_go(Follower& of) {
     of.ready.push_back(std::move(item));
   }
   of.ahead.clear();
+  // Other hosts hear of it by its last item.
+  auto last = std::make_shared<PendingItem>();
+  last->kind = RoundItem::Kind::gone;
+  last->origin = of.node;
+  last->relayed = true;
+  of.ready.push_back(std::move(last));
   segment_.set_present(of.node.value, false);
   hooks_.gone(of.node.value);
 }

@@ -188,6 +188,7 @@ void Replica::forget_former_life(TxnId id) {
 /// Reads the items of a round; the transactions among them go to arrived_, in order.
 Status Replica::unpack(std::span<const RoundItem> items) {
   arrived_count_ = 0;
+  gone_.clear();
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
     switch (item.kind) {
@@ -196,6 +197,9 @@ Status Replica::unpack(std::span<const RoundItem> items) {
         break;
       case RoundItem::Kind::discard:
         fragments_.erase({item.origin, item.sequence});
+        break;
+      case RoundItem::Kind::gone:
+        gone_.push_back(item);
         break;
       case RoundItem::Kind::transaction:
         if (auto status = assemble(item, next_arrived(i)); !status) return status;
@@ -334,6 +338,7 @@ Status Replica::apply_round(Round round, std::span<const RoundItem> items, Csn h
     if (auto status = unpack(items); !status) return status;
     settle_all(items, mine, outcomes);
     if (!naming_.empty()) name_state(round);
+    for (const auto& item : gone_) forget_origin(item);
   } catch (const Error& error) {
     return {error.code(), std::string("this replica cannot go on: ") + error.what()};
   } catch (const std::bad_alloc&) {
@@ -353,6 +358,15 @@ void Replica::forget(MemberId member) {
   else
     for (const auto origin : origins_[member.value]) outcomes_.end(origin);
   std::erase_if(fragments_, [&](const auto& entry) { return entry.second.member == member; });
+}
+
+/// Its transactions of this very round are settled. A member ends none but those it sends for.
+void Replica::forget_origin(const RoundItem& gone) {
+  if (origins_.empty()) return;
+  const auto& own = origins_[gone.member.value];
+  if (std::find(own.begin(), own.end(), gone.origin) == own.end()) return;
+  outcomes_.end(gone.origin);
+  std::erase_if(fragments_, [&](const auto& entry) { return entry.first.origin == gone.origin; });
 }
 
 void Replica::forget_others(std::span<const MemberId> members) {

@@ -152,6 +152,7 @@ class Replica final : public RoundConsumer {
   Status add_fragments(const RoundItem& item, Arrived& arrived);
   void keep_fragment(const RoundItem& item);
   void forget_former_life(TxnId id);
+  void forget_origin(const RoundItem& gone);
   Status unpack(std::span<const RoundItem> items);
   void fetch(std::size_t first);
   ItemOutcome settle(const Arrived& arrived, bool mine);
@@ -185,6 +186,7 @@ class Replica final : public RoundConsumer {
   /// next round: a round of one costs no allocation.
   std::vector<Arrived> arrived_;
   std::size_t arrived_count_ = 0;
+  std::vector<RoundItem> gone_;  ///< of this round
   static constexpr std::size_t fetch_ahead = 16;
 
   void name_state(Round round);

@@ -43,15 +43,22 @@ inline constexpr std::uint64_t row_bytes_max = 0xffff'ffff;
 /// that a loop over many rows allocates nothing once warm.
 class RowBuilder {
  public:
+  /// To be reset before anything else.
+  RowBuilder() = default;
   /// A new object: RecordDef::defaults.
   explicit RowBuilder(const ClassDef& type) { reset(type); }
   /// Starts from an existing, valid row.
   RowBuilder(const ClassDef& type, Bytes row) { reset(type, row); }
   void reset(const ClassDef& type);
   void reset(const ClassDef& type, Bytes row);
+  /// From a canonical row that stays where it is, and as it is, until the next reset. It is copied at
+  /// the first change.
+  void refer_to(const ClassDef& type, Bytes row);
 
   /// The row as set so far; valid until the next change.
-  [[nodiscard]] RowView view() const { return {*type_, buffer_}; }
+  [[nodiscard]] RowView view() const {
+    return {*type_, lent_ == nullptr ? Bytes(buffer_) : Bytes(lent_, lent_bytes_)};
+  }
 
   template <class T>
   void set(const Field<T>& field, std::type_identity_t<T> value);
@@ -75,6 +82,10 @@ class RowBuilder {
   friend class RowWriter;
   friend class Object;  // its typed setters
   void compact();
+  /// Before a change.
+  void own() {
+    if (lent_ != nullptr) reset(*type_, Bytes(lent_, lent_bytes_));
+  }
   void store_scalar(const FieldPlace& place, const void* value, std::size_t size);
   void store_bytes(const FieldPlace& place, Bytes value);
   void store_elements(const FieldPlace& place, Bytes elements);
@@ -82,6 +93,8 @@ class RowBuilder {
   const ClassDef* type_ = nullptr;
   std::vector<std::byte> buffer_;
   std::vector<std::byte> spare_;
+  const std::byte* lent_ = nullptr;  ///< refer_to(): the row is there; buffer_ has no meaning
+  std::uint32_t lent_bytes_ = 0;
   bool canonical_ = true;
   std::size_t compact_at_ =
       0;  // buffer size beyond which gaps are squeezed out: twice what was live the last time

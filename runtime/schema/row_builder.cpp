@@ -28,7 +28,7 @@ void set_presence(std::vector<std::byte>& row, std::int64_t bit, bool present) {
 class RowWriter {
  public:
   RowWriter(RowBuilder& builder, Where where)
-      : builder_(builder),
+      : builder_((builder.own(), builder)),
         row_(builder.buffer_),
         where_(where),
         size_before_(row_.size()),
@@ -308,8 +308,16 @@ void RowBuilder::reset(const ClassDef& type) { reset(type, type.record.defaults)
 void RowBuilder::reset(const ClassDef& type, Bytes row) {
   type_ = &type;
   buffer_.assign(row.begin(), row.end());
+  lent_ = nullptr;
   canonical_ = true;
   compact_at_ = 2 * buffer_.size() + slack_bytes;
+}
+
+void RowBuilder::refer_to(const ClassDef& type, Bytes row) {
+  type_ = &type;
+  lent_ = row.data();
+  lent_bytes_ = std::uint32_t(row.size());  // R4
+  canonical_ = true;
 }
 
 void RowBuilder::compact() {
@@ -321,7 +329,7 @@ void RowBuilder::compact() {
 
 Bytes RowBuilder::finish() {
   if (!canonical_) compact();
-  return buffer_;
+  return view().bytes();
 }
 
 void RowBuilder::set(std::string_view path, const Value& value) {
@@ -359,7 +367,9 @@ void RowBuilder::set_raw(const FieldDef& field, FieldType type, Bytes elements) 
 }
 
 void RowBuilder::set_autoid(std::uint64_t id) {
-  if (type_->autoid != nullptr) store_at(buffer_, type_->autoid->offset, id);
+  if (type_->autoid == nullptr) return;
+  own();
+  store_at(buffer_, type_->autoid->offset, id);
 }
 
 void RowBuilder::store_scalar(const FieldPlace& place, const void* value, std::size_t size) {
@@ -367,6 +377,7 @@ void RowBuilder::store_scalar(const FieldPlace& place, const void* value, std::s
   const auto* bytes = static_cast<const std::byte*>(value);
   const bool checked = field.type == FieldType::time || field.type == FieldType::enumeration;
   if (!checked && &field != type_->autoid && view().present(place.presence)) {
+    own();
     std::memcpy(buffer_.data() + place.offset, value, size);
     return;
   }

@@ -153,6 +153,10 @@ void Storage::fetch_row(ClassId cls, SlotId slot) const {
   if (place != nullptr) SlotTable::prefetch_newest(*core.segment, place);
 }
 
+void Storage::fetch_key(IndexId index, Bytes key) const {
+  inside_->writing().fetch_key(index, key);
+}
+
 SlotId Storage::insert(ClassId cls, Bytes row, Csn csn) {
   return inside_->writing().insert(cls, row, csn);
 }

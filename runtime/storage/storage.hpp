@@ -108,6 +108,8 @@ class Storage {
   /// of them, and saves most of the waiting.
   void fetch_slot(ClassId cls, SlotId slot) const;
   void fetch_row(ClassId cls, SlotId slot) const;
+  /// Likewise the place of a key that will be looked for, and then enter, in a unique hash.
+  void fetch_key(IndexId index, Bytes key) const;
 
   // --- the writer: changes. csn >= applied() and > published(), and becomes applied() ---
   /// REQUIRES: `row` is valid for the class, no unique key of it is taken.

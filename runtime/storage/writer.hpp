@@ -20,6 +20,7 @@
 #include <set>
 #include <tuple>
 
+#include "base/hash.hpp"
 #include "storage/core.hpp"
 #include "storage/slot_export.hpp"
 #include "storage/storage.hpp"
@@ -56,6 +57,9 @@ class StorageWriter {
   }
   [[nodiscard]] SlotId newest_owner(IndexId index, Bytes key) const;
   void newest_owners(IndexId index, Bytes key, std::vector<SlotId>& out) const;
+  void fetch_key(IndexId index, Bytes key) const {
+    if (const auto& hash = indexes_[index.value].hash) hash->prefetch_for_insert(hash_bytes(key));
+  }
 
   SlotId insert(ClassId cls, Bytes row, Csn csn);
   void update(ClassId cls, SlotId slot, Bytes row, Csn csn);

@@ -11,6 +11,9 @@ namespace exdb {
 
 namespace {
 
+/// Ops of a transaction from which on it pays to ask for memory ahead.
+constexpr std::size_t fetch_keys_from = 8;
+
 /// The key by which messages name a row: of the first unique index of its class. Null without one.
 const IndexDef* naming_key(const Dictionary& dictionary, const ClassDef& type, Bytes row,
                            KeyBytes& key) {
@@ -156,6 +159,26 @@ class OpsBySlot {
 
 }  // namespace
 
+/// Asks for the places of the next new keys, which else would be waited for one by one, here and when
+/// they enter. Gives the position after the ops whose keys were asked for.
+std::size_t Certifier::fetch_keys(std::span<const WriteOp> ops, std::size_t at) const {
+  constexpr std::size_t ahead = 16;
+  const auto some = ops.first(std::min(ahead, ops.size()));
+  KeyBytes key;
+  for (const auto& op : some) {
+    if (op.kind != WriteOp::Kind::insert) continue;
+    const auto& type = storage_.dictionary().class_of(op.cls);
+    for (const auto id : type.indexes) {
+      const auto& index = storage_.dictionary().index_of(id);
+      if (!index.unique || index.parts.empty()) continue;
+      key.clear();
+      append_key(index, RowView(type, op.bytes), key);
+      storage_.fetch_key(id, key);
+    }
+  }
+  return at + some.size();
+}
+
 /// Does this transaction itself, by `op`, take `key` away from the row that carries it?
 bool Certifier::gives_up(const WriteOp* op, const IndexDef& index, Bytes key) const {
   if (op == nullptr) return false;
@@ -169,8 +192,12 @@ Verdict Certifier::certify_unique(const TransactionRecord& record, bool explain)
   const auto& dictionary = storage_.dictionary();
   KeyBytes key, before;
   OpsBySlot own(record);
+  std::size_t fetched = 0;
   for (const auto& op : record.ops) {
     if (op.bytes.empty()) continue;
+    const auto at = std::size_t(&op - record.ops.data());
+    if (record.ops.size() >= fetch_keys_from && at >= fetched)
+      fetched = fetch_keys(std::span(record.ops).subspan(at), at);
     const auto& type = dictionary.class_of(op.cls);
     std::optional<Bytes> row_before;
     if (op.kind == WriteOp::Kind::update) row_before = storage_.newest_row(op.cls, SlotId{op.row});

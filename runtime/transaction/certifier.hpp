@@ -48,6 +48,7 @@ class Certifier {
   [[nodiscard]] Verdict certify_rows(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_unique(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_reads(const TransactionRecord& record, bool explain) const;
+  std::size_t fetch_keys(std::span<const WriteOp> ops, std::size_t at) const;
   [[nodiscard]] bool gives_up(const WriteOp* op, const IndexDef& index, Bytes key) const;
   [[nodiscard]] Verdict row_conflict(ClassId cls, SlotId slot, Csn base, bool read,
                                      bool explain) const;

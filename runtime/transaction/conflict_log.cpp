@@ -25,22 +25,30 @@ bool within(std::span<const ReadRange> ranges, IndexId index, Bytes key) {
 
 void ConflictLog::key_changed(IndexId index, Bytes key, bool /*added*/, Csn csn) {
   EXDB_ASSERT(log_.empty() || log_.back().csn <= csn, "C1: key changes come in csn order");
-  auto at = keys_.lower_bound(KeyView{index, key});
-  if (at == keys_.end() || Less()(KeyView{index, key}, at->first)) {
-    at = keys_.emplace_hint(at, Key{index, KeyBytes(key)}, csn);
-  } else if (at->second == csn) {
-    return;  // C3: left one row and came to another in one transaction
-  } else {
-    at->second = csn;
-  }
-  log_.push_back({csn, at});
+  log_.push_back({csn, index, KeyBytes(key)});
 }
 
 void ConflictLog::drop_oldest() {
-  // A later change of the key has an entry of its own, which keeps it.
   const auto& oldest = log_.front();
-  if (oldest.key->second == oldest.csn) keys_.erase(oldest.key);
+  if (in_order_ != 0) {
+    // A later change of the key keeps it.
+    const auto at = keys_.find(KeyView{oldest.index, oldest.key});
+    if (at != keys_.end() && at->second == oldest.csn) keys_.erase(at);
+    --in_order_;
+  }
   log_.pop_front();
+}
+
+void ConflictLog::put_in_order() const {
+  for (; in_order_ < log_.size(); ++in_order_) {
+    const auto& entry = log_[in_order_];
+    const KeyView key{entry.index, entry.key};
+    auto at = keys_.lower_bound(key);
+    if (at == keys_.end() || Less()(key, at->first))
+      keys_.emplace_hint(at, Key{entry.index, entry.key}, entry.csn);
+    else
+      at->second = entry.csn;
+  }
 }
 
 void ConflictLog::prune(Csn horizon) {
@@ -67,9 +75,11 @@ std::optional<ConflictLog::Change> ConflictLog::changed_after(
     Csn snapshot, std::span<const ReadRange> ranges) const {
   const auto first = std::partition_point(
       log_.begin(), log_.end(), [&](const Entry& entry) { return entry.csn <= snapshot; });
+  auto budget = log_.end() - first;
+  if (std::size_t(budget) <= ranges.size()) return look_in_log(first, ranges);
+  put_in_order();
   // By key for at most as many steps as the other way takes: a range over many old changes would
   // be dearer than the few new ones.
-  auto budget = log_.end() - first;
   for (const auto& range : ranges) {
     if (budget-- == 0) return look_in_log(first, ranges);
     ++looked_at_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "exdb/large_buffers.hpp"
 
 namespace exdb {
 
@@ -13,12 +14,6 @@ namespace {
 
 /// More than this is not kept from one transaction for the next.
 constexpr std::size_t entries_kept = 16, row_bytes_kept = 4096;
-
-template <class T>
-T emptied(T&& of) {
-  of.clear();
-  return std::move(of);
-}
 
 }  // namespace
 
@@ -30,11 +25,15 @@ void Workspace::clear() {
     const bool small = entries_.size() <= entries_kept;
     for (auto& work : classes_) {
       if (!work.written) continue;
-      auto before = std::exchange(work, {});
-      if (!small) continue;
-      work.by_slot = emptied(std::move(before.by_slot));
-      work.inserted = emptied(std::move(before.inserted));
-      work.unsettled = emptied(std::move(before.unsettled));
+      if (!small) {
+        work = {};
+        continue;
+      }
+      work.written = false;
+      work.by_slot.clear();
+      work.inserted.clear();
+      work.unsettled.clear();
+      work.hidden = {};
     }
     for (auto& entry : entries_) {
       if (!small || spare_builders_.size() == entries_kept) break;
@@ -43,6 +42,8 @@ void Workspace::clear() {
     }
     keys_.clear();
     entries_.clear();
+    for (auto& room : rooms_) LargeBuffers::shared().give(std::move(room));
+    rooms_.clear();
     ++erasures_;
   }
   ranges.clear();
@@ -98,6 +99,15 @@ WorkEntry& Workspace::insert(const ClassDef& type) {
   return add(type, new_entry(type, RowId::of_new(at)), at);
 }
 
+WorkEntry& Workspace::insert(const ClassDef& type, Bytes row) {
+  const auto at = entries_.size();
+  return add(type, WorkEntry(RowId::of_new(at), type, row), at);
+}
+
+std::byte* Workspace::rows_room(std::size_t bytes) {
+  return rooms_.emplace_back(LargeBuffers::shared().bytes(bytes)).data();
+}
+
 WorkEntry& Workspace::update(const ClassDef& type, SlotId slot, Bytes row, Csn base) {
   auto entry = new_entry(type, RowId::of(slot), row);
   entry.state = WorkEntry::State::updated;
@@ -129,7 +139,7 @@ void Workspace::remove(WorkEntry& entry, const ClassDef& type) {
 }
 
 void Workspace::touch(WorkEntry& entry, ClassId cls) {
-  entry.sent = false;
+  entry.sent = entry.keys_free = false;
   if (!entry.settled) return;
   unsettle(entry, dictionary_.class_of(cls));
   const auto at =

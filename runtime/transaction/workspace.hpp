@@ -43,12 +43,16 @@ struct RowId {
 struct WorkEntry {
   enum class State : std::uint8_t { inserted, updated, removed, cancelled };
   WorkEntry(RowId row_id, RowBuilder&& with) : id(row_id), builder(std::move(with)) {}
+  WorkEntry(RowId row_id, const ClassDef& type, Bytes row) : id(row_id) {
+    builder.refer_to(type, row);
+  }
 
   RowId id;
   State state = State::inserted;
-  bool settled = false;          ///< its keys are in the ordered sets
-  bool sent = false;             ///< travelled ahead in a fragment, unchanged since
-  bool sent_once = false;        ///< travelled ahead, perhaps in an older form
+  bool settled : 1 = false;      ///< its keys are in the ordered sets
+  bool sent : 1 = false;         ///< travelled ahead in a fragment, unchanged since
+  bool sent_once : 1 = false;    ///< travelled ahead, perhaps in an older form
+  bool keys_free : 1 = false;    ///< inserted: its unique keys were looked at, and are as they were
   std::uint32_t key_parts = 0;   ///< inserted: parts of unique keys that were assigned
   std::size_t unsent_bytes = 0;  ///< of it, in the sum that Fragments keeps
   Csn base;                      ///< updated, removed: the snapshot at which the row was read
@@ -87,6 +91,10 @@ class Workspace {
   }
 
   WorkEntry& insert(const ClassDef& type);
+  /// `row`: in canonical form, in memory of rows_room().
+  WorkEntry& insert(const ClassDef& type, Bytes row);
+  /// So many bytes for rows, which stay until the transaction ends. What is in them has no meaning.
+  std::byte* rows_room(std::size_t bytes);
   /// First write to a row of the snapshot.
   WorkEntry& update(const ClassDef& type, SlotId slot, Bytes row, Csn base);
   /// As though the last call, which was update(), had not been made.
@@ -162,7 +170,8 @@ class Workspace {
   std::map<IndexId, IndexWalks> walked_;
   Moment moment_;
   std::uint64_t erasures_ = 0;
-  std::vector<RowBuilder> spare_builders_;  ///< of the transaction before, if it was small
+  std::vector<std::vector<std::byte>> rooms_;  ///< of rows_room()
+  std::vector<RowBuilder> spare_builders_;     ///< of the transaction before, if it was small
 };
 
 }  // namespace exdb

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exdb/columns.hpp"
 #include "exdb/row.hpp"
 #include "exdb/schema.hpp"
 #include "exdb/transaction.hpp"
@@ -207,6 +208,11 @@ class Connection {
   [[nodiscard]] Csn snapshot() const;  ///< of the open transaction
 
   Object create(const ClassDef& type);
+  /// Makes `rows` rows of columns, about twice as fast as one by one: what no column is of has its
+  /// default. Throws as setting the fields would, at once and for all rows: conversion for a column or
+  /// a value that does not fit, key_too_long, too_large, and duplicate, also for two of these rows;
+  /// then none of them is there. O(bytes), a look-up a row and unique key; does not block.
+  void insert_many(const ClassDef& type, std::size_t rows, std::span<const Column> columns);
   void remove(const Object& object);
   /// Removes all rows of the class that the transaction sees; returns how many.
   std::uint64_t delete_all(const ClassDef& type);

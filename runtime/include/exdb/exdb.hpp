@@ -6,6 +6,7 @@
 #include "exdb/archive.hpp"
 #include "exdb/cluster.hpp"
 #include "exdb/cluster_info.hpp"
+#include "exdb/columns.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/database.hpp"
 #include "exdb/errors.hpp"

@@ -153,6 +153,12 @@ ROWS: dict[str, Row] = {
 
 WITHIN: dict[str, Row] = {
     "new cls": Row("cls", lambda con, v: con.new(v), "the name of a class", ("str",)),
+    "insert_many cls": Row(
+        "cls", lambda con, v: con.insert_many(v, {}), "the name of a class", ("str",)
+    ),
+    "insert_many columns": Row(
+        "columns", lambda con, v: con.insert_many("Item", v), "names of fields to columns"
+    ),
     "remove obj": Row("obj", lambda con, v: con.remove(v), "an object of the database"),
     "deleteAll cls": Row("cls", lambda con, v: con.deleteAll(v), "the name of a class", ("str",)),
     "count cls": Row("cls", lambda con, v: con.count(v), "the name of a class", ("str",)),

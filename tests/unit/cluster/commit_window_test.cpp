@@ -109,9 +109,10 @@ TEST(CommitWindow, is_due_when_nothing_more_can_come) {
 TEST(CommitWindow, sends_higher_priorities_first_and_keeps_the_order_within_one) {
   CommitWindow window({}, 50, 30s);
   const int priorities[] = {0, 5, 0, -1, 5, 1};
+  (void)window.add(item(7, 0, 9, RoundItem::Kind::gone));
   for (std::uint64_t i = 0; i < 6; ++i) (void)window.add(item(i, 1, priorities[i]));
   (void)window.add(item(6, 1, -9, RoundItem::Kind::fragment));
-  EXPECT_EQ(sequences(take(window).items), (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3}));
+  EXPECT_EQ(sequences(take(window).items), (std::vector<std::uint64_t>{6, 1, 4, 5, 0, 2, 3, 7}));
 }
 
 TEST(CommitWindow, splits_what_is_too_much_for_one_batch_and_promises_more) {

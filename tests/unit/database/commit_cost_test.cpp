@@ -129,7 +129,9 @@ TEST_F(CommitCost, a_large_transaction_takes_a_few_times_its_rows) {
   RecordProperty("open_bytes", int(open));
   RecordProperty("committing_bytes", int(committing));
   EXPECT_LE(open, 300) << "bytes a row of 72, created and not committed";
-  EXPECT_LE(committing, 460) << "the same with what the commit makes of it, at its most";
+  // 72 of them are the conflict log's. (Its keys in order, 120 more, would lie in a pool that asks for
+  // aligned memory, which is not counted here.)
+  EXPECT_LE(committing, 530) << "the same with what the commit makes of it, at its most";
   // The next round lets the conflict log go; what is kept for the next transaction is small.
   create(*con, many, 1);
   con->commit().or_throw();

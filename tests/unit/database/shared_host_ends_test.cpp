@@ -68,6 +68,8 @@ TEST(SharedHostEnds, a_follower_that_leaves_is_not_waited_for) {
       rank.db.reset();  // an exception, say
       return;
     }
+    // Known everywhere: what it never sent will never be committed.
+    while (rank.db->outcome({NodeId{1}, 999}) != TransactionOutcome::aborted) usleep(100);
     rank.db->close();
   });
   processes.expect_all_well();

@@ -132,9 +132,12 @@ TEST(SharedHostInfo, each_process_is_told_who_is_there_and_who_goes) {
     told->wait_for(others);
     rank.meet();
     if (rank.self == 2 || rank.self == 4) return rank.db.reset();  // followers that leave
-    // Of its own host.
-    others.erase(rank.self == 3 ? 4 : 2);
+    // Of its own host and of the other one; and nobody is counted as reached who has left.
+    others.erase(2);
+    others.erase(4);
     told->wait_for(others);
+    for (const auto& each : rank.db->cluster_info().nodes)
+      require(each.reached == (each.node.node_id != 2 && each.node.node_id != 4), "reached");
     require(rank.common.mark(0).fetch_add(1) < 3, "three are left");
     rank.common.wait_for(0, 3);
     if (rank.self == 3) return rank.db.reset();  // the other host's leader

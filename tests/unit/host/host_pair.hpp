@@ -121,6 +121,7 @@ class HostPair : public ::testing::Test, private NodeObserver {
     segment->header().news.wake();
   }
   void lost(MemberId /*member*/) override {}
+  void origin_gone(MemberId /*member*/, NodeId /*origin*/) override {}
   void finished() override { segment->tell_leader(); }
   bool ended_ = false;
 };

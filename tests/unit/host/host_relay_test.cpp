@@ -156,15 +156,17 @@ TEST_F(HostRelayTest, a_dead_follower_s_unfinished_record_is_dropped_and_its_par
   EXPECT_EQ(segment->line(0).state, FollowerState::dead);
   EXPECT_EQ(segment->line(0).oldest_open, 0u);
   EXPECT_FALSE(segment->present(1));
-  while (consumer.kept().size() < 2) (void)node.progress();
+  while (consumer.kept().size() < 3) (void)node.progress();
   end();
   EXPECT_EQ(reaped, 1);
   const auto kept = consumer.kept();
-  ASSERT_EQ(kept.size(), 2u);
+  ASSERT_EQ(kept.size(), 3u);
   EXPECT_EQ(kept[0].kind, RoundItem::Kind::fragment);
   EXPECT_EQ(kept[1].kind, RoundItem::Kind::discard);
   EXPECT_EQ(kept[1].sequence, 9u);
   EXPECT_EQ(kept[1].origin, NodeId{1});
+  EXPECT_EQ(kept[2].kind, RoundItem::Kind::gone) << "other hosts hear of it, after all it has sent";
+  EXPECT_EQ(kept[2].origin, NodeId{1});
 }
 
 TEST_F(HostRelayTest, an_idle_relay_sleeps) {

@@ -119,18 +119,35 @@ TEST_F(ConflictLogTest, what_a_wide_range_costs_does_not_grow_with_what_was_chan
   EXPECT_TRUE(log.changed_after(Csn{99'999}, whole));
 }
 
-TEST_F(ConflictLogTest, a_key_has_one_entry_a_csn_and_stays_until_its_last_change_goes) {
+TEST_F(ConflictLogTest, a_key_stays_in_order_until_its_last_change_goes) {
   change(by_v, 1, 1);
   change(by_v, 1, 2);
-  change(by_v, 1, 2);
-  EXPECT_EQ(log.size(), 2u);
+  change(by_v, 1, 2);  // left one row and came to another
+  const ReadRange one[] = {range(by_v, 1, 2)};
+  EXPECT_EQ(log.changed_after(Csn{0}, one)->csn, Csn{2});
   EXPECT_EQ(log.keys(), 1u);
   log.prune(Csn{1});
-  const ReadRange one[] = {range(by_v, 1, 2)};
+  EXPECT_EQ(log.keys(), 1u);
   EXPECT_EQ(log.changed_after(Csn{1}, one)->csn, Csn{2});
   log.prune(Csn{2});
   EXPECT_EQ(log.keys(), 0u);
+  EXPECT_EQ(log.size(), 0u);
   EXPECT_FALSE(log.changed_after(Csn{2}, one));
+}
+
+TEST_F(ConflictLogTest, keys_are_put_in_order_when_somebody_asks_and_not_before) {
+  for (int i = 0; i < 100; ++i) change(by_v, i, 1 + std::uint64_t(i));
+  const ReadRange none[] = {range(by_v, 200, 201)};
+  EXPECT_FALSE(log.changed_after(Csn{100}, none));
+  EXPECT_FALSE(log.changed_after(Csn{99}, none));
+  EXPECT_EQ(log.keys(), 0u);
+  EXPECT_FALSE(log.changed_after(Csn{0}, none));
+  EXPECT_EQ(log.keys(), 100u);
+  change(by_v, 200, 101);
+  change(by_v, 7, 102);
+  log.prune(Csn{50});
+  EXPECT_EQ(log.keys(), 50u);
+  EXPECT_EQ(log.changed_after(Csn{50}, none)->csn, Csn{101});
 }
 
 TEST_F(ConflictLogTest, too_many_changes_move_the_floor_to_a_whole_csn) {

@@ -33,9 +33,7 @@ def test_each_rank_hears_of_each_other_rank(good: Good, hosts: int) -> None:
             db.abandon()
             went = True
         else:
-            # Told by its leader to the ranks of its host; those of others hear of whole hosts.
-            beside = rank == 2 or os.environ["EXDB_PRETENDED_HOSTS"] == "1"
-            went = until({(1, 3)}) if beside else True
+            went = until({(1, 3)})
             con = db.connect()
             put(con, rank)
             comm.Split(0).Barrier()
