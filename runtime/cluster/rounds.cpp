@@ -209,7 +209,7 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     return "apply " + std::to_string(items.size()) + " items, published csn " +
            std::to_string(consumer.published().value);
   });
-  answer_mine();
+  answer_mine(round.round);
   if (items.capacity() > items_kept) {
     empty_keeping(items, 0);
     std::vector<bool>().swap(mine);
@@ -231,8 +231,8 @@ bool same(const PendingItem& item, const RoundItem& in_round) {
 /// nodes come and go a round may hold what a former life of this node has sent, or nobody waits for
 /// any more; and what was posted in two rounds may come from the second one first, when the first
 /// came with a snapshot.
-void Node::Inside::answer_mine() {
-  std::size_t next = 0;
+void Node::Inside::answer_mine(Round round) {
+  std::size_t next = 0, committed = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].member != self) continue;
     if (next == in_flight.size() || !same(*in_flight[next], items[i])) {
@@ -243,8 +243,10 @@ void Node::Inside::answer_mine() {
       if (found == in_flight.end()) continue;
       std::rotate(first, found, found + 1);
     }
+    committed += outcomes[i].code == ErrorCode::ok;
     in_flight[next++]->answer(std::move(outcomes[i]));
   }
+  if (committed > 0 && member.views()) count_apart(round, committed);
   items_received += items.size() - next;
   window.answered(next);
   // What is left belongs to rounds that are not final yet.
