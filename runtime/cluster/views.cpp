@@ -154,7 +154,7 @@ void Node::Inside::drop_history(const ViewMember::Event& event) {
   if (before.unconfirmed())
     text += "; dropped is what was committed without a majority after round " + round(before.base) +
             ", in it " + std::to_string(apart_too ? apart.commits : 0) +
-            " commits of this node that it had given out";
+            " commits of this node that it had given out (outcome() tells of each)";
   trace.warn(member.completed(), text);
   apart = {};
 }

@@ -5,6 +5,7 @@ that did, one history survives."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Callable
 
@@ -118,7 +119,10 @@ def test_of_two_that_both_go_on_one_history_survives_everywhere(cluster: Make) -
     ]
     assert len(lines) == 1, two.logs()
     assert lines[0].startswith(f"exdb[node {loser} ")
-    assert f"in it {len(lost[loser])} commits of this node" in lines[0]
+    told = re.search(r"in it (\d+) commits of this node", lines[0])
+    assert told is not None, lines
+    # One was on its way when the cut came, and may have reached the other node.
+    assert 0 <= int(told[1]) - len(lost[loser]) <= 1, (lines, lost)
     assert ended[1 - loser]["conflicts"] == 0
     two.close()
 
