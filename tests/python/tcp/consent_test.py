@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
-"""quorumCallback between live processes: who consents goes on without a majority, under load; of two
-that did, one history survives."""
+"""quorumCallback between live processes: who consents goes on without a majority, under load; of
+two that did, one history survives."""
 
 from __future__ import annotations
 

@@ -103,6 +103,14 @@ TEST(NodeConsent, OfTwoEqualNodesTheOneThatConsentsGoesOnAndTheOtherFollows) {
   EXPECT_EQ(there.size(), 22U);
   EXPECT_EQ(there.count("alone 19"), 1U);
   EXPECT_EQ(cluster.replica(0).history(), 0U) << "its own history goes on";
+
+  // The same nodes are reached as before, and others were in between: W12.
+  cluster.network().mute(1);
+  ASSERT_TRUE(alone(cluster, 0));
+  cluster.must_commit(0, "alone again");
+  ASSERT_TRUE(alone(cluster, 1));
+  EXPECT_EQ(cluster.commit(1, "by the other").code, ErrorCode::cluster_no_quorum);
+  EXPECT_EQ(consent.asked, 4);
 }
 
 /// Both go on, and one history survives. Of the other what was given out is dropped, what waits is

@@ -162,8 +162,25 @@ TEST_F(TwoThatConsentTest, WhatBeganOnAHistoryThatIsGivenUpReadsItToTheEndAndIsR
       EXPECT_TRUE(con.find(by_id, std::vector<Value>{1}).has_value());
       con.create(item).set("id", 1000 + int(open.size()));
     }
+  // Of local classes alone; and a row of a statement whose snapshot is gone.
+  std::unique_ptr<Connection> local[2], past[2];
+  std::optional<Object> found[2];
+  for (std::uint32_t node = 0; node < 2; ++node) {
+    (local[node] = db[node]->connect())->start();
+    local[node]->create(*schema->find_class("Scratch")).set("id", 1);
+    TransactionOptions options;
+    options.isolation = read_committed;
+    (past[node] = db[node]->connect())->start(options);
+    found[node] = past[node]->find(by_id, std::vector<Value>{1});
+    ASSERT_TRUE(store(*db[node], 500 + int(node), 1).committed()) << last_refusal;
+    (void)past[node]->find(by_id, std::vector<Value>{1});
+  }
   const auto own_id = [](std::uint32_t node) { return node == 0 ? 100 : 2; };
   const auto lost = heal(), survives = 1 - lost;
+  EXPECT_EQ(found[survives]->get("price").as_int(), 10);
+  EXPECT_ERROR(found[lost]->get("price"), invalid_handle);
+  EXPECT_EQ(local[survives]->commit().code, ErrorCode::ok);
+  EXPECT_EQ(local[lost]->commit().code, ErrorCode::conflict);
   EXPECT_EQ(price(*db[0], own_id(survives)), survives == 0 ? 1 : 20);
   EXPECT_EQ(price(*db[0], own_id(lost)), -1);
   EXPECT_EQ(price(*db[1], 1), 10);
