@@ -106,8 +106,15 @@ void Quorum::ask(std::vector<std::uint32_t> neighbours) {
   const std::lock_guard lock(asking_->mutex);
   EXDB_ASSERT(!asking_->asking, "about one set of nodes at a time");
   asking_->answer.reset();
-  std::thread(call, asking_, asking_->count.version(), std::move(neighbours)).detach();
-  asking_->asking = true;
+  const auto version = asking_->count.version();
+  try {
+    std::thread(call, asking_, version, std::move(neighbours)).detach();
+    asking_->asking = true;
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "exdb[node %u]: no thread to ask the quorum callback: %s; taken as no\n",
+                 asking_->self.value, error.what());
+    asking_->answer = {version, false};
+  }
 }
 
 std::optional<bool> Quorum::take_answer() {
