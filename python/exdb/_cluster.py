@@ -24,12 +24,6 @@ PROGRESSES = {"adaptive": 0, "spin": 1, "cooperative": 2}
 MPI_KEYS = ("comm", "exchange", "progress", "resilient")
 RESILIENT_KEYS = {"keepAliveTime": 1000, "keepAliveProbes": 10, "connectTimeout": 5000}
 SEND_BOUND_BYTES = 16 << 20
-QUORUM_LATER = (
-    "quorumCallback with nwtype='TCP', or resilient=True, comes in a later release: whether a node "
-    "may write is agreed by the majority of the nodes. Leave it out, and give the node that shall "
-    "go on alone a higher qrank"
-)
-
 SHM_TCP = (
     "is_shm=True (one replica a host) needs nwtype='MPI': over TCP each node is a program that "
     "comes and goes by itself, and has its own replica. Leave is_shm out, or start the nodes of a "
@@ -226,8 +220,6 @@ def fill(
     if _function(params.notifyCallback, "notifyCallback") is not None:
         request.use_notify()
     if _function(params.quorumCallback, "quorumCallback") is not None:
-        if comm is None or request.resilient:
-            raise NotSupportedError(QUORUM_LATER)
         request.use_quorum()
     if request.tcp is not None:
         _fill_tcp(request, request.tcp, nwparams, [qrank for _, qrank in nodes])

@@ -88,8 +88,16 @@ class ClusterParams:
         in a thread of its own, while the commit waits; no answer within the ``timeout`` of open, or
         before the database ends, is a no, as is an exception, which is printed. It may read from
         the database that asks (MCO_READ_ONLY), but not commit to it. With TCP, and with
-        resilient=True, refused in this release (NotSupportedError): give the node that shall go on
-        alone a higher qrank.
+        resilient=True, it is asked once for each change of the nodes that are reached, when those
+        that are not have been silent for ``keepAliveTime * keepAliveProbes``; a no is asked about
+        again after 60 ``keepAliveTime``. Commits wait meanwhile (error 905 after a no). A node
+        that has no state, as it has just been started, is never asked. Nodes that say yes, and
+        reach each other, go on together; who says no reads, and takes their state when it reaches
+        them. When two such groups (or one and a majority) meet again, one history survives, the
+        same everywhere: that with the newest majority in it, then of the group of more qrank, then
+        the newer one. **Commits of the other are lost**: its nodes say so in one line on stderr,
+        transactions under way there raise ConflictError, commits in flight OutcomeUnknownError, and
+        ``db.outcome(txid)`` says from then on what is true in the history that survived.
     clusterSendBuf, clusterRecvBuf: bytes of exdb's own buffers for each peer (0 = default). A
         larger frame still arrives (``frames_long`` in the statistics counts them).
     mode_mask: ``MCO_CLUSTER_MODE_DEBUG_OUTPUT`` (trace on stderr),

@@ -37,6 +37,7 @@ CommitWindow::CommitWindow(const ClusterWindow& bounds, std::uint32_t in_exchang
 CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& item) {
   const std::lock_guard lock(mutex_);
   if (shut_) return Admission::shut;
+  if (outdated(*item)) return Admission::outdated;
   if (!has_room()) return Admission::full;
   // A reading of the clock is a fiftieth of a commit, and without bounds nobody asks for it.
   if (items_.empty() && !unbounded_) oldest_ = Clock::now();
@@ -115,6 +116,28 @@ CommitWindow::Items CommitWindow::abandon() {
 CommitWindow::Items CommitWindow::take_back() {
   const std::lock_guard lock(mutex_);
   return take_waiting();
+}
+
+/// REQUIRES: the mutex. A part that goes ahead does no harm: the transaction is refused.
+bool CommitWindow::outdated(const PendingItem& item) const {
+  return item.kind == RoundItem::Kind::transaction && item.history < history_;
+}
+
+CommitWindow::Items CommitWindow::begin_history(std::uint64_t history) {
+  const std::lock_guard lock(mutex_);
+  history_ = history;
+  // Who reads the new one may have been quicker than this call.
+  Items given_back;
+  for (auto& item : take_waiting()) {
+    if (item->kind != RoundItem::Kind::transaction || outdated(*item)) {
+      given_back.push_back(std::move(item));
+      continue;
+    }
+    item_bytes_ += item->bytes.size();
+    items_.push_back(std::move(item));
+  }
+  count_waiting();
+  return given_back;
 }
 
 /// REQUIRES: the mutex.

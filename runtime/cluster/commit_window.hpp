@@ -12,6 +12,8 @@
 //   I4  A window in which nobody else can put anything (I2) is due, whatever its bounds say. A
 //       window whose timeout is off is held for held_max at the longest, so that bounds nobody
 //       reaches do not turn into a timeout of the cluster.
+//   I5  A transaction that read a history older than that of the last begin_history() does not leave,
+//       however the two calls meet.
 // Threads: all functions from any thread.
 #pragma once
 #include <atomic>
@@ -30,7 +32,7 @@ class CommitWindow {
  public:
   using Clock = std::chrono::steady_clock;
   using Items = std::vector<std::shared_ptr<PendingItem>>;
-  enum class Admission { accepted, full, shut };
+  enum class Admission { accepted, full, shut, outdated };
 
   struct Taken {
     std::size_t count = 0;
@@ -67,11 +69,14 @@ class CommitWindow {
   Items abandon();
   /// Gives back what has not left yet.
   Items take_back();
+  /// As RoundConsumer::history(): gives back what read one before it, and what is no transaction.
+  Items begin_history(std::uint64_t history);
 
   void set_bounds(const ClusterWindow& bounds);
   [[nodiscard]] ClusterWindow bounds() const;
 
  private:
+  [[nodiscard]] bool outdated(const PendingItem& item) const;
   Items take_waiting();
   void count_waiting() { waiting_.store(items_.size(), std::memory_order_release); }
 
@@ -83,6 +88,7 @@ class CommitWindow {
   std::atomic<bool> unbounded_;  ///< as bounds_ says: read without the mutex, once a round
   std::uint64_t item_bytes_ = 0;
   Clock::time_point oldest_;  ///< when the first of items_ came, if there are bounds
+  std::uint64_t history_ = 0;
   bool left_over_ = false;
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint32_t> in_exchange_{0};

@@ -45,8 +45,8 @@ Status Node::stop(std::optional<std::chrono::milliseconds> deadline) {
     in.member.want_stop(Inside::Clock::now().time_since_epoch());
     in.stop_wanted = true;
   }
-  in.turn.wake_done();  // whoever waited on behalf of the program, and need not any more
   in.quorum.end();
+  in.turn.wake_done();  // whoever waited on behalf of the program, and need not any more
   if (in.napper.load() == Inside::Napper::driver) in.transport->wake();
   {
     const Closing::Waiting waiting(in.closing);
@@ -140,15 +140,15 @@ NodeState Node::state() const {
       state.phase = Phase::failed;
       break;
   }
-  const bool quorum = in.quorum.majority() || in.quorum.has_callback();
+  const bool asks = !in.quorum.allows() && in.quorum.callback_decides();
+  const bool quorum = in.quorum.allows() || asks;
   state.writes = state.phase == Phase::open && quorum;
   // A node that stops still hears of what the others commit; after the common end it has it all.
   state.fresh_reads =
       state.phase != Phase::left && state.phase != Phase::failed && !in.leave_wanted && quorum;
   state.text = in.refusal().text();
-  if (state.text.empty() && !in.quorum.majority())
-    state.text = in.quorum.has_callback() ? "the quorumCallback decides; " + in.quorum.explain()
-                                          : in.quorum.explain();
+  if (state.text.empty() && !in.quorum.allows())
+    state.text = asks ? "the quorumCallback decides; " + in.quorum.explain() : in.quorum.explain();
   return state;
 }
 

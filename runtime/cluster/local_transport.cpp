@@ -388,6 +388,8 @@ std::unique_ptr<Transport> LocalNetwork::endpoint(std::uint32_t node) {
 
 void LocalNetwork::mute(std::uint32_t node) { hub_->silent[node] = true; }
 
+void LocalNetwork::unmute(std::uint32_t node) { hub_->silent[node] = false; }
+
 void LocalNetwork::crash(std::uint32_t node) {
   const std::lock_guard lock(hub_->mutex);
   if (hub_->crashed[node]) return;

@@ -40,6 +40,8 @@ class LocalNetwork {
   /// Nothing that `node` sends arrives from now on, and nothing arrives there: a process that was
   /// stopped or whose cable is pulled.
   void mute(std::uint32_t node);
+  /// It is heard again, and hears; what was sent meanwhile is lost. REQUIRES: it was muted.
+  void unmute(std::uint32_t node);
   /// As mute; besides its own poll() fails, and the others are told that it is gone.
   void crash(std::uint32_t node);
   /// A crashed node's next incarnation: it has forgotten everything, has no collective gather, and

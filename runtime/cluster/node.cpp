@@ -45,7 +45,8 @@ RoundDriver driver_of(const Node::Options& options, const Transport& transport,
   wanted.qranks = qranks_of(options.nodes);
   wanted.cluster_id = options.cluster_id;
   wanted.timing = membership.timing;
-  return RoundDriver(std::make_unique<ViewDriver>(std::move(wanted), options.timeout, history,
+  return RoundDriver(std::make_unique<ViewDriver>(std::move(wanted), options.timeout,
+                                                  options.quorum != nullptr, history,
                                                   *membership.source, *membership.sink, now));
 }
 
@@ -70,8 +71,8 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       finality(options.finality ? options.finality : std::make_shared<FinalWhenComplete>()),
       tick_every(tick_every_of(options)),
       window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
-      quorum(self, QuorumCount(qranks_of(options.nodes)),
-             options.membership ? nullptr : options.quorum),
+      quorum(self, QuorumCount(qranks_of(options.nodes)), options.quorum,
+             options.membership ? Quorum::AskedBy::member : Quorum::AskedBy::commits),
       notifier(options.notify),
       closing(options.cluster_id, options.name),
       seated_(!options.membership),
@@ -81,7 +82,6 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
   round_began = now_;
   posted_ = applied_ = history->chain().round.value;
   finality->on_change([this] { transport->wake(); });
-  // Its own callback could not make this node a member: a majority of nodes has to say so.
   if (options.membership) quorum.update(member.quorum());
   note_event();
 }
@@ -102,6 +102,13 @@ Status Node::Inside::refusal() const {
     return {ErrorCode::cluster_stopped,
             "stop() was called on this node, so nothing can be committed here any more"};
   return {};
+}
+
+/// Here it is whoever waits that drives: nobody else may, and without that no answer is fetched.
+Status Node::Inside::check_quorum() {
+  if (quorum.undecided())
+    (void)drive_until([this] { return !quorum.undecided(); }, Clock::time_point::max());
+  return quorum.check();
 }
 
 NodeInfo Node::Inside::info(std::uint32_t node) const {
@@ -137,6 +144,7 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
   item->sequence = sequence;
   item->bytes = std::move(bytes);
   item->priority = priority;
+  item->history = inside_->consumer.history();
   if (auto status = submit(item); !status.ok()) return status;
   return item;
 }
@@ -154,15 +162,16 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
   const bool changes = kind != RoundItem::Kind::discard && kind != RoundItem::Kind::gone;
   if (changes && !item->overrules_quorum) {
     // Of another process it is that process's callback that counts.
-    if (item->relayed && !in.quorum.majority())
+    if (item->relayed && !in.quorum.allows())
       return {ErrorCode::cluster_no_quorum, in.quorum.explain()};
-    if (auto status = in.quorum.check(); !status.ok()) return status;
+    if (auto status = in.check_quorum(); !status.ok()) return status;
   }
   // Whoever waits for room drives, as everybody who waits does: the room comes from an answer, and
   // there may be no other thread to fetch it.
   while (true) {
     const auto admission = in.window.add(item);
     if (admission == CommitWindow::Admission::accepted) break;
+    if (admission == CommitWindow::Admission::outdated) return history_given_up();
     if (admission == CommitWindow::Admission::shut) {
       if (auto status = in.refusal(); !status.ok()) return status;
       return Status(ErrorCode::cluster_stopped, "the database is being closed");
@@ -220,13 +229,14 @@ Status Node::wait_fresh(const std::atomic<bool>* wanted) {
   const auto target = in.posted_.load();
   if (in.phase() == Inside::Phase::left || in.phase() == Inside::Phase::failed || in.leave_wanted)
     return in.refusal();
-  if (auto status = in.quorum.check(); !status.ok()) return status;
+  if (auto status = in.check_quorum(); !status.ok()) return status;
   // A change of view counts from what it goes on from, which has all that was given out.
   const auto there = [&in, target] {
     return in.seated_.load() && in.applied_.load() >= std::min(target, in.posted_.load());
   };
   const auto over = [&] {
-    return there() || given_up(wanted) || (in.options.membership && !in.quorum.majority());
+    return there() || given_up(wanted) ||
+           (in.options.membership && !in.quorum.allows() && !in.quorum.undecided());
   };
   (void)in.drive_until(over, Inside::Clock::time_point::max());
   if (there()) return {};
@@ -300,7 +310,7 @@ bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* c
   auto& in = *inside_;
   // A member of a large view may have heard too few of the others yet.
   const auto there = [&in] {
-    return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.majority();
+    return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.allows();
   };
   const auto over = [&] {
     return there() || in.refused_by_too_many.load() || (cancelled != nullptr && cancelled->load());

@@ -74,14 +74,15 @@ class Node final : public Participant {
   /// Starts connect notifications, and the listener thread if `own_listener`.
   void start(bool own_listener);
 
-  /// Puts an item into the window; blocks only for back-pressure. Fails with cluster_stopped after
-  /// stop(), with cluster_no_quorum (after asking the callback), or with the node's failure.
+  /// Puts an item into the window; blocks only for back-pressure, and for the answer of the quorum
+  /// callback. Fails with cluster_stopped after stop(), with cluster_no_quorum, with conflict where
+  /// its history was given up (PendingItem::history), or with the node's failure.
   /// `sequence` is unique at its origin; no `origin` = this member's own number.
   Result<std::shared_ptr<PendingItem>> submit(RoundItem::Kind kind, std::uint64_t sequence,
                                               std::vector<std::byte> bytes, int priority,
                                               std::optional<NodeId> origin = {});
-  /// The same for an item that its maker will use again; kind, origin, sequence, bytes and priority are
-  /// given in it. The bytes are gone when it is answered.
+  /// The same for an item that its maker will use again; kind, origin, sequence, bytes, priority and
+  /// history are given in it. The bytes are gone when it is answered.
   Status submit(const std::shared_ptr<PendingItem>& item);
   /// The same for what may as well be left, and whose outcome nobody asks for: waits for no room and
   /// does not ask the quorum callback. False when it was not taken. Lock-free but for the window's.

@@ -46,7 +46,7 @@ ClusterInfo Node::cluster_info() const {
   ClusterInfo info;
   info.self = in.self.value;
   info.transport = in.transport->describe();
-  info.quorum = in.quorum.majority();
+  info.quorum = in.quorum.allows();
   info.views = in.views;
   info.states_taken = in.states_taken;
   info.rounds = in.rounds;

@@ -66,7 +66,7 @@ struct Node::Inside final : FrameSink {
   Status apply(const CompletedRound& round);
   Status hand_over(const CompletedRound& round);
   void forget_others(const CompletedRound& round);
-  void answer_mine();
+  void answer_mine(Round round);
   void handle_events();
   void handle(const Member::Event& event);
   void handle(const ViewMember::Event& event);
@@ -90,6 +90,9 @@ struct Node::Inside final : FrameSink {
   void tick_views();
   void flush_views();
   void set_seated(bool seated);
+  void ask_quorum();
+  void count_apart(Round round, std::uint64_t commits);
+  void drop_history(const ViewMember::Event& event);
   [[nodiscard]] Status refusal_of(std::uint32_t node) const;
   [[nodiscard]] Status refused() const;
   void count_refusals();
@@ -108,6 +111,9 @@ struct Node::Inside final : FrameSink {
   [[nodiscard]] bool refuses() const { return finished() || leave_wanted || window.is_shut(); }
   /// Why nothing more is accepted here; ok while it is.
   [[nodiscard]] Status refusal() const;
+  /// Whether this node may write; waits, and drives, while quorumCallback has not said so. The drive
+  /// lock is not held.
+  Status check_quorum();
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
   [[nodiscard]] Clock::time_point deadline_after(std::chrono::milliseconds cap) const;
   void note_event() { last_event_.store(now_.time_since_epoch().count()); }
@@ -149,6 +155,12 @@ struct Node::Inside final : FrameSink {
   RoundDriver member;
   CommitWindow::Items in_flight;  ///< posted and not answered, in order
   Clock::time_point round_began, next_look, parting_until;
+  std::optional<MemberSet> asked_about;  ///< quorumCallback has not answered yet
+  /// What this node has given out without a majority since `root` (Lineage).
+  struct {
+    Ballot root;
+    std::uint64_t commits = 0;
+  } apart;
   // Of the round being applied: kept, so that a round allocates nothing for them.
   std::vector<RoundItem> items;
   std::vector<MemberId> batch_members;  ///< of the round that is handed over

@@ -10,6 +10,8 @@
 #include <system_error>
 #include <thread>
 
+#include "base/assert.hpp"
+
 namespace exdb {
 
 struct Quorum::Asking {
@@ -21,24 +23,34 @@ struct Quorum::Asking {
   bool asking = false, ended = false;
   std::thread::id asker;
   std::optional<std::pair<std::uint64_t, bool>> answer;  ///< version of the count, what it said
+
+  /// REQUIRES: the mutex.
+  [[nodiscard]] std::string refusal() const {
+    auto why = count.explain();
+    if (ended && (asking || count.undecided()))
+      why += "; the node was being closed before the quorumCallback had answered";
+    return why;
+  }
 };
 
-Quorum::Quorum(MemberId self, QuorumCount count, Callback callback)
-    : asks_(callback != nullptr),
+Quorum::Quorum(MemberId self, QuorumCount count, Callback callback, AskedBy by)
+    : asks_(callback != nullptr && by == AskedBy::commits),
       asking_(new Asking{self, std::move(callback), {}, {}, std::move(count), {}, {}, {}, {}}),
-      majority_(asking_->count.majority()) {}
+      allows_(asking_->count.allows()) {}
 
 Quorum::~Quorum() { end(); }
 
 void Quorum::update(const QuorumCount& count) {
   const std::lock_guard lock(asking_->mutex);
   asking_->count = count;
-  majority_ = count.majority();
+  allows_ = count.allows();
+  undecided_ = count.undecided() && !asking_->ended;
 }
 
 void Quorum::end() {
   const std::lock_guard lock(asking_->mutex);
   asking_->ended = true;
+  undecided_ = false;
   asking_->changed.notify_all();
 }
 
@@ -47,13 +59,24 @@ std::string Quorum::explain() const {
   return asking_->count.explain();
 }
 
+bool Quorum::callback_decides() const { return asks_ || undecided_.load(); }
+
+bool Quorum::undecided() const {
+  if (!undecided_.load(std::memory_order_acquire)) return false;
+  const std::lock_guard lock(asking_->mutex);
+  return undecided_ && asking_->asker != std::this_thread::get_id();
+}
+
 Status Quorum::check() {
-  if (majority()) return {};
-  return asks_ ? answer() : Status(ErrorCode::cluster_no_quorum, explain());
+  if (allows()) return {};
+  if (asks_) return answer();
+  const std::lock_guard lock(asking_->mutex);
+  return {ErrorCode::cluster_no_quorum, asking_->refusal()};
 }
 
 bool Quorum::known_to_allow() const {
-  if (majority()) return true;
+  if (allows()) return true;
+  if (!asks_) return false;
   const std::lock_guard lock(asking_->mutex);
   const auto& answer = asking_->answer;
   return answer && answer->second && answer->first == asking_->count.version();
@@ -71,18 +94,39 @@ Status Quorum::answer() {
       break;
     }
     if (!state.asking) {
-      std::thread(ask, asking_, version, state.count.reached_but(state.self)).detach();
+      std::thread(call, asking_, version, state.count.reached_but(state.self)).detach();
       state.asking = true;
     }
     state.changed.wait(lock);
   }
-  auto why = state.count.explain();
-  if (state.ended) why += "; the node was being closed before the quorumCallback had answered";
-  return {ErrorCode::cluster_no_quorum, std::move(why)};
+  return {ErrorCode::cluster_no_quorum, state.refusal()};
 }
 
-void Quorum::ask(const std::shared_ptr<Asking>& asking, std::uint64_t version,
-                 const std::vector<std::uint32_t>& neighbours) {
+void Quorum::ask(std::vector<std::uint32_t> neighbours) {
+  const std::lock_guard lock(asking_->mutex);
+  EXDB_ASSERT(!asking_->asking, "about one set of nodes at a time");
+  asking_->answer.reset();
+  const auto version = asking_->count.version();
+  try {
+    std::thread(call, asking_, version, std::move(neighbours)).detach();
+    asking_->asking = true;
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "exdb[node %u]: no thread to ask the quorum callback: %s; taken as no\n",
+                 asking_->self.value, error.what());
+    asking_->answer = {version, false};
+  }
+}
+
+std::optional<bool> Quorum::take_answer() {
+  const std::lock_guard lock(asking_->mutex);
+  if (!asking_->answer) return std::nullopt;
+  const bool yes = asking_->answer->second;
+  asking_->answer.reset();
+  return yes;
+}
+
+void Quorum::call(const std::shared_ptr<Asking>& asking, std::uint64_t version,
+                  const std::vector<std::uint32_t>& neighbours) {
   {
     const std::lock_guard lock(asking->mutex);
     asking->asker = std::this_thread::get_id();

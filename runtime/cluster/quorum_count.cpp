@@ -16,6 +16,12 @@ void QuorumCount::withhold(std::string why) {
   ++version_;
 }
 
+void QuorumCount::set_consent(Consent consent) {
+  if (consent_ == consent) return;
+  consent_ = consent;
+  ++version_;
+}
+
 /// In 64 bits: qranks are anybody's 32-bit numbers, and their sum must not come around.
 std::uint64_t QuorumCount::weight(bool all) const {
   std::uint64_t sum = 0;
@@ -25,6 +31,10 @@ std::uint64_t QuorumCount::weight(bool all) const {
 }
 
 bool QuorumCount::majority() const { return withheld_.empty() && 2 * weight(false) > weight(true); }
+
+bool QuorumCount::allows() const {
+  return majority() || (consent_ == Consent::given && withheld_.empty());
+}
 
 std::vector<std::uint32_t> QuorumCount::reached_but(MemberId self) const {
   std::vector<std::uint32_t> members;
@@ -42,8 +52,7 @@ std::string QuorumCount::explain() const {
          " of " + std::to_string(weight(true)) + ", and more than half is needed to write" +
          (lost.empty() ? std::string("; give the nodes a qrank above 0")
                        : " (gone: node " + lost + ")") +
-         (callback_ == Callback::asked ? ", or a quorumCallback that takes the responsibility"
-                                       : "");
+         ", or a quorumCallback that takes the responsibility";
 }
 
 }  // namespace exdb

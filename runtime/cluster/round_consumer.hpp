@@ -38,6 +38,9 @@ class RoundConsumer {
   [[nodiscard]] virtual Csn oldest_snapshot()
       const = 0;  ///< of open local transactions that may still commit
   [[nodiscard]] virtual Csn published() const = 0;
+  /// How often what was agreed here was given up for the state of another history
+  /// (StateSink::begin()): csns of two have nothing to do with each other. From any thread.
+  [[nodiscard]] virtual std::uint64_t history() const { return 0; }
 };
 
 }  // namespace exdb

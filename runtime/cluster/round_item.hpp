@@ -57,6 +57,8 @@ struct PendingItem {
   int priority = 0;
   bool relayed = false;           ///< on behalf of another process of this host
   bool overrules_quorum = false;  ///< whose quorum callback has said yes
+  /// Of a transaction: the RoundConsumer::history() of what it has read.
+  std::uint64_t history = 0;
   ItemOutcome outcome;
   std::atomic<bool> done{false};
 
@@ -72,6 +74,15 @@ struct PendingItem {
     empty_keeping(bytes, bytes_kept);
   }
 };
+
+/// Why nothing is committed that was read in a history that is no more here: csns mean something
+/// within one history only, so no certificate could be given.
+inline Status history_given_up() {
+  return {ErrorCode::conflict,
+          "conflict: this node has given up the history that the transaction has read for that of "
+          "other nodes, as happens where a quorumCallback has let nodes go on without a majority; "
+          "run the transaction again"};
+}
 
 /// An item that nobody else refers to: `spare` if it is such a one, else a new one, which becomes the
 /// spare.

@@ -8,15 +8,16 @@ namespace exdb {
 
 using namespace std::chrono_literals;
 
-ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& history,
+ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, bool asks, RoundHistory& history,
                        StateSource& source, StateSink& sink, Time now)
     : self_(options.self),
       timeout_(timeout > 0ns ? timeout : Time::max()),
       give_up_after_(options.timing.suspect),
       give_up_alone_after_(options.timing.link_grace),
       every_(tick_every(options.timing)),
+      asks_(asks),
       member_(options, history, source, sink, now),
-      count_(options.qranks, QuorumCount::Callback::not_asked),
+      count_(options.qranks),
       backlog_(options.qranks.size()),
       next_tick_(now),
       apart_since_(now),
@@ -45,27 +46,38 @@ void ViewDriver::on_up(MemberId member, Time now) {
   if (active()) member_.on_link_up(member, now);
 }
 
-void ViewDriver::tick(Time now) {
-  if (!active() || now < next_tick_) return;
+bool ViewDriver::tick(Time now) {
+  if (!active() || now < next_tick_) return false;
   next_tick_ = now + every_;
   member_.tick(now);
-  if (phase() != Phase::running) return;
+  if (phase() != Phase::running) return true;
   count(now);
   // There are too few with whom to end: no round will ever say so.
   const auto alone = count_.reached_but(self_).empty();
   if (stop_wanted_ && without_since_ &&
       now - *without_since_ >= (alone ? give_up_alone_after_ : give_up_after_))
     finish(Phase::ended);
+  return true;
 }
 
-/// I2.
+void ViewDriver::answer(const MemberSet& reach, bool consents, Time now) {
+  member_.answer(reach, consents);
+  count(now);
+}
+
+/// I2, I3.
 void ViewDriver::count(Time now) {
   for (std::uint32_t id = 0; id < backlog_.size(); ++id)
     if (MemberId{id} != self_) count_.set_reached(MemberId{id}, member_.reaches(MemberId{id}));
   if (member_.seated()) apart_since_ = now;
   const bool apart = now - apart_since_ >= timeout_;
   count_.withhold(apart ? "this node has not been taken into the cluster" : "");
-  if (count_.majority())
+  using Consent = QuorumCount::Consent;
+  const bool awaited = asks_ && !stop_wanted_ && member_.undecided();
+  count_.set_consent(member_.consents() ? Consent::given
+                     : awaited          ? Consent::awaited
+                                        : Consent::none);
+  if (count_.allows())
     without_since_.reset();
   else if (!without_since_)
     without_since_ = now;

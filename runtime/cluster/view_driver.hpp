@@ -8,9 +8,12 @@
 // Invariants
 //   I1  Frames to one node keep their order; those that wait when its link breaks are lost with it.
 //   I2  The count, as of the last tick or the last recount(), allows writes exactly while a majority
-//       is reached, and this node is a member of a view or has not been one for less than `timeout`:
-//       a change of view refuses nobody. Who is told that this node is seated is told after a
-//       recount(), so that a commit is never refused for what the next tick would have seen.
+//       is reached, or quorumCallback consents, and this node is a member of a view or has not been
+//       one for less than `timeout`: a change of view refuses nobody. Who is told that this node is
+//       seated is told after a recount(), so that a commit is never refused for what the next tick
+//       would have seen.
+//   I3  While quorumCallback is to be asked, or has not answered, the count is undecided: nobody is
+//       refused meanwhile, unless this node stops.
 // Threads: none; the caller has one lock around it.
 #pragma once
 #include <deque>
@@ -26,15 +29,17 @@ class ViewDriver {
   using Time = ViewMember::Time;
   using Phase = MemberPhase;
 
-  ViewDriver(ViewMember::Options options, Time timeout, RoundHistory& history, StateSource& source,
-             StateSink& sink, Time now);
+  /// `asks`: there is a quorumCallback, and answer() is given when member().asks().
+  ViewDriver(ViewMember::Options options, Time timeout, bool asks, RoundHistory& history,
+             StateSource& source, StateSink& sink, Time now);
 
   // --- as Member ---
   void on_frame(MemberId from, Bytes frame, Time now) { member_.on_frame(from, frame, now); }
   void on_gone(MemberId member, Time now);
   void on_up(MemberId member, Time now);
   void heard(Time /*now*/) {}
-  void tick(Time now);
+  /// True when it was time to look.
+  bool tick(Time now);
   void want_stop(Time now);
   void want_leave(Time now) { member_.want_leave(now); }
   void post(RoundOffer offer, Time now) { member_.post(std::move(offer), now); }
@@ -65,6 +70,8 @@ class ViewDriver {
   [[nodiscard]] bool owes() const { return member_.owes(); }
   /// Brings the count up to date: after a view was installed, before anybody hears of it.
   void recount(Time now) { count(now); }
+  /// As ViewMember::answer().
+  void answer(const MemberSet& reach, bool consents, Time now);
   [[nodiscard]] Round applied_round() const { return member_.applied_round(); }
   [[nodiscard]] bool seated() const { return phase() == Phase::running && member_.seated(); }
   /// Since when no majority was reached; nothing while one is.
@@ -90,6 +97,7 @@ class ViewDriver {
 
   const MemberId self_;
   const Time timeout_, give_up_after_, give_up_alone_after_, every_;
+  const bool asks_;
   ViewMember member_;
   QuorumCount count_;
   std::vector<std::deque<Frame>> backlog_;  ///< by receiver

@@ -351,14 +351,16 @@ void ViewMember::tick_intake() {
     return stop_catching_up();
   }
   if (!*begun) return ask_ahead();
-  level_with_ = catch_up_->from;  // as far as is known; more has become final since
+  const auto from = catch_up_->from;
+  level_with_ = from;  // as far as is known; more has become final since
   catch_up_.reset();
-  take_state(**begun);
+  take_state(from, **begun);
 }
 
 /// The consumer has the new state already.
-void ViewMember::take_state(const SnapBegin& begin) {
+void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
   const bool parted = intake_.parted();
+  const auto before = lineage_;
   EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
   auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
@@ -372,7 +374,10 @@ void ViewMember::take_state(const SnapBegin& begin) {
   final_view_ = applied_view_ = begin.view;
   horizon_ = horizon_applied_ = begin.horizon;
   if (!parted) follow_lineage(begin.lineage);
-  tell(parted ? Event::Kind::dropped : Event::Kind::replaced, options_.self);
+  if (parted)
+    events_.push_back({Event::Kind::dropped, from, {}, before});
+  else
+    tell(Event::Kind::replaced, options_.self);
   for (const auto& round : ahead_.release())
     if (!append_final(round)) break;
   if (final_ > begin.upto.round) follow_lineage(begin.lineage);

@@ -56,7 +56,11 @@ bool ViewMember::asks() const {
   return !answer_->yes && now_ - answer_->at >= options_.timing.backoff_max;
 }
 
+bool ViewMember::undecided() const { return lacks_majority() && !(answer_ && fits(*answer_)); }
+
+/// One that comes when others are reached than those that it is about says nothing.
 void ViewMember::answer(const MemberSet& reach, bool consents) {
+  if (reach != reached_) return;
   answer_ = Answer{reach, consents, now_};
   for (const auto member : peers_.others())
     if (peers_.of(member).linked) send_status(member);

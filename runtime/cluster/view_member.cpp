@@ -379,6 +379,8 @@ void ViewMember::look_at_links() {
   for (const auto member : peers_.others())
     if (reached.has(member) != reached_.has(member))
       tell(reached.has(member) ? Event::Kind::connected : Event::Kind::disconnected, member);
+  // W12: nor does it say anything of the same nodes after others were reached.
+  if (reached != reached_) answer_.reset();
   reached_ = reached;
   if (!lacks_majority())
     lacks_since_.reset();

@@ -90,7 +90,8 @@ class ViewMember {
       quorum_lost,      ///< too few are reached to write
       quorum_regained,  ///< the first time: gained
       replaced,  ///< the state was replaced by a snapshot; applied_round() says of which round
-      dropped,   ///< likewise, and by that of another history: what was given out here is not in it
+      dropped,   ///< likewise, and by that of another history, of `member`: what was given out here
+                 ///< is not in it
       warning,   ///< for people
       trace,     ///< for people who look for a fault
       finished,  ///< phase() has changed, for the reason `why`
@@ -98,6 +99,7 @@ class ViewMember {
     Kind kind;
     MemberId member;
     Status why;
+    Lineage before = {};  ///< dropped: of the state that was given up
   };
 
   struct Output {
@@ -160,6 +162,9 @@ class ViewMember {
   /// to be asked whether this node may go on with reach(). Not when the answer is known.
   [[nodiscard]] bool asks() const;
   [[nodiscard]] const MemberSet& reach() const { return reached_; }
+  /// No majority is there, and what quorumCallback says to those that are reached is not known: it
+  /// is asked, or will be. O(nodes^2).
+  [[nodiscard]] bool undecided() const;
   /// It said yes for those that are reached now; that it said no.
   [[nodiscard]] bool consents() const { return answer_ && answer_->yes && fits(*answer_); }
   [[nodiscard]] bool declines() const { return answer_ && !answer_->yes && fits(*answer_); }
@@ -308,7 +313,7 @@ class ViewMember {
   [[nodiscard]] std::size_t ahead_bytes_max() const;
   void ask_ahead();
   void tick_intake();
-  void take_state(const SnapBegin& begin);
+  void take_state(MemberId from, const SnapBegin& begin);
 
   const Options options_;
   const Weights weights_;

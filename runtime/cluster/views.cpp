@@ -12,14 +12,34 @@ void Node::Inside::on_up(std::uint32_t node, std::uint32_t /*incarnation*/) {
   if (auto* const by = member.views()) by->on_up(MemberId{node}, now_.time_since_epoch());
 }
 
+/// quorumCallback may take as long as it likes: its answer is fetched when it is there, and says
+/// nothing if others are reached by then.
+void Node::Inside::ask_quorum() {
+  auto& by = *member.views();
+  if (asked_about) {
+    const auto yes = quorum.take_answer();
+    if (!yes) return;
+    trace.event(member.completed(),
+                [&] { return std::string("quorumCallback says ") + (*yes ? "yes" : "no"); });
+    by.answer(*std::exchange(asked_about, std::nullopt), *yes, now_.time_since_epoch());
+  }
+  if (stop_wanted || !by.member().asks()) return;
+  asked_about = by.member().reach();
+  std::vector<std::uint32_t> neighbours;
+  for (const auto node : asked_about->list())
+    if (node != self) neighbours.push_back(node.value);
+  quorum.ask(std::move(neighbours));
+}
+
 /// What is queued while there is no quorum is refused each time: a submit that was let in before
 /// the quorum went may still put something there.
 void Node::Inside::tick_views() {
   auto& by = *member.views();
   const auto before = by.quorum().version();
-  by.tick(now_.time_since_epoch());
+  const bool looked = by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
+  if (looked && options.quorum) ask_quorum();
   count_refusals();
   if (by.quorum().version() != before) {
     quorum.update(by.quorum());
@@ -27,7 +47,7 @@ void Node::Inside::tick_views() {
   }
   const auto since = by.without_quorum_since();
   if (!since) return;
-  if (!window.empty() && !window.is_shut()) {
+  if (!by.quorum().undecided() && !window.empty() && !window.is_shut()) {
     const auto refused = window.take_back();
     const auto text = by.quorum().explain();
     window.answered(refused.size());
@@ -108,6 +128,37 @@ void Node::Inside::set_seated(bool seated) {
   turn.wake_done();
 }
 
+/// For the day on which this history is given up for another one.
+void Node::Inside::count_apart(Round round, std::uint64_t commits) {
+  const auto& line = member.views()->member().lineage();
+  if (!line.unconfirmed() || round <= line.base) return;
+  if (apart.root != line.root) apart = {line.root, 0};
+  apart.commits += commits;
+}
+
+/// The consumer has the other state already, so whoever begins now reads that. What is in flight may
+/// be in a round that the other history has too, for all that can be known here.
+void Node::Inside::drop_history(const ViewMember::Event& event) {
+  const auto refused = window.begin_history(consumer.history());
+  const auto why = history_given_up();
+  window.answered(refused.size());
+  for (const auto& item : refused) item->answer({why.code(), {}, why.text()});
+  const auto other = "node " + std::to_string(event.member.value);
+  answer_unknown("this node has given up the history in which it was sent for that of " + other);
+  const auto& before = event.before;
+  const bool apart_too = before.unconfirmed() && apart.root == before.root;
+  const auto round = [](Round one) { return std::to_string(one.value); };
+  std::string text = "this node's state of round " + round(Round{applied_}) +
+                     " is given up for that of " + other + ", of round " +
+                     round(member.views()->applied_round()) + " of another history";
+  if (before.unconfirmed())
+    text += "; dropped is what was committed without a majority after round " + round(before.base) +
+            ", in it " + std::to_string(apart_too ? apart.commits : 0) +
+            " commits of this node that it had given out (outcome() tells of each)";
+  trace.warn(member.completed(), text);
+  apart = {};
+}
+
 void Node::Inside::handle(const ViewMember::Event& event) {
   using Kind = ViewMember::Event::Kind;
   switch (event.kind) {
@@ -133,7 +184,9 @@ void Node::Inside::handle(const ViewMember::Event& event) {
       trace.event(member.completed(), [&] { return "out of the view: " + event.why.text(); });
       set_seated(false);
       break;
-    case Kind::dropped:  // not before quorumCallback is asked here
+    case Kind::dropped:
+      drop_history(event);
+      [[fallthrough]];
     case Kind::replaced:
       ++states_taken;
       applied_.store(member.views()->applied_round().value);

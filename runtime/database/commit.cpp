@@ -25,6 +25,10 @@ HandedOver Transaction::decide() {
   // Parts that went ahead need their commit, even if all of it was taken back since.
   const bool leaves = fragments_.sent() != 0 || !out.shared.ops.empty();
   if (!leaves && out.local.ops.empty()) return nothing_written();
+  if (route_.history() != view_.history()) {
+    const auto why = history_given_up();
+    return ended(refused(why.code(), why.text()));
+  }
   if (!leaves) {
     auto outcome = route_.commit_local(out);
     return ended({outcome.code, outcome.csn, {}, std::move(outcome.text)});
@@ -228,6 +232,7 @@ void Transaction::make_outgoing() {
 /// and the keys added say it all. REQUIRES: it is empty.
 void Transaction::make_record(bool local, TransactionRecord& record) {
   record.snapshot = view_.first(local);
+  record.history = view_.history();
   record.serializable = records_reads();
   record.exclusive = options_.type == TransactionType::exclusive;
   work_.ops(local, route_.separates_local(), record.ops);

@@ -68,6 +68,9 @@ class CommitRoute {
   virtual Result<std::shared_ptr<Snapshots>> pin() = 0;
   /// Whether a new pin would show the same. Lock-free.
   [[nodiscard]] virtual bool current(const Snapshots& snapshots) const = 0;
+  /// Of what is published: as Replica::history(). A transaction that began in another one is refused
+  /// with conflict, by submit() and commit_local(), whatever it has read (R7). Lock-free.
+  [[nodiscard]] virtual std::uint64_t history() const = 0;
   [[nodiscard]] virtual Csn published() const = 0;
   /// csn of the newest change of this row, published or about to be. Lock-free.
   [[nodiscard]] virtual Csn newest_change(const ClassDef& type, SlotId slot) const = 0;
@@ -126,6 +129,7 @@ class ReplicaRoute : public CommitRoute {
   [[nodiscard]] bool current(const Snapshots& snapshots) const final {
     return replica_.current(snapshots);
   }
+  [[nodiscard]] std::uint64_t history() const final { return replica_.history(); }
   [[nodiscard]] Csn published() const final { return replica_.published(); }
   [[nodiscard]] Csn newest_change(const ClassDef& type, SlotId slot) const final {
     return replica_.newest_change(type, slot);

@@ -59,6 +59,7 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
   item->origin = self();
   item->sequence = out.id.sequence;
   item->priority = out.priority;
+  item->history = out.shared.history;
   if (length > item->bytes.capacity()) item->bytes = LargeBuffers::shared().room(length);
   out.shared.encode(item->bytes);
   if (auto status = put(item); !status.ok()) return status;

@@ -21,6 +21,8 @@ void SnapshotView::pin() {
                     " snapshots, as many as one may have: commit it and start another");
   }
   auto shown = at_ ? at_ : route_.pin().value();
+  if (!at_ && now_ != nullptr && shown->history != history_) history_given_up().or_throw();
+  history_ = shown->history;
   if (per_statement_) statements_.push_back({shown->replicated.csn(), shown->local.csn(), shown});
   now_ = std::move(shown);
 }
@@ -43,6 +45,7 @@ void SnapshotView::next_statement() {
 }
 
 bool SnapshotView::changed_since(const Statement& found, const ClassDef& type, SlotId slot) const {
+  if (route_.history() != history_) return true;
   return route_.newest_change(type, slot) >
          (route_.is_local(type) ? found.local : found.replicated);
 }

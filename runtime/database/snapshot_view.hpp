@@ -10,6 +10,8 @@
 //       refused; never as another row that has its slot by now.
 //   I3  Statements are numbered from 0; a past one keeps its snapshot only as long as a cursor or a
 //       view does. Without it, what has not changed since is shown still.
+//   I4  All statements of a transaction are of one history (R7 of the replica): once it is given up the
+//       next statement is refused with conflict. What is pinned is shown on.
 // Threads: used by one thread at a time.
 #pragma once
 #include <memory>
@@ -49,7 +51,7 @@ class SnapshotView {
   void begin(bool per_statement);
   void end();
   /// A statement begins: under read_committed, and if anything was published since, it gets the
-  /// newest snapshot. Throws as begin(), and too_large beyond RowHandle::statements_max.
+  /// newest snapshot. Throws as begin(), too_large beyond RowHandle::statements_max, and conflict (I4).
   void next_statement();
 
   [[nodiscard]] bool per_statement() const { return per_statement_; }
@@ -58,6 +60,7 @@ class SnapshotView {
   }
   /// Of the transaction (I1); of its local classes when `local`.
   [[nodiscard]] Csn first(bool local) const { return local ? first_local_ : first_; }
+  [[nodiscard]] std::uint64_t history() const { return history_; }
   [[nodiscard]] const std::shared_ptr<Snapshots>& now() const { return now_; }
   [[nodiscard]] const Snapshot& in(const Snapshots& shown, const ClassDef& type) const {
     return route_.is_local(type) ? shown.local : shown.replicated;
@@ -83,6 +86,7 @@ class SnapshotView {
   bool per_statement_ = false;
   std::shared_ptr<Snapshots> now_;
   Csn first_, first_local_;
+  std::uint64_t history_ = 0;
   std::vector<Statement> statements_;  ///< read_committed alone
 };
 

@@ -81,7 +81,7 @@ Status HostFollower::check_quorum() {
 Status HostFollower::submit(const std::shared_ptr<PendingItem>& item) {
   if (auto status = refusal(); !status.ok()) return status;
   if (auto status = check_quorum(); !status.ok()) return status;
-  item->overrules_quorum = !quorum_.majority();
+  item->overrules_quorum = !quorum_.allows();
   return channel_->send(item);
 }
 
@@ -248,10 +248,10 @@ NodeState HostFollower::state() const {
     state.phase = Phase::stopping;
     state.text = refusal().text();
   }
-  const bool quorum = quorum_.majority() || quorum_.has_callback();
+  const bool quorum = quorum_.allows() || quorum_.callback_decides();
   state.writes = state.phase == Phase::open && quorum;
   state.fresh_reads = state.phase != Phase::left && state.phase != Phase::failed && quorum;
-  if (state.text.empty() && !quorum_.majority()) state.text = quorum_.explain();
+  if (state.text.empty() && !quorum_.allows()) state.text = quorum_.explain();
   return state;
 }
 

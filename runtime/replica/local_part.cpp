@@ -27,9 +27,11 @@ class Turn {
 }  // namespace
 
 LocalPart::LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
+                     const std::atomic<std::uint64_t>& history,
                      const std::unique_ptr<Certifier>& certifier, HalfWay& half_way,
                      const JointWords& joint)
     : replicated_(replicated),
+      history_(history),
       replicated_certifier_(certifier),
       half_way_(half_way),
       joint_(joint),
@@ -38,10 +40,11 @@ LocalPart::LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& r
 Result<std::unique_ptr<LocalPart>> LocalPart::create(std::shared_ptr<const Dictionary> dictionary,
                                                      StorageOptions options,
                                                      const Replaceable<Storage>& replicated,
+                                                     const std::atomic<std::uint64_t>& history,
                                                      const std::unique_ptr<Certifier>& certifier,
                                                      HalfWay& half_way, const JointWords& joint) {
   std::unique_ptr<LocalPart> part(
-      new LocalPart(*dictionary, replicated, certifier, half_way, joint));
+      new LocalPart(*dictionary, replicated, history, certifier, half_way, joint));
   options.segment.shared = false;
   options.holds = [](const ClassDef& type) { return type.local; };
   auto storage = Storage::create(std::move(dictionary), options);
@@ -67,8 +70,8 @@ Status LocalPart::pin(Snapshots& out) {
     if (!local) return local.status();
     out.replicated = std::move(*replicated);
     out.local = std::move(*local);
-    // csns never fall: what is published still was so when the local one was pinned. Without that a
-    // local commit could be seen beside a state older than the one it was made on.
+    // csns never fall within a history: what is published still was so when the local one was pinned.
+    // Without that a local commit could be seen beside a state older than the one it was made on.
     if (before % 2 == 0 && replicated_->published() == out.replicated.csn() &&
         joint_publications_.load(std::memory_order_acquire) == before)
       return {};
@@ -167,6 +170,10 @@ ItemOutcome LocalPart::certify(const TransactionRecord& record, TransactionRecor
   if (attached()) return certify_unmoved(reads);
   reads.normalise_reads();
   const std::lock_guard lock(drive_lock);
+  if (reads.history != history_) {
+    const auto why = history_given_up();
+    return {why.code(), {}, why.text()};
+  }
   verdict = replicated_certifier_->certify(reads, true);
   return {verdict.code, {}, std::move(verdict.text)};
 }

@@ -57,6 +57,7 @@ class LocalPart {
   static Result<std::unique_ptr<LocalPart>> create(std::shared_ptr<const Dictionary> dictionary,
                                                    StorageOptions options,
                                                    const Replaceable<Storage>& replicated,
+                                                   const std::atomic<std::uint64_t>& history,
                                                    const std::unique_ptr<Certifier>& certifier,
                                                    HalfWay& half_way, const JointWords& joint = {});
 
@@ -100,8 +101,8 @@ class LocalPart {
 
  private:
   LocalPart(const Dictionary& dictionary, const Replaceable<Storage>& replicated,
-            const std::unique_ptr<Certifier>& certifier, HalfWay& half_way,
-            const JointWords& joint);
+            const std::atomic<std::uint64_t>& history, const std::unique_ptr<Certifier>& certifier,
+            HalfWay& half_way, const JointWords& joint);
   ItemOutcome certify(const TransactionRecord& record, TransactionRecord& reads,
                       std::mutex& drive_lock);
   [[nodiscard]] ItemOutcome certify_unmoved(const TransactionRecord& reads) const;
@@ -116,6 +117,7 @@ class LocalPart {
 
   // The replica's, which may replace what is in them.
   const Replaceable<Storage>& replicated_;
+  const std::atomic<std::uint64_t>& history_;
   const std::unique_ptr<Certifier>& replicated_certifier_;
   HalfWay& half_way_;
   const JointWords joint_;

@@ -29,8 +29,8 @@ Result<std::unique_ptr<Replica>> Replica::create(std::shared_ptr<const Dictionar
   bool any_local = false;
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!clustered || !any_local) return replica;
-  auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->certifier_,
-                                 replica->half_way_);
+  auto local = LocalPart::create(dictionary, options, replica->replicated_, replica->history_,
+                                 replica->certifier_, replica->half_way_);
   if (!local) return local.status();
   replica->local_ = std::move(*local);
   return replica;
@@ -49,27 +49,32 @@ Result<std::unique_ptr<Replica>> Replica::attach(std::shared_ptr<const Dictionar
   bool any_local = false;
   for (const auto& type : dictionary->classes()) any_local |= type.local;
   if (!any_local) return replica;
-  auto part = LocalPart::create(dictionary, local, replica->replicated_, replica->certifier_,
-                                replica->half_way_, joint);
+  auto part = LocalPart::create(dictionary, local, replica->replicated_, replica->history_,
+                                replica->certifier_, replica->half_way_, joint);
   if (!part) return part.status();
   replica->local_ = std::move(*part);
   return replica;
 }
 
+/// R7: the number was there before the pin, and replace() counts last, so what is pinned is of that
+/// history or, should it be given up right now, of the next one: it is refused then.
 Result<std::shared_ptr<Snapshots>> Replica::pin() {
   auto snapshots = std::make_shared<Snapshots>();
-  if (local_) {
-    if (auto status = local_->pin(*snapshots); !status) return status;
-    return snapshots;
-  }
-  auto replicated = replicated_->pin();
-  if (!replicated) return replicated.status();
-  snapshots->replicated = std::move(*replicated);
+  do {
+    snapshots->history = history();
+    if (local_) {
+      if (auto status = local_->pin(*snapshots); !status) return status;
+      continue;
+    }
+    auto replicated = replicated_->pin();
+    if (!replicated) return replicated.status();
+    snapshots->replicated = std::move(*replicated);
+  } while (history() != snapshots->history);
   return snapshots;
 }
 
 bool Replica::current(const Snapshots& snapshots) const {
-  return replicated_->published() == snapshots.replicated.csn() &&
+  return history() == snapshots.history && replicated_->published() == snapshots.replicated.csn() &&
          (!local_ || local_->storage().published() == snapshots.local.csn());
 }
 
@@ -293,9 +298,9 @@ std::optional<ItemOutcome> Replica::decided(const RoundItem& item) const {
       *code, {}, "it came a second time, after a change of view, and was decided then"};
 }
 
-void Replica::replace(std::unique_ptr<Replica> made) {
+void Replica::replace(std::unique_ptr<Replica> made, bool parted) {
   EXDB_ASSERT(!attached_ && readers_ == nullptr, "a replica that others read is not replaced");
-  EXDB_ASSERT(made->applied_ >= applied_, "a state is replaced by one that is not older");
+  EXDB_ASSERT(parted || made->applied_ >= applied_, "a state is replaced by one that is not older");
   replicated_->set_index_changes(nullptr);
   replicated_.set(made->replicated_.take());
   log_ = std::move(made->log_);
@@ -306,6 +311,7 @@ void Replica::replace(std::unique_ptr<Replica> made) {
   outcomes_.replace(made->outcomes_);
   // Which of them were given again or dropped in the rounds that this node has not seen is not known.
   names_.clear();
+  if (parted) history_.fetch_add(1, std::memory_order_release);
 }
 
 /// Once the round is published: its state is what was named, wherever in the round that was.

@@ -15,6 +15,8 @@
 //   R6  Of a transaction whose parts went ahead either all parts are applied, each once and in its
 //       order, or nothing: parts are numbered, one that comes again is passed over, and one that is
 //       missing ends the transaction in a conflict.
+//   R7  csns are compared within one history only: a snapshot says of which it is (history()), and no
+//       transaction that has read one is certified in another.
 // Threads: apply_round, forget and digest under the caller's lock (the drive lock of the node, or
 //   the database's own); the rest from any thread.
 // Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
@@ -105,9 +107,10 @@ class Replica final : public RoundConsumer {
   [[nodiscard]] LocalPart* local() const { return local_.get(); }
 
   /// What is agreed becomes that of `made`, which has the same dictionary and a state that is not
-  /// older. Pins stay valid; open transactions go on. REQUIRES: the caller's lock, between two
+  /// older. Pins stay valid; open transactions go on. `parted`: it is of another history, and may be
+  /// older; then those only read what they have pinned (R7). REQUIRES: the caller's lock, between two
   /// rounds.
-  void replace(std::unique_ptr<Replica> made);
+  void replace(std::unique_ptr<Replica> made, bool parted = false);
   /// From now on transactions may come again that are decided already: they change nothing, and are
   /// answered as they were. To be called before the first round, on all replicas or none.
   void expect_repeats() { repeats_ = true; }
@@ -120,6 +123,9 @@ class Replica final : public RoundConsumer {
   [[nodiscard]] std::uint64_t digest() const override;
   [[nodiscard]] Csn oldest_snapshot() const override;
   [[nodiscard]] Csn published() const override;
+  [[nodiscard]] std::uint64_t history() const override {
+    return history_.load(std::memory_order_acquire);
+  }
 
   /// What became of a transaction of any origin, if it came and is not forgotten (OutcomeTable O2).
   /// What is told to be committed is published here.
@@ -170,6 +176,7 @@ class Replica final : public RoundConsumer {
   std::vector<std::vector<NodeId>> origins_;
   HalfWay half_way_;  ///< R4
   Replaceable<Storage> replicated_;
+  std::atomic<std::uint64_t> history_{0};
   std::unique_ptr<ConflictLog> log_;
   std::unique_ptr<Certifier> certifier_;
   OpenSnapshots open_;

@@ -31,8 +31,9 @@ void ReplicaState::drop() {
   coming_.reset();
 }
 
-void ReplicaState::begin(bool /*parted*/) {
+void ReplicaState::begin(bool parted) {
   drop();  // its memory first
+  parted_ = parted;
   tenths_told_ = 0;
   coming_ = std::make_unique<SnapshotReader>(dictionary_, options_, self_);
 }
@@ -65,9 +66,9 @@ Result<bool> ReplicaState::ready() {
   coming_.reset();
   if (!made) return made.status();
   // Rounds that are final are so everywhere: one of the two nodes has a history of its own.
-  if ((*made)->published() < replica_.published())
+  if (!parted_ && (*made)->published() < replica_.published())
     return Status(ErrorCode::inconsistent, "the state is older than the one that is here");
-  replica_.replace(std::move(*made));
+  replica_.replace(std::move(*made), parted_);
   return true;
 }
 

@@ -6,7 +6,8 @@
 //
 // Invariants
 //   I1  What comes is seen by nobody until all of it is there; then it takes the place of the whole
-//       agreed state at once. Pins and open transactions go on.
+//       agreed state at once. Pins and open transactions go on; of another history (`parted`), which
+//       alone may be older, as R7 of the replica says.
 //   I2  Indexes are built by a thread of their own, on a replica that nobody else has: a node is not
 //       silent for the seconds that a hundred million rows take.
 // Threads: under the replica's lock; a stream too. drop(), begin() and the destructor wait for the
@@ -58,6 +59,7 @@ class ReplicaState final : public StateSource, public StateSink {
   std::unique_ptr<SnapshotReader> coming_;
   std::stop_source stop_;
   std::future<Result<std::unique_ptr<Replica>>> building_;  ///< of coming_
+  bool parted_ = false;                                     ///< as in begin()
   Progress tell_;
   std::uint64_t tenths_told_ = 0;
 };

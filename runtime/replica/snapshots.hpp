@@ -7,9 +7,11 @@
 // Invariants
 //   I1  oldest() is never above the csn of a snapshot that was pinned after open() and whose place
 //       was not closed. With a word: nor is what another process reads there, after it has read what
-//       is published.
+//       is published. And never above what is published, though the storage may have been replaced by
+//       that of another history since: a place of the one before counts in no certificate.
 // Threads: OpenSnapshots from any; it has a lock of its own.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <set>
@@ -23,7 +25,8 @@ namespace exdb {
 /// A consistent view of both storages.
 struct Snapshots {
   Snapshot replicated;
-  Snapshot local;  ///< not valid without a cluster: then all classes are in the first
+  Snapshot local;             ///< not valid without a cluster: then all classes are in the first
+  std::uint64_t history = 0;  ///< of `replicated` (Replica::history())
 };
 
 /// The oldest open snapshot of a process as a word that other processes read: csn + 1, 0 = none.
@@ -53,12 +56,12 @@ class OpenSnapshots {
   /// What is published, when none is open.
   [[nodiscard]] Csn oldest(const Storage& storage) const {
     // Once a round, and mostly none is open: without the lock. Who counts himself after this look
-    // reads what is published after it, too (both sides sequentially consistent), and it never falls:
-    // so his csn is not below this one (I1).
+    // reads what is published after it, too (both sides sequentially consistent), and in one history
+    // it never falls: so his csn is not below this one (I1).
     const auto published = storage.published();
     if (count_.load() == 0) return published;
     const std::lock_guard lock(mutex_);
-    return open_.empty() ? published : *open_.begin();
+    return open_.empty() ? published : std::min(published, *open_.begin());
   }
 
  private:

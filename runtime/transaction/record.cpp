@@ -171,6 +171,7 @@ Status TransactionRecord::decode(const Dictionary& dictionary, Bytes bytes,
 
 void TransactionRecord::clear() {
   snapshot = {};
+  history = 0;
   serializable = exclusive = false;
   parts = 0;
   snapshot_name.clear();

@@ -59,6 +59,7 @@ struct ReadRow {
 
 struct TransactionRecord {
   Csn snapshot;
+  std::uint64_t history = 0;  ///< of the snapshot (RoundConsumer::history()); stays at this node
   bool serializable = false;
   bool exclusive = false;
   std::uint64_t parts = 0;  ///< that went ahead

@@ -71,10 +71,10 @@ struct ClusterParams {
   /// logged.
   std::function<void(Notification, const NodeInfo&)> notify;
   /// Asked, with the reachable neighbours, when the reachable qrank does not exceed half of the
-  /// configured total.
+  /// configured total: may this node write all the same (runtime/cluster/README.md)?
   std::function<bool(const std::vector<std::uint32_t>&)> quorum;
-  // --- where nodes come and go: a transport without a collective gather. `quorum` is not asked then:
-  // --- the majority of the nodes decides who may write, and a node cannot overrule it.
+  // --- where nodes come and go: a transport without a collective gather. Who goes on without a
+  // --- majority is followed by who did not; of two that did, one gives its history up.
   /// How long open waits until this node is a member and has the state. After that the database is
   /// there all the same: it reads, and writes fail with cluster_no_quorum until it is one.
   std::chrono::milliseconds connect_timeout{5000};

@@ -169,6 +169,33 @@ def test_two_of_three_are_killed_and_the_last_one_reads(start: Start) -> None:
     assert told["lost"] == []
 
 
+def test_two_of_three_are_killed_and_the_last_one_goes_on_by_its_quorum_callback(
+    start: Start,
+) -> None:
+    job = start(
+        """
+        asked = []
+        callbacks["quorumCallback"] = lambda neighbours: asked.append(neighbours) or rank == 0
+        db = exdb.open("grid", SCHEMA, clusterParams=resilient(), timeout=20)
+        con = db.connect()
+        if rank != 0:
+            die_when(5)
+        commit_until(lambda: (1, 1) in gone and (1, 2) in gone)
+        before = len(acked)
+        went_on = commit_until(lambda: len(acked) >= before + 20)
+        tell(went_on=went_on, asked=asked, refused=refused, lost=lost())
+        db.close()
+        """
+    )
+    assert job.code == 0, job.err
+    told = job.told[0]
+    assert told is not None, job.err + job.out
+    assert told["went_on"], job.err
+    assert told["asked"][-1] == []
+    assert told["refused"] == []
+    assert told["lost"] == []
+
+
 def test_a_stopped_rank_is_left_out_and_joins_again(start: Start) -> None:
     job = start(
         """

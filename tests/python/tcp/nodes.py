@@ -159,9 +159,10 @@ db = exdb.open('grid', {schema!r} or SCHEMA, clusterParams=params)
     def end_writers(self, *which: int) -> list[dict[str, int]]:
         return [self.nodes[node].do("writer.end()") for node in which or tuple(self.nodes)]
 
-    def acknowledged(self) -> set[int]:
+    def acknowledged(self, node: int | None = None) -> set[int]:
+        """Of all nodes unless one is named."""
         found: set[int] = set()
-        for file in self.folder.glob("acknowledged*"):
+        for file in self.folder.glob(f"acknowledged{'*' if node is None else node}"):
             content = file.read_bytes()
             found.update(
                 int.from_bytes(content[at : at + 4], "little") for at in range(0, len(content), 4)

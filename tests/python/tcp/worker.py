@@ -38,7 +38,7 @@ class Writer(threading.Thread):
         self.file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.key, self.step = first, step
         self.over = False
-        self.commits = self.refused = self.unknown = 0
+        self.commits = self.refused = self.unknown = self.conflicts = 0
         self.failure: str | None = None
 
     def run(self) -> None:
@@ -60,6 +60,9 @@ class Writer(threading.Thread):
             self.refused += 1
             time.sleep(0.02)  # and this key again
             return
+        except exdb.ConflictError:
+            self.conflicts += 1
+            return
         except exdb.OutcomeUnknownError:
             self.unknown += 1
         else:
@@ -73,7 +76,8 @@ class Writer(threading.Thread):
         self.join(60)
         assert not self.is_alive(), "a commit does not return"
         assert self.failure is None, self.failure
-        return {"commits": self.commits, "refused": self.refused, "unknown": self.unknown}
+        names = ("commits", "refused", "unknown", "conflicts")
+        return {name: getattr(self, name) for name in names}
 
 
 def put(db: exdb.Database, key: int, **fields: Any) -> int:

@@ -128,6 +128,26 @@ TEST(CommitWindow, splits_what_is_too_much_for_one_batch_and_promises_more) {
   EXPECT_EQ(take(window).items.size(), 1U) << "a larger one travels alone";
 }
 
+/// I5. A part that went ahead does no harm, but there is no need for it either.
+TEST(CommitWindow, takes_nothing_that_read_a_history_before_the_one_that_is_now) {
+  CommitWindow window({.bsize_bytes = 0, .length_transactions = 10, .timeout_ms = 1000}, 8, 1s);
+  const auto of = [](std::uint64_t sequence, std::uint64_t history) {
+    auto made = item(sequence);
+    made->history = history;
+    return made;
+  };
+  EXPECT_EQ(window.add(of(1, 0)), CommitWindow::Admission::accepted);
+  EXPECT_EQ(window.add(of(2, 1)), CommitWindow::Admission::accepted) << "quicker than the window";
+  EXPECT_EQ(window.add(item(3, 10, 0, RoundItem::Kind::fragment)),
+            CommitWindow::Admission::accepted);
+  EXPECT_EQ(sequences(window.begin_history(1)), (std::vector<std::uint64_t>{1, 3}));
+  EXPECT_EQ(window.add(of(4, 0)), CommitWindow::Admission::outdated);
+  EXPECT_EQ(window.add(of(5, 1)), CommitWindow::Admission::accepted);
+  EXPECT_EQ(window.add(item(6, 10, 0, RoundItem::Kind::discard)),
+            CommitWindow::Admission::accepted);
+  EXPECT_EQ(sequences(take(window).items), (std::vector<std::uint64_t>{6, 2, 5}));
+}
+
 TEST(CommitWindow, items_come_out_of_a_payload_as_they_went_in) {
   CommitWindow window({}, 50, 30s);
   (void)window.add(item(300, 5));

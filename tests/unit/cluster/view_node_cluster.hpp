@@ -55,12 +55,16 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
   }
   Csn oldest_snapshot() const override { return published(); }
   Csn published() const override { return {published_.load()}; }
+  std::uint64_t history() const override { return history_; }
 
   Result<std::unique_ptr<StateStream>> open(RoundHistory::Chain /*upto*/) override {
     const std::lock_guard lock(mutex_);
     return std::unique_ptr<StateStream>(std::make_unique<Stream>(list_));
   }
-  void begin(bool /*parted*/) override { coming_.clear(); }
+  void begin(bool parted) override {
+    coming_.clear();
+    parted_ = parted;
+  }
   Status add(Bytes chunk) override {
     ByteReader in(chunk);
     Entry entry;
@@ -76,6 +80,7 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
     list_ = std::move(coming_);
     published_ = list_.size();
     ++replaced;
+    history_ += parted_;
     return true;
   }
   void drop() override { coming_.clear(); }
@@ -107,7 +112,8 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
 
   mutable std::mutex mutex_;
   std::vector<Entry> list_, coming_;
-  std::atomic<std::uint64_t> published_{0};
+  bool parted_ = false;
+  std::atomic<std::uint64_t> published_{0}, history_{0};
 };
 
 inline ViewTiming quick_timing() {

@@ -14,7 +14,7 @@ namespace exdb {
 class FakeRoute final : public ReplicaRoute {
  public:
   FakeRoute(Replica& replica, std::mutex& lock)
-      : ReplicaRoute(replica, NodeId{}, true), alone_(replica, history(), lock), lock_(lock) {}
+      : ReplicaRoute(replica, NodeId{}, true), alone_(replica, rounds(), lock), lock_(lock) {}
 
   Status fresh() override { return {}; }
   Status at_least(Csn csn) override { return alone_.at_least(csn); }
@@ -43,7 +43,7 @@ class FakeRoute final : public ReplicaRoute {
   std::size_t bytes_ahead_ = 0, record_bytes_ = 0;
 
  private:
-  static std::unique_ptr<RoundHistory> history() { return std::make_unique<MemoryRoundHistory>(); }
+  static std::unique_ptr<RoundHistory> rounds() { return std::make_unique<MemoryRoundHistory>(); }
   AloneRoute alone_;
   std::mutex& lock_;
 };

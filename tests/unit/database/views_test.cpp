@@ -44,10 +44,11 @@ class ViewsTest : public ::testing::Test {
     ClusterParams params;
     params.transport = std::move(transport);
     params.keep_alive_time = 40ms;
-    params.keep_alive_probes = 250;  // also on a busy processor
+    params.keep_alive_probes = probes;
     params.connect_timeout = connect_timeout;
     params.sync_msg_objects = 7;  // so that a state is many chunks
     params.notify = notify;
+    params.quorum = quorum;
     params.mode_mask = mode_mask;
     DatabaseOptions options;
     options.segment_bytes = std::size_t{4} << 20;
@@ -102,8 +103,114 @@ class ViewsTest : public ::testing::Test {
   std::vector<std::unique_ptr<Database>> db;
   std::string last_refusal;
   std::function<void(Notification, const NodeInfo&)> notify;
+  std::function<bool(const std::vector<std::uint32_t>&)> quorum;
   unsigned mode_mask = 0;
+  std::uint32_t probes = 250;  // also on a busy processor
 };
+
+class TwoThatConsentTest : public ViewsTest {
+ protected:
+  TwoThatConsentTest() : ViewsTest(2) {
+    quorum = [](const auto&) { return true; };
+    probes = 25;
+  }
+
+  /// Each goes on alone, and has committed by itself.
+  void apart() {
+    open_all();
+    shared = store(*db[0], 1, 10);
+    ASSERT_TRUE(shared.committed());
+    ASSERT_TRUE(eventually([&] { return price(*db[1], 1) == 10; }));
+    network.mute(1);
+    for (std::uint32_t node = 0; node < 2; ++node)
+      ASSERT_TRUE(eventually([&] {
+        const auto info = db[node]->cluster_info();
+        return !info.nodes[1 - node].reached && info.active_nodes() == 1;
+      }));
+    for (int i = 0; i < 5; ++i) {
+      mine[0] = store(*db[0], 100 + i, 1);
+      ASSERT_TRUE(mine[0].committed()) << last_refusal;
+    }
+    mine[1] = store(*db[1], 2, 20);
+    ASSERT_TRUE(mine[1].committed()) << last_refusal;
+  }
+  /// The node whose history was given up.
+  std::uint32_t heal() {
+    network.unmute(1);
+    EXPECT_TRUE(eventually([&] {
+      for (const auto& each : db)
+        if (each->cluster_info().active_nodes() != 2) return false;
+      return db[0]->digest() == db[1]->digest() && db[0]->published() == db[1]->published();
+    }));
+    return db[0]->statistics().at("states_taken") > 0 ? 0 : 1;
+  }
+
+  CommitResult shared, mine[2];
+};
+
+/// R7 of the replica.
+TEST_F(TwoThatConsentTest, WhatBeganOnAHistoryThatIsGivenUpReadsItToTheEndAndIsRefused) {
+  apart();
+  std::vector<std::unique_ptr<Connection>> open;
+  using enum Isolation;
+  for (std::uint32_t node = 0; node < 2; ++node)
+    for (const auto isolation : {repeatable_read, serializable, read_committed}) {
+      auto& con = *open.emplace_back(db[node]->connect());
+      TransactionOptions options;
+      options.isolation = isolation;
+      con.start(options);
+      EXPECT_TRUE(con.find(by_id, std::vector<Value>{1}).has_value());
+      con.create(item).set("id", 1000 + int(open.size()));
+    }
+  // Of local classes alone; and a row of a statement whose snapshot is gone.
+  std::unique_ptr<Connection> local[2], past[2];
+  std::optional<Object> found[2];
+  for (std::uint32_t node = 0; node < 2; ++node) {
+    (local[node] = db[node]->connect())->start();
+    local[node]->create(*schema->find_class("Scratch")).set("id", 1);
+    TransactionOptions options;
+    options.isolation = read_committed;
+    (past[node] = db[node]->connect())->start(options);
+    found[node] = past[node]->find(by_id, std::vector<Value>{1});
+    ASSERT_TRUE(store(*db[node], 500 + int(node), 1).committed()) << last_refusal;
+    (void)past[node]->find(by_id, std::vector<Value>{1});
+  }
+  const auto own_id = [](std::uint32_t node) { return node == 0 ? 100 : 2; };
+  const auto lost = heal(), survives = 1 - lost;
+  EXPECT_EQ(found[survives]->get("price").as_int(), 10);
+  EXPECT_ERROR(found[lost]->get("price"), invalid_handle);
+  EXPECT_EQ(local[survives]->commit().code, ErrorCode::ok);
+  EXPECT_EQ(local[lost]->commit().code, ErrorCode::conflict);
+  EXPECT_EQ(price(*db[0], own_id(survives)), survives == 0 ? 1 : 20);
+  EXPECT_EQ(price(*db[0], own_id(lost)), -1);
+  EXPECT_EQ(price(*db[1], 1), 10);
+  // db.outcome() says what is true in the history that goes on.
+  for (const auto& each : db) {
+    EXPECT_EQ(each->outcome(shared.id), TransactionOutcome::committed);
+    EXPECT_EQ(each->outcome(mine[survives].id), TransactionOutcome::committed);
+    EXPECT_EQ(each->outcome(mine[lost].id), TransactionOutcome::unknown);
+  }
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    auto& con = *open[i];
+    const auto node = std::uint32_t(i / 3);
+    if (node == lost && i % 3 == 2) {
+      // Its next statement would read another history than the first.
+      EXPECT_ERROR((void)con.find(by_id, std::vector<Value>{1}), conflict);
+    } else {
+      const auto own = con.find(by_id, std::vector<Value>{own_id(node)});
+      ASSERT_TRUE(own.has_value());
+      EXPECT_EQ(own->get("price").as_int(), node == 0 ? 1 : 20);
+    }
+    const auto result = con.commit();
+    EXPECT_EQ(result.code, node == lost ? ErrorCode::conflict : ErrorCode::ok)
+        << i << ": " << result.text;
+    if (node == lost) {
+      EXPECT_NE(result.text.find("given up the history"), std::string::npos) << result.text;
+    }
+  }
+  ASSERT_TRUE(store(*db[lost], 3000, 1).committed()) << last_refusal;
+  EXPECT_TRUE(eventually([&] { return db[0]->digest() == db[1]->digest(); }));
+}
 
 TEST_F(ViewsTest, RowsThatWentAheadAreThereOnceWhoeverDiesMeanwhile) {
   mode_mask = cluster_mode_early_data_send;
