@@ -133,9 +133,10 @@ class Database:
     def checkpoint(self) -> None:
         """Of a durable database: writes its state into a file, so that the log before it goes and
         the next open is fast. Local, also in a cluster, where each rank writes its own when it
-        likes, and with is_shm the leader of a host for all (elsewhere it does nothing). Blocks, without the GIL, for as long as all rows take to be
-        written; other threads read and commit meanwhile. Nothing is written when nothing was
-        committed since the last. Happens by itself too: see ``checkpoint_bytes`` of open.
+        likes; with is_shm the leader of a host does, and elsewhere nothing happens. Blocks, without
+        the GIL, for as long as all rows take to be written; other threads read and commit
+        meanwhile. Nothing is written when nothing was committed since the last. Happens by itself
+        too: see ``checkpoint_bytes`` of open.
 
         Raises InvalidHandleError in memory and after close; DiskFullError, after which the
         database goes on; DiskError and DiskDamagedError, after which it does not.

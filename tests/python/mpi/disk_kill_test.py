@@ -4,7 +4,7 @@
 ranks: nothing acknowledged is lost, nothing refused comes back, nothing is half there, and all
 ranks have the same.
 
-EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with one replica a host."""
+EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with is_shm."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ KILLS = int(os.environ.get("EXDB_KILLS", "5"))
 SEED = int(os.environ.get("EXDB_KILLS_SEED", "11"))
 SHM = os.environ.get("EXDB_KILLS_SHM", "0") == "1"
 
-# Each rank first tells what it has found, and then commits pairs of rows, and the count of them, and
-# says of each what became of it in one write of one line. Some meet a key that is there, and all
-# ranks change one row.
+# Each rank first tells what it has found, and then commits pairs of rows, and the count of them,
+# and says of each what became of it in one write of one line. Some meet a key that is there, and
+# all ranks change one row.
 RANK = """
 import json, os, sys, threading
 from mpi4py import MPI

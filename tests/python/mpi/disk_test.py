@@ -262,7 +262,7 @@ def test_a_rank_whose_disk_fails_says_so_and_the_others_go_on(run: Run) -> None:
 """
         ),
     ).told
-    name, code, text = told[1]["error"]
+    name, _, text = told[1]["error"]
     assert name in ("OutcomeUnknownError", "DiskError"), text
     assert "node-1/log-" in text
     assert "node-1/log-" in told[1]["again"][2]
