@@ -33,7 +33,7 @@ namespace exdb {
 class Transaction {
  public:
   /// `at`: the state that all of them read, and nothing else; null: the newest.
-  Transaction(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at);
+  explicit Transaction(std::shared_ptr<DatabaseCore> core, std::shared_ptr<Snapshots> at = nullptr);
 
   // --- state checks; each throws Error ---
   void require_connection() const;
