@@ -126,6 +126,8 @@ Status LoggedWrites::before(Round round, std::span<const RoundItem> items, Repli
     const TxnId id{item.origin, item.sequence};
     if (item.kind == RoundItem::Kind::fragment) {
       parts_[id].emplace_back(item.bytes.begin(), item.bytes.end());
+    } else if (item.kind == RoundItem::Kind::gone) {
+      std::erase_if(parts_, [&](const auto& part) { return part.first.origin == item.origin; });
     } else if (item.kind == RoundItem::Kind::discard || !wanted) {
       parts_.erase(id);
     } else if (auto status = transaction(item, (*state)->replicated); !status) {

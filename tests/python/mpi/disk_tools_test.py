@@ -109,3 +109,32 @@ def test_a_signal_to_one_rank_leaves_checkpoints_of_all(run: Run, tmp_path: Path
     for node in json.loads(out)["nodes"]:
         assert node["closed"]
         assert any(file["kind"] == "checkpoint" for file in node["files"])
+
+
+def test_the_log_of_a_host_tells_also_what_a_rank_wrote_that_left(
+    good: Good, tmp_path: Path
+) -> None:
+    shm = OPEN.replace("on_preempt=True", "is_shm=True")
+    told = good(
+        2,
+        f"""
+        with {shm} as db:
+            with db.connect() as con:
+                put(con, rank)
+                comm.Barrier()
+                if rank == 1:
+                    db.abandon()
+                    tell(left=True)
+                comm.Barrier()
+                if rank == 0:
+                    con.startTransaction(exdb.MCO_READ_ONLY, fresh=True)
+                    con.rollback()
+                    tell(digest=f"{{db.digest():016x}}")
+        """,
+    )
+    code, out = tool("log", tmp_path / "grid", "--json")
+    assert code == 0
+    writers = {json.loads(line)["origin"] for line in out.splitlines()}
+    assert writers == {0, 1}
+    code, out = tool("replay", tmp_path / "grid", "--json")
+    assert (code, json.loads(out)["digest"]) == (0, told[0]["digest"])
