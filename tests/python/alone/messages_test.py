@@ -153,6 +153,11 @@ ROWS: dict[str, Row] = {
 
 WITHIN: dict[str, Row] = {
     "new cls": Row("cls", lambda con, v: con.new(v), "the name of a class", ("str",)),
+    "snapshot name": Row("name", lambda con, v: con.database.snapshot(v), "a str", ("str",)),
+    "at name": Row("name", lambda con, v: con.database.at(v), "a str", ("str",)),
+    "drop_snapshot name": Row(
+        "name", lambda con, v: con.database.drop_snapshot(v), "a str", ("str",)
+    ),
     "insert_many cls": Row(
         "cls", lambda con, v: con.insert_many(v, {}), "the name of a class", ("str",)
     ),
