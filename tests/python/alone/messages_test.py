@@ -307,6 +307,7 @@ def test_every_public_call_is_in_the_tables() -> None:
             "describe",
             "cluster_info",
             "checkpoint",
+            "snapshots",
             "first",
             "last",
             "next",
