@@ -7,8 +7,9 @@
 # exdb_test_headers(TARGET): what nearly all tests include is compiled once; it takes 2 of the 5 s of a
 # file. By a program, whose code is -fpie as theirs. Not beside a compiler cache, which knows each file by all that it includes. A test includes what it
 # uses all the same: there is no such header in builds with a cache.
-# A test's own code is checked for what it does with memory, which may be ours; not for undefined
-# behaviour of its own: a third of what its compilation takes.
+#
+# exdb_test_sanitizers(TARGET): a test's own code is checked for what it does with memory, which may be
+# ours; not for undefined behaviour of its own: a third of what its compilation takes.
 function(exdb_test_sanitizers target)
   if(EXDB_SANITIZE STREQUAL "address,undefined")
     set_target_properties(${target} PROPERTIES EXDB_SANITIZE address)

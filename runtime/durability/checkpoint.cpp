@@ -154,13 +154,7 @@ Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
 
 Result<FileHead> read_checkpoint_head(Folder& folder, const std::string& name,
                                       const DatabaseIdentity& identity) {
-  auto file = folder.open(name);
-  if (!file) return file.status();
-  std::vector<std::byte> bytes(head_bytes);
-  auto got = (*file)->read(0, bytes);
-  if (!got) return got.status();
-  bytes.resize(*got);
-  auto head = decode_head(bytes, FileKind::checkpoint, folder.path_of(name));
+  auto head = read_head(folder, FileKind::checkpoint, name);
   if (!head) return head;
   if (auto status = check_identity(head->identity, identity, folder.path_of(name)); !status)
     return status;

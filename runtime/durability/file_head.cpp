@@ -68,6 +68,16 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
   return head;
 }
 
+Result<FileHead> read_head(Folder& folder, FileKind kind, const std::string& name) {
+  auto file = folder.open(name);
+  if (!file) return file.status();
+  std::vector<std::byte> bytes(head_bytes);
+  auto got = (*file)->read(0, bytes);
+  if (!got) return got.status();
+  bytes.resize(*got);
+  return decode_head(bytes, kind, folder.path_of(name));
+}
+
 Status check_identity(const DatabaseIdentity& found, const DatabaseIdentity& wanted,
                       const std::string& path) {
   if (found.database != wanted.database)

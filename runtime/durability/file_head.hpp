@@ -63,6 +63,8 @@ struct FileHead {
 void encode_head(const FileHead& head, std::vector<std::byte>& out);
 /// `path`: for the message.
 [[nodiscard]] Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path);
+/// That of a file of the folder: its first bytes are read, no more.
+[[nodiscard]] Result<FileHead> read_head(Folder& folder, FileKind kind, const std::string& name);
 /// ok, or that a file of `found` is not one of the database `wanted`.
 Status check_identity(const DatabaseIdentity& found, const DatabaseIdentity& wanted,
                       const std::string& path);

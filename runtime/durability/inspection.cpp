@@ -41,16 +41,6 @@ FoundFile::Kind kind_of(const std::string& name) {
   return FoundFile::Kind::other;
 }
 
-Result<FileHead> head_of(Folder& folder, FileKind kind, const std::string& name) {
-  auto file = folder.open(name);
-  if (!file) return file.status();
-  std::vector<std::byte> bytes(head_bytes);
-  auto got = (*file)->read(0, bytes);
-  if (!got) return got.status();
-  bytes.resize(*got);
-  return decode_head(bytes, kind, folder.path_of(name));
-}
-
 class Inspecting {
  public:
   explicit Inspecting(Folder& folder) : folder_(folder) {}
@@ -93,7 +83,7 @@ class Inspecting {
     const auto* const before = newest_log_;
     newest_log_ = &file;
     file.before.value = round_of_name(FileKind::log, file.name)->value - 1;
-    auto head = head_of(folder_, FileKind::log, file.name);
+    auto head = read_head(folder_, FileKind::log, file.name);
     if (!head) {
       file.damage = head.status();
       return;
@@ -177,7 +167,7 @@ Result<std::optional<bool>> has_chain(Folder& folder, RoundHistory::Chain at) {
     if (first && *first <= at.round.next()) file = name;
   }
   if (!file) return std::optional<bool>();
-  auto head = head_of(folder, FileKind::log, *file);
+  auto head = read_head(folder, FileKind::log, *file);
   if (!head) return head.status();
   OnlyFile only(folder, *file);
   auto chain = head->at;
