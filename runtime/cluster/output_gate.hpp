@@ -21,10 +21,10 @@ namespace exdb {
 
 class OutputGate {
  public:
-  OutputGate(const StableStore& store, ViewMutation mutation)
+  OutputGate(StableStore& store, ViewMutation mutation)
       : store_(store), mutation_(mutation) {}
 
-  /// What the member says now. It has remembered what it had to.
+  /// What the member says now. It has remembered what it had to: a step of the store ends here.
   void hold(std::vector<ViewMember::Output> outputs) {
     const auto stamp = store_.newest();
     for (auto& output : outputs) held_.push_back({stamp, std::move(output)});
@@ -68,7 +68,7 @@ class OutputGate {
     StableStore::Ticket stamp;
     Round upto;
   };
-  const StableStore& store_;
+  StableStore& store_;
   ViewMutation mutation_;
   std::deque<Held> held_;
   std::deque<Final> finals_;
