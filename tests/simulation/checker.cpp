@@ -207,10 +207,10 @@ void Checker::check_state(std::uint32_t id, Published& published, std::uint64_t 
         "I7: after round " + std::to_string(round) + " the state is another one here");
 }
 
-void Checker::replaced(std::uint32_t id, Incarnation life, RoundHistory::Chain upto,
+void Checker::replaced(std::uint32_t id, std::uint64_t start, RoundHistory::Chain upto,
                        const ToyState& state) {
   auto& node = nodes_[id];
-  lives_replaced_.emplace(id, life.value);
+  lives_replaced_.emplace(id, start);
   check(upto.round.value > node.applied || (overrides_ && node.applied == 0), id,
         "I10: a state that is older");
   node.applied = node.held_upto = upto.round.value;

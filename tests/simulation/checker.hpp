@@ -32,7 +32,7 @@ class Checker {
   void installed(std::uint32_t id, const ViewMember& member, const RoundHistory& history);
   /// The node has applied this round, and has this state now.
   void applied(std::uint32_t id, const CompletedRound& round, Csn horizon, const ToyState& state);
-  void replaced(std::uint32_t id, Incarnation life, RoundHistory::Chain upto,
+  void replaced(std::uint32_t id, std::uint64_t start, RoundHistory::Chain upto,
                 const ToyState& state);
   /// It gives its history up for another one: replaced() follows.
   void dropped(std::uint32_t id);

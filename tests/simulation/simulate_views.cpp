@@ -111,11 +111,12 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   cluster.run_until(1s + cluster.random().within(3s), [] { return false; });
   faults.end();
   become_whole(cluster);
-  if (options.consenting != 0 || options.disks) check_one_history(cluster);
-  if (options.seed % 6 == 0 && options.consenting == 0) {
+  if (options.consenting != 0) check_one_history(cluster);
+  if (options.seed % 6 == 0 && options.consenting == 0 && options.qranks.size() > 2) {
     live_through_partial_cut(cluster, counts);
     become_whole(cluster);
   }
+  if (options.disks) check_one_history(cluster);
   if (options.seed % 4 == 0) stop_all(cluster);
   if (options.consenting != 0) {
     counts["(views by override)"] += cluster.checker().overrides();

@@ -116,7 +116,8 @@ void SimulatedCluster::start(std::uint32_t id) {
   auto& one = node(id);
   if (one.up) return;
   one.up = true;
-  one.life = {++lives_};
+  one.start = ++starts_;
+  one.life = {one.start};
   const bool kept = one.disk != nullptr;
   one.offset = random_.within(1000s);
   one.rate = 0.8 + 0.4 * double(random_.below(1000)) / 1000;
@@ -140,14 +141,14 @@ void SimulatedCluster::start(std::uint32_t id) {
   see_final(one);
   trace("node " + std::to_string(id) + " starts, life " + std::to_string(one.life.value));
   network_.node_up(id);
-  tick(id, one.life);
+  tick(id, one.start);
 }
 
 void SimulatedCluster::open_disk(SimulatedNode& one, ViewMember::Options& made) {
   const auto id = one.id;
   if (!one.disk)
     one.disk = std::make_unique<SimulatedDisk>(
-        clock_, random_, history_bytes_, 50us + random_.within(random_.one_in(4) ? 8ms : 800us),
+        clock_, random_, history_bytes_, 50us + random_.within(random_.one_in(4) ? 2ms : 400us),
         [&one]() -> const ToyState& { return one.state; });
   auto& disk = *one.disk;
   disk.open();
@@ -157,7 +158,7 @@ void SimulatedCluster::open_disk(SimulatedNode& one, ViewMember::Options& made) 
   made.applied = disk.applied();
   made.horizon = disk.horizon();
   const bool keeps_life = options_.mutation == ViewMutation::keeps_life;
-  one.life = !made.memory ? Incarnation{lives_ << Incarnation::bits_of_lives}
+  one.life = !made.memory ? Incarnation{one.start << Incarnation::bits_of_lives}
              : keeps_life ? made.memory->incarnation
                           : next_life(*made.memory);
   one.state = disk.state();
@@ -173,7 +174,7 @@ void SimulatedCluster::crash(std::uint32_t id, bool silent) {
   network_.node_down(id, silent);
   if (one.disk) one.disk->crash();
   // Nobody is there to be told.
-  for (const auto sequence : one.pending) checker_.unknown({id, one.life.value, sequence});
+  for (const auto sequence : one.pending) checker_.unknown({id, one.start, sequence});
   one.pending.clear();
 }
 
@@ -298,13 +299,13 @@ void SimulatedCluster::wake(std::uint32_t id,
 }
 
 void SimulatedCluster::resume_at(std::uint32_t id) {
-  const auto life = node(id).life;
-  clock_.at(node(id).paused_until, [this, id, life] {
+  const auto start = node(id).start;
+  clock_.at(node(id).paused_until, [this, id, start] {
     auto& one = node(id);
-    if (one.life != life || !one.up) return;
+    if (one.start != start || !one.up) return;
     if (clock_.now() < one.paused_until) return resume_at(id);
     for (const auto& what : std::exchange(one.deferred, {})) {
-      if (!one.up || one.life != life) return;
+      if (!one.up || one.start != start) return;
       what(one, local(one));
       work(one);
     }
@@ -347,13 +348,13 @@ void SimulatedCluster::on_link(std::uint32_t id, std::uint32_t other, bool up) {
   });
 }
 
-void SimulatedCluster::tick(std::uint32_t id, Incarnation life) {
-  if (node(id).life != life || !node(id).up) return;
+void SimulatedCluster::tick(std::uint32_t id, std::uint64_t start) {
+  if (node(id).start != start || !node(id).up) return;
   wake(id, [this](SimulatedNode& one, Time now) {
     one.member->tick(now);
     ask(one);
   });
-  clock_.after(4ms + random_.within(3ms), [this, id, life] { tick(id, life); });
+  clock_.after(4ms + random_.within(3ms), [this, id, start] { tick(id, start); });
 }
 
 /// The callback answers some time later, of those that were reached when it was asked.
@@ -361,10 +362,10 @@ void SimulatedCluster::ask(SimulatedNode& one) {
   if (options_.consenting == 0 || one.asked || !one.member->asks()) return;
   one.asked = true;
   const auto reach = one.member->reach();
-  const auto life = one.life;
+  const auto start = one.start;
   trace("node " + std::to_string(one.id) + " is asked, reaches " + text_of(reach));
-  clock_.after(random_.within(20ms), [this, id = one.id, life, reach] {
-    if (node(id).life != life || !node(id).up) return;
+  clock_.after(random_.within(20ms), [this, id = one.id, start, reach] {
+    if (node(id).start != start || !node(id).up) return;
     node(id).asked = false;
     wake(id, [this, reach](SimulatedNode& asked, Time) {
       asked.member->answer(reach, consents(asked.id));
@@ -385,7 +386,7 @@ void SimulatedCluster::submit(std::uint32_t id) {
     return;
   for (auto count = 1 + random_.below(3); count > 0; --count) {
     ToyTransaction made;
-    made.id = {id, one.life.value, ++one.submitted};
+    made.id = {id, one.start, ++one.submitted};
     made.key = std::uint32_t(random_.below(ToyState::keys));
     made.read_version = one.state.version(made.key);
     checker_.submitted(made.id);
@@ -438,7 +439,7 @@ bool SimulatedCluster::apply(SimulatedNode& one) {
     for (const auto& batch : whole.batches)
       for (const auto& transaction : decode_transactions(batch.payload)) {
         one.state.apply(transaction);
-        if (transaction.id.node == one.id && transaction.id.incarnation == one.life.value)
+        if (transaction.id.node == one.id && transaction.id.incarnation == one.start)
           answer(one, transaction.id.sequence, by_majority);
       }
     look(one);
@@ -454,14 +455,14 @@ void SimulatedCluster::answer(SimulatedNode& one, std::uint64_t sequence, bool b
   look(one);
   if (options_.traced)
     trace("node " + std::to_string(one.id) + " answers " + std::to_string(sequence) + " of life " +
-          std::to_string(one.life.value) + (by_majority ? "" : ", by override") + ", round " +
+          std::to_string(one.start) + (by_majority ? "" : ", by override") + ", round " +
           std::to_string(one.member->applied_round().value + 1));
-  checker_.answered({one.id, one.life.value, sequence}, by_majority);
+  checker_.answered({one.id, one.start, sequence}, by_majority);
 }
 
 /// What is under way here was made on a state that is no more.
 void SimulatedCluster::drop(SimulatedNode& one) {
-  for (const auto sequence : one.pending) checker_.unknown({one.id, one.life.value, sequence});
+  for (const auto sequence : one.pending) checker_.unknown({one.id, one.start, sequence});
   one.pending.clear();
   one.waiting.clear();
   checker_.dropped(one.id);
@@ -524,10 +525,10 @@ void SimulatedCluster::see_events(SimulatedNode& one) {
         drop(one);
         [[fallthrough]];
       case ViewMember::Event::Kind::replaced: {
-        checker_.replaced(one.id, one.life,
+        checker_.replaced(one.id, one.start,
                           one.history->chain_at(one.member->applied_round()).value(), one.state);
         if (one.disk) one.disk->set_horizon(one.member->horizon());
-        const auto finished = one.state.finished(one.id, one.life.value);
+        const auto finished = one.state.finished(one.id, one.start);
         const auto pending = one.pending;
         for (const auto sequence : pending)
           if (sequence <= finished) answer(one, sequence, options_.consenting == 0);

@@ -52,6 +52,7 @@ struct SimulatedNode final : StateSource, StateSink {
   std::uint32_t id = 0;
   bool up = false, leaving = false;
   bool asked = false;  ///< its quorumCallback has not answered yet
+  std::uint64_t start = 0;  ///< counts those of all nodes: of its clients' transactions
   Incarnation life;
   std::unique_ptr<MemoryRoundHistory> in_memory;
   std::unique_ptr<SimulatedDisk> disk;  ///< outlives its lives
@@ -88,7 +89,7 @@ class SimulatedCluster final : public NetworkUser {
   void start(std::uint32_t id);
   void crash(std::uint32_t id, bool silent);
   /// A node that is down: its folder is gone.
-  void lose_disk(std::uint32_t id) { node(id).disk.reset(); }
+  void lose_disk(std::uint32_t id) { lost_disks_.push_back(std::move(node(id).disk)); }
   /// Whether this node may lose its memory, or leave, and the state stays with a majority.
   [[nodiscard]] bool can_spare(std::uint32_t id) const;
   /// Whether it may lose its memory: as can_spare(), or what is left may go on by itself.
@@ -146,7 +147,7 @@ class SimulatedCluster final : public NetworkUser {
   void answer(SimulatedNode& node, std::uint64_t sequence, bool by_majority);
   void ask(SimulatedNode& node);
   void drop(SimulatedNode& node);
-  void tick(std::uint32_t id, Incarnation life);
+  void tick(std::uint32_t id, std::uint64_t start);
   void load();
   [[nodiscard]] Time local(const SimulatedNode& node) const;
   void mix(std::uint64_t word);
@@ -162,7 +163,8 @@ class SimulatedCluster final : public NetworkUser {
   ViewMember::Options member_options_;
   Time load_every_;
   std::vector<OldFrame> old_frames_;
-  std::uint64_t lives_ = 0, trace_hash_ = 0, events_ = 0;
+  std::vector<std::unique_ptr<SimulatedDisk>> lost_disks_;  ///< that still write
+  std::uint64_t starts_ = 0, trace_hash_ = 0, events_ = 0;
   std::string broken_;
 };
 

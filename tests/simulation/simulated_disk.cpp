@@ -55,7 +55,7 @@ SimulatedDisk::Ticket SimulatedDisk::newest() {
 void SimulatedDisk::begin_write() {
   writing_ = true;
   auto takes = random_.within(2 * pace_);
-  if (random_.one_in(100)) takes += random_.within(40 * pace_);
+  if (random_.one_in(100)) takes += random_.within(20 * pace_);
   clock_.at(std::max(clock_.now() + takes, not_before_),
             [this, life = life_, steps = queue_.size()] {
               if (life != life_) return;
