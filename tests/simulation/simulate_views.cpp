@@ -38,7 +38,7 @@ const std::vector<Mutant> mutants{
     EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent),
     // Of nodes on disk.
     EXDB_MUTANT(says_before_stored), EXDB_MUTANT(gives_before_stored),
-    EXDB_MUTANT(forgets_memory), EXDB_MUTANT(accepts_before_rounds), EXDB_MUTANT(keeps_life)};
+    EXDB_MUTANT(forgets_promise), EXDB_MUTANT(forgets_accepted)};
 #undef EXDB_MUTANT
 
 struct Run {
