@@ -43,6 +43,7 @@ enum class ViewMutation : std::uint8_t {
   gives_before_stored,    ///< nor do final rounds
   forgets_promise,        ///< a new life votes, and does not know what it has promised
   forgets_accepted,       ///< nor which view it has accepted
+  ends_again,             ///< a round that ended a former life of the cluster ends this one
 };
 
 }  // namespace exdb
