@@ -268,6 +268,8 @@ void ViewMember::choose_view() {
   besides.lag_max = std::numeric_limits<std::uint64_t>::max() / 2;
   if (!choice && options_.store) choice = candidacy_->choose(besides);
   if (!choice) return abandon(choice.status().text());
+  // A state that came now would take the rounds away that the view is to go on from.
+  stop_catching_up();
   pending_.emplace();
   pending_->view = {candidacy_->ballot(), choice->view.seats};
   pending_->after = choice->view.after;
