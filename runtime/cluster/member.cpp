@@ -58,8 +58,15 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
 }
 
 void Member::on_frame(MemberId from, Bytes frame) {
-  if (!active()) return;
-  if (const auto status = protocol_.on_frame(from, frame); !status) return fail(status);
+  if (active()) take_notes(protocol_.on_frame(from, frame));
+}
+
+void Member::on_whole_frame(MemberId from, const Frame& frame) {
+  if (active()) take_notes(protocol_.on_whole_frame(from, frame));
+}
+
+void Member::take_notes(const Status& read) {
+  if (!read) return fail(read);
   for (const auto& note : protocol_.take_notes()) take_note(note);
 }
 
@@ -99,7 +106,7 @@ void Member::post(Offer offer, Time now) {
   // Point to point the frame is on its way once the transport has it, and nobody need stay for the
   // round. A collective broadcast arrives when all have made theirs: parting goes on until then.
   if (parting_ && !options_.broadcast_is_collective) parting_ = false;
-  protocol_.post(header, std::move(offer.payload));
+  protocol_.post(header, std::move(offer.payload), offer.head_room);
 }
 
 bool Member::advance(Time now) {

@@ -89,6 +89,8 @@ class Member {
 
   // --- inputs ---
   void on_frame(MemberId from, Bytes frame);
+  /// The same for a frame that is kept until its round is released, rather than copied.
+  void on_whole_frame(MemberId from, const Frame& frame);
   /// Something arrived.
   void heard(Time now) { last_progress_ = now; }
   /// The transport knows that this member is gone.
@@ -158,6 +160,7 @@ class Member {
   }
 
  private:
+  void take_notes(const Status& read);
   struct Departure {
     Round round;
     MemberId member;

@@ -154,8 +154,9 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
   if (!item->relayed) in.closing.used();
   if (in.refuses())
     if (auto status = in.refusal(); !status.ok()) return status;
-  if (item->bytes.size() > item_bytes_max)
-    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(item->bytes.size()) +
+  const auto length = item->record().size();
+  if (length > item_bytes_max)
+    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(length) +
                                             " bytes: one exchange carries at most 1 GiB of it; "
                                             "commit it in parts");
   const auto kind = item->kind;
@@ -336,6 +337,10 @@ std::string Node::refusals() const {
 bool Node::drive(const std::function<bool()>& done,
                  std::chrono::steady_clock::time_point deadline) {
   return inside_->drive_until(done, deadline) == Inside::Driven::done;
+}
+
+std::size_t Node::item_head_room() const {
+  return inside_->options.membership ? 0 : CommitWindow::item_head_room;
 }
 
 bool Node::has_room() const { return inside_->window.has_room(); }

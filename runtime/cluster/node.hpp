@@ -104,6 +104,8 @@ class Node final : public Participant {
   /// come), the node has ended, or `deadline`. True when done. `done` may become true by other
   /// processes' doing: a thread that sleeps in the transport sees that after some milliseconds.
   bool drive(const std::function<bool()>& done, std::chrono::steady_clock::time_point deadline);
+  /// PendingItem::head_room that spares copies of a large item; 0 where it would not.
+  [[nodiscard]] std::size_t item_head_room() const;
   /// Whether submit() would not wait for room now.
   [[nodiscard]] bool has_room() const;
 

@@ -69,6 +69,14 @@ void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame
   member.on_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
+/// A large one is kept until its round is applied, and not copied out of the frame.
+void Node::Inside::on_whole_frame(std::uint32_t from, std::vector<std::byte>&& frame) {
+  if (frame.size() < LargeBuffers::buffer_bytes_min) return on_frame(from, frame);
+  traffic.received(from, frame.size());
+  member.on_whole_frame(MemberId{from}, LargeBuffers::share(std::move(frame)),
+                        now_.time_since_epoch());
+}
+
 void Node::Inside::on_gone(std::uint32_t node) {
   member.on_gone(MemberId{node}, now_.time_since_epoch());
 }
@@ -111,6 +119,7 @@ void Node::Inside::post() {
     // will ever be.
     auto taken = window.take(self, in_flight, member.room());
     offer.payload = std::move(taken.payload);
+    offer.head_room = taken.head_room;
     offer.items = taken.count;
     offer.more = taken.more;
     offer.oldest_snapshot = consumer.oldest_snapshot();
@@ -186,7 +195,7 @@ void Node::Inside::forget_others(const CompletedRound& round) {
 Status Node::Inside::hand_over(const CompletedRound& round) {
   items.clear();
   for (const auto& batch : round.batches)
-    if (auto status = decode_items(batch.member, batch.payload, items); !status.ok()) return status;
+    if (auto status = decode_items(batch.member, batch.bytes(), items); !status.ok()) return status;
   mine.assign(items.size(), false);
   outcomes.assign(items.size(), {});
   bool transactions = false;
