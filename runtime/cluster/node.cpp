@@ -21,10 +21,19 @@ std::vector<std::uint32_t> qranks_of(const std::vector<ClusterNodeParams>& nodes
 Member::Options member_options(const Node::Options& options, const Transport& transport) {
   return {.self = MemberId{transport.self()},
           .qranks = qranks_of(options.nodes),
+          .voters = options.voters,
           .cluster_id = options.cluster_id,
           .broadcast_is_collective = transport.broadcast_is_collective(),
           .timeout = options.timeout,
           .name = options.name};
+}
+
+NodeId voter_of(const Node::Options& options, MemberId self) {
+  return options.voters ? options.voters->self : NodeId{self.value};
+}
+
+QuorumCount count_of(const Node::Options& options) {
+  return options.voters ? QuorumCount(*options.voters) : QuorumCount(qranks_of(options.nodes));
 }
 
 constexpr std::size_t history_bytes = std::size_t{32} << 20;
@@ -71,10 +80,12 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       finality(options.finality ? options.finality : std::make_shared<FinalWhenComplete>()),
       tick_every(tick_every_of(options)),
       window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
-      quorum(self, QuorumCount(qranks_of(options.nodes)), options.quorum,
+      quorum(voter_of(options, self), count_of(options), options.quorum,
              options.membership ? Quorum::AskedBy::member : Quorum::AskedBy::commits),
       notifier(options.notify),
-      closing(options.cluster_id, options.name),
+      kept_closing(options.closing ? options.closing
+                                   : std::make_shared<Closing>(options.cluster_id, options.name)),
+      closing(*kept_closing),
       seated_(!options.membership),
       member(driver_of(options, *transport, *history, *finality, now_.time_since_epoch())),
       traffic(transport->size()) {

@@ -66,6 +66,7 @@ struct Node::Inside final : FrameSink {
   Status apply(const CompletedRound& round);
   Status hand_over(const CompletedRound& round);
   void forget_others(const CompletedRound& round);
+  void origin_gone(MemberId by, NodeId origin);
   void answer_mine(Round round);
   void handle_events();
   void handle(const Member::Event& event);
@@ -135,7 +136,8 @@ struct Node::Inside final : FrameSink {
   Turn turn;
   Quorum quorum;
   Notifier notifier;
-  Closing closing;
+  const std::shared_ptr<Closing> kept_closing;
+  Closing& closing;
   std::mutex drive_lock;
 
   std::atomic<Phase> phase_{Phase::running};

@@ -218,10 +218,9 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     return "apply " + std::to_string(items.size()) + " items, published csn " +
            std::to_string(consumer.published().value);
   });
-  if (options.observer != nullptr) {
+  if (options.voters) {
     for (const auto& item : items)
-      if (item.kind == RoundItem::Kind::gone)
-        options.observer->origin_gone(item.member, item.origin);
+      if (item.kind == RoundItem::Kind::gone) origin_gone(item.member, item.origin);
   }
   answer_mine(round.round);
   if (items.capacity() > items_kept) {
@@ -230,6 +229,13 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     empty_keeping(outcomes, 0);
   }
   return {};
+}
+
+/// At the same place in the order on all members.
+void Node::Inside::origin_gone(MemberId by, NodeId origin) {
+  member.fixed().on_node_ended(by, origin);
+  quorum.update(member.quorum());
+  if (options.observer != nullptr) options.observer->origin_gone(by, origin);
 }
 
 namespace {
