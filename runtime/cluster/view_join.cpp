@@ -258,7 +258,7 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
     next_catch_up_ = now_ + options_.timing.beat;
     return;
   }
-  lineage_.founded = rounds.lineage.founded;
+  join_history(rounds.lineage);
   for (const auto& round : rounds.rounds)
     if (!append_final(round)) break;
   follow_lineage(rounds.lineage);
@@ -368,8 +368,7 @@ void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
   auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
   if (options_.store && parted)
     return fail({ErrorCode::unsupported, "a node on disk gives up no history for another one"});
-  lineage_.founded = begin.lineage.founded;
-  remember();
+  join_history(begin.lineage);
   auto status = history_.restart(begin.upto, parted);
   for (auto& round : common)
     if (status) status = history_.append(std::move(round));

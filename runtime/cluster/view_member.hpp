@@ -276,6 +276,7 @@ class ViewMember {
   bool part_from_fork(MemberId from, const ViewMessage& message);
   bool part_from_fork(MemberId from, const Lineage* theirs);
   void tick_fork();
+  void join_history(const Lineage& theirs);
 
   // view_change.cpp: ballots
   void take(MemberId from, const ViewHeader& header, const Prepare&);

@@ -103,7 +103,16 @@ bool ViewMember::part_from_fork(MemberId from, const Lineage* theirs) {
 }
 
 void ViewMember::tick_fork() {
-  if (fork_since_ && !was_seated() && now_ - *fork_since_ >= options_.timing.beat) fail(fork_);
+  if (!fork_since_ || now_ - *fork_since_ < options_.timing.beat) return;
+  fork_since_.reset();
+  if (!was_seated()) return fail(fork_);
+  tell(Event::Kind::warning, options_.self, fork_.text());
+}
+
+/// Before the first round that is final here, so that no state is without a name (Y2).
+void ViewMember::join_history(const Lineage& theirs) {
+  if (!theirs.founded.none()) lineage_.founded = theirs.founded;
+  remember();
 }
 
 }  // namespace exdb
