@@ -178,9 +178,20 @@ void ViewMember::tick_join() {
   auto donor = first ? first : best_donor();
   const auto level = std::exchange(level_with_, {});
   if (!donor && level && reached_.has(*level) && !parted(*level)) donor = level;
-  if (!donor) return;
+  if (!donor || hears_final(*donor)) return;
   catch_up_ = CatchUp{*donor, now_, first.has_value()};
   send(*donor, Fetch{chain_known(final_), false, first.has_value()});
+}
+
+/// Rounds that came from the disk, or with a view that was not installed, are here and not known to be
+/// final; they need not be fetched.
+bool ViewMember::hears_final(MemberId donor) {
+  const auto theirs = peers_.of(donor).final;
+  if (!options_.store || theirs.round <= final_ || parted(donor)) return false;
+  auto same = history_.chain_at(theirs.round);
+  if (!same.ok() || *same != theirs) return false;
+  set_final(theirs.round);
+  return true;
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rounds) {
