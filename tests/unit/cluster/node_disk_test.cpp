@@ -52,6 +52,7 @@ class HeldUpStore final : public RoundHistory, public StableStore {
   }
   void remember(Bytes /*memory*/) override { given_ = true; }
   Ticket newest() override {
+    const std::lock_guard lock(mutex_);
     if (std::exchange(given_, false)) ++newest_;
     if (!held_up_) stored_ = newest_.load();
     return newest_;
