@@ -57,6 +57,11 @@ const Lineage* history_in(const ViewMessage& message) {
         if constexpr (requires { body.seats; })
           return nullptr;
         else if constexpr (requires {
+                             body.applied;
+                             body.lineage;
+                           })
+          return &body.lineage;  // a member's
+        else if constexpr (requires {
                              body.voter;
                              body.final;
                              body.lineage;
@@ -91,15 +96,17 @@ bool ViewMember::part_from_fork(MemberId from, const Lineage* theirs) {
   if (forks_.has(from)) return true;
   forks_.add(from);
   const auto other = "node " + std::to_string(from.value);
+  const auto begun = [](Ballot founded) {
+    return "by node " + std::to_string(founded.member.value) + ", number " +
+           std::to_string(founded.life >> Incarnation::bits_of_lives);
+  };
   const auto text =
-      apart
-          ? other + " has a state of a history of its own (begun in view " +
-                text_of(theirs->founded) + ", that of this node in view " +
-                text_of(lineage_.founded) +
-                "): nodes with an empty folder have formed a cluster while another one that had a "
-                "state was not there. Each may have acknowledged what the other lacks; remove the "
-                "folders of the nodes whose history is to be given up, and open them again"
-          : other + " has gone on without a majority, which nodes on disk do not";
+      apart ? other + " has a state of a history of its own (begun " + begun(theirs->founded) +
+                  "; that of this node " + begun(lineage_.founded) +
+                  "): nodes with an empty folder have formed a cluster while another one that had "
+                  "a state was not there. Each may have acknowledged what the other lacks; remove "
+                  "the folders of the nodes whose history is to be given up, and open them again"
+            : other + " has gone on without a majority, which nodes on disk do not";
   if (was_seated()) {
     tell(Event::Kind::warning, from, text);
   } else if (!fork_since_) {
