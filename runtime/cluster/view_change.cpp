@@ -486,7 +486,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Evicted& ev
   if (evicted.known > options_.incarnation)
     return fail({ErrorCode::cluster_duplicate_node,
                  "node " + std::to_string(from.value) +
-                     " knows a later start of this node: another process has its number"});
+                     " knows a later start of this node: another process has its number" +
+                     (options_.store ? ", or this folder is an older copy of its own" : "")});
   if (evicted.known < options_.incarnation) return;
   if (leave_since_ && header.ballot > installed_) return finish(Phase::left, {});
   const bool newer = header.ballot > installed_ && (!parted(from) || outranks(from));

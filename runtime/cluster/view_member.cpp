@@ -261,7 +261,8 @@ void ViewMember::settle(CompletedRound&& round) {
       return fail({ErrorCode::inconsistent,
                    "round " + std::to_string(round.round.value) +
                        ": the state of this node differs from the others' (digests in the batch "
-                       "headers); it must not answer again: restart it"});
+                       "headers); it must not answer again: restart it" +
+                       (options_.store ? " with an empty folder" : "")});
     if (!odd_.has(member))
       tell(Event::Kind::warning, member,
            "its state differs from the majority's: the others go on without it");

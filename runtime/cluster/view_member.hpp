@@ -276,6 +276,7 @@ class ViewMember {
   bool part_from_fork(MemberId from, const ViewMessage& message);
   bool part_from_fork(MemberId from, const Lineage* theirs);
   void tick_fork();
+  void join_history(const Lineage& theirs);
 
   // view_change.cpp: ballots
   void take(MemberId from, const ViewHeader& header, const Prepare&);
@@ -328,6 +329,7 @@ class ViewMember {
   void take(MemberId from, const ViewHeader& header, const SnapAck& ack);
   void take(MemberId from, const ViewHeader& header, const SnapEnd& end);
   void tick_join();
+  bool hears_final(MemberId donor);
   void stay_level(MemberId with);
   void stop_catching_up();
   [[nodiscard]] std::optional<MemberId> best_donor() const;

@@ -67,10 +67,10 @@ Status check_view_memory(const ViewMemory& memory, MemberId self, std::uint64_t 
   return {};
 }
 
-Incarnation first_life(std::chrono::system_clock::time_point now) {
+Incarnation first_life(std::chrono::nanoseconds since_1970) {
   // 48 bits of them are enough until 2112.
   using Units = std::chrono::duration<std::uint64_t, std::ratio<16, 1'000'000>>;
-  const auto units = std::chrono::duration_cast<Units>(now.time_since_epoch()).count();
+  const auto units = std::chrono::duration_cast<Units>(since_1970).count();
   return {units << Incarnation::bits_of_lives};
 }
 

@@ -33,9 +33,9 @@ struct ViewMemory {
   Incarnation incarnation;  ///< the newest life
   bool voter = false;       ///< its state counts (ViewMember W5)
   Ballot promised, accepted;
-  Ballot history_view;  ///< whose rounds the complete ones are
-  Ballot installed;     ///< the newest view in which this node was a member
-  Ballot final_view;    ///< of a round that was final here
+  Ballot history_view;              ///< whose rounds the complete ones are
+  Ballot installed;                 ///< the newest view in which this node was a member
+  Ballot final_view;                ///< of a round that was final here
   std::vector<Ballot> unconfirmed;  ///< accepted before this node was a voter
   Lineage lineage;
   bool operator==(const ViewMemory&) const = default;
@@ -47,8 +47,8 @@ struct ViewMemory {
 [[nodiscard]] Status check_view_memory(const ViewMemory& memory, MemberId self,
                                        std::uint64_t cluster_id);
 
-/// Of a node that remembers nothing: by the clock.
-[[nodiscard]] Incarnation first_life(std::chrono::system_clock::time_point now);
+/// Of a node that remembers nothing: by the wall clock, which is the caller's to read.
+[[nodiscard]] Incarnation first_life(std::chrono::nanoseconds since_1970);
 /// Of one that does: above all lives that have said anything.
 [[nodiscard]] inline Incarnation next_life(const ViewMemory& memory) {
   return {memory.incarnation.value + 1};

@@ -56,9 +56,21 @@ const Lineage* history_in(const ViewMessage& message) {
       [](const auto& body) -> const Lineage* {
         if constexpr (requires { body.seats; })
           return nullptr;
-        else if constexpr (requires { body.voter; body.final; body.lineage; })
+        else if constexpr (requires {
+                             body.applied;
+                             body.lineage;
+                           })
+          return &body.lineage;  // a member's
+        else if constexpr (requires {
+                             body.voter;
+                             body.final;
+                             body.lineage;
+                           })
           return body.voter || body.final.round > Round{} ? &body.lineage : nullptr;
-        else if constexpr (requires { body.final; body.lineage; })
+        else if constexpr (requires {
+                             body.final;
+                             body.lineage;
+                           })
           return body.final.round > Round{} ? &body.lineage : nullptr;
         else if constexpr (requires { body.lineage; })
           return &body.lineage;
@@ -78,19 +90,22 @@ bool ViewMember::part_from_fork(MemberId from, const ViewMessage& message) {
 bool ViewMember::part_from_fork(MemberId from, const Lineage* theirs) {
   const bool own_state = voter_ || final_ > Round{};
   if (!theirs || !own_state) return false;
-  const bool apart = !theirs->founded.none() && !lineage_.founded.none() &&
-                     theirs->founded != lineage_.founded;
+  const bool apart =
+      !theirs->founded.none() && !lineage_.founded.none() && theirs->founded != lineage_.founded;
   if (!apart && theirs->id.none()) return false;
   if (forks_.has(from)) return true;
   forks_.add(from);
   const auto other = "node " + std::to_string(from.value);
+  const auto begun = [](Ballot founded) {
+    return "by node " + std::to_string(founded.member.value) + ", number " +
+           std::to_string(founded.life >> Incarnation::bits_of_lives);
+  };
   const auto text =
-      apart ? other + " has a state of a history of its own (begun in view " +
-                  text_of(theirs->founded) + ", that of this node in view " +
-                  text_of(lineage_.founded) +
-                  "): nodes with an empty folder have formed a cluster while another one that had a "
-                  "state was not there. Each may have acknowledged what the other lacks; remove the "
-                  "folders of the nodes whose history is to be given up, and open them again"
+      apart ? other + " has a state of a history of its own (begun " + begun(theirs->founded) +
+                  "; that of this node " + begun(lineage_.founded) +
+                  "): nodes with an empty folder have formed a cluster while another one that had "
+                  "a state was not there. Each may have acknowledged what the other lacks; remove "
+                  "the folders of the nodes whose history is to be given up, and open them again"
             : other + " has gone on without a majority, which nodes on disk do not";
   if (was_seated()) {
     tell(Event::Kind::warning, from, text);
@@ -103,7 +118,16 @@ bool ViewMember::part_from_fork(MemberId from, const Lineage* theirs) {
 }
 
 void ViewMember::tick_fork() {
-  if (fork_since_ && !was_seated() && now_ - *fork_since_ >= options_.timing.beat) fail(fork_);
+  if (!fork_since_ || now_ - *fork_since_ < options_.timing.beat) return;
+  fork_since_.reset();
+  if (!was_seated()) return fail(fork_);
+  tell(Event::Kind::warning, options_.self, fork_.text());
+}
+
+/// Before the first round that is final here, so that no state is without a name (Y2).
+void ViewMember::join_history(const Lineage& theirs) {
+  if (!theirs.founded.none()) lineage_.founded = theirs.founded;
+  remember();
 }
 
 }  // namespace exdb

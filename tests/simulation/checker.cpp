@@ -78,8 +78,8 @@ std::string Checker::holders_of(RoundHistory::Chain chain, std::uint64_t& weight
   return text_of(holders);
 }
 
-void Checker::see_final(std::uint32_t id, const ViewMember& member,
-                        const RoundHistory& history, Round given) {
+void Checker::see_final(std::uint32_t id, const ViewMember& member, const RoundHistory& history,
+                        Round given) {
   auto& node = nodes_[id];
   const auto upto = given.value;
   check(upto >= node.final, id, "I1: what was final is no more");
@@ -102,8 +102,8 @@ bool Checker::given_by_majority(std::uint32_t id, Round round) {
 }
 
 /// The first time that a round is final anywhere.
-void Checker::publish(std::uint32_t id, RoundHistory::Chain chain,
-                      const RoundHistory& history, bool by_override) {
+void Checker::publish(std::uint32_t id, RoundHistory::Chain chain, const RoundHistory& history,
+                      bool by_override) {
   const auto number = std::to_string(chain.round.value);
   check(overrides_ || chain.round.value == canonical_.size() + 1, id, "I1: a round is missing");
   std::uint64_t weight = 0;

@@ -147,7 +147,8 @@ void Faults::strike_disks() {
     }
     case 2:
       count("disk stands still");
-      if (cluster_.node(id).disk) cluster_.node(id).disk->stall(cluster_.clock().now() + duration());
+      if (cluster_.node(id).disk)
+        cluster_.node(id).disk->stall(cluster_.clock().now() + duration());
       return;
     default:
       (void)crash(id, random_.one_in(3));
@@ -272,7 +273,8 @@ void Faults::at_message(std::uint32_t from, std::uint32_t to, const Frame& frame
       count("crash at " + name);
       // Its sender is at work: it dies when it has done what it does now.
       cluster_.clock().after(0ns, [this, victim] {
-        if (cluster_.options().disks || cluster_.can_spare(victim)) crash(victim, random_.one_in(3));
+        if (cluster_.options().disks || cluster_.can_spare(victim))
+          crash(victim, random_.one_in(3));
       });
       return;
     case 1:

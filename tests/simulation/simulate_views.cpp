@@ -37,8 +37,8 @@ const std::vector<Mutant> mutants{
     EXDB_MUTANT(override_beats_majority), EXDB_MUTANT(ancestor_wins), EXDB_MUTANT(confirms_early),
     EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent),
     // Of nodes on disk.
-    EXDB_MUTANT(says_before_stored), EXDB_MUTANT(gives_before_stored),
-    EXDB_MUTANT(forgets_promise), EXDB_MUTANT(forgets_accepted), EXDB_MUTANT(ends_again)};
+    EXDB_MUTANT(says_before_stored), EXDB_MUTANT(gives_before_stored), EXDB_MUTANT(forgets_promise),
+    EXDB_MUTANT(forgets_accepted), EXDB_MUTANT(ends_again)};
 #undef EXDB_MUTANT
 
 struct Run {
@@ -84,9 +84,8 @@ void check_one_history(SimulatedCluster& cluster) {
     cluster.fail("I7: the nodes are one view and have not one state");
   const auto consenting = cluster.options().consenting;
   const auto& qranks = cluster.options().qranks;
-  const bool alone =
-      consenting != 0 && qranks.size() == 2 && qranks[0] == qranks[1] &&
-      (consenting & (consenting - 1)) == 0;
+  const bool alone = consenting != 0 && qranks.size() == 2 && qranks[0] == qranks[1] &&
+                     (consenting & (consenting - 1)) == 0;
   if (cluster.broken().empty()) cluster.checker().check_kept(cluster.node(0).state, alone);
   cluster.set_load(load);
 }
@@ -178,9 +177,8 @@ void say_replay(const ClusterOptions& options, const char* mutant, const std::st
   const char* const kind = mutant[0] ? "" : options.disks ? " --disks" : " --override";
   std::printf("seed %llu: %s\n  replay: simulate_views%s --ranks %s --seeds %llu%s%s --trace\n",
               static_cast<unsigned long long>(options.seed), broken.c_str(),
-              options.consenting != 0 || options.disks ? kind : "",
-              text_of(options.qranks).c_str(), static_cast<unsigned long long>(options.seed),
-              mutant[0] ? " --mutant " : "", mutant);
+              options.consenting != 0 || options.disks ? kind : "", text_of(options.qranks).c_str(),
+              static_cast<unsigned long long>(options.seed), mutant[0] ? " --mutant " : "", mutant);
 }
 
 /// The real rules, or one mutant, over the seeds. Whether all is as it should be.

@@ -157,8 +157,8 @@ void SimulatedCluster::open_disk(SimulatedNode& one, ViewMember::Options& made) 
   made.memory = disk.memory();
   made.applied = disk.applied();
   made.horizon = disk.horizon();
-  one.life = made.memory ? next_life(*made.memory)
-                         : Incarnation{one.start << Incarnation::bits_of_lives};
+  one.life =
+      made.memory ? next_life(*made.memory) : Incarnation{one.start << Incarnation::bits_of_lives};
   one.state = disk.state();
   one.history = &disk;
   one.gate.emplace(disk, options_.mutation);

@@ -51,7 +51,7 @@ struct SimulatedNode final : StateSource, StateSink {
 
   std::uint32_t id = 0;
   bool up = false, leaving = false;
-  bool asked = false;  ///< its quorumCallback has not answered yet
+  bool asked = false;       ///< its quorumCallback has not answered yet
   std::uint64_t start = 0;  ///< counts those of all nodes: of its clients' transactions
   Incarnation life;
   std::unique_ptr<MemoryRoundHistory> in_memory;

@@ -103,8 +103,13 @@ TEST_F(ViewDiskTest, nodes_without_a_state_form_no_cluster_beside_one_that_has_o
   for (std::uint32_t id = 0; id < 3; ++id) EXPECT_FALSE(member(id).seated());
 }
 
-/// W14
-TEST_F(ViewDiskTest, who_comes_back_to_a_cluster_that_formed_anew_is_told_and_so_are_they) {
+/// W14. Whether that has made any round or not.
+class ForkTest : public ViewDiskTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(WithRounds, ForkTest, testing::Bool());
+
+TEST_P(ForkTest, who_comes_back_to_a_cluster_that_formed_anew_is_told_and_so_are_they) {
+  if (!GetParam()) cluster->set_load(3600s);
+  pass(50ms);
   crash_all();
   for (const auto id : {0U, 1U}) cluster->lose_disk(id);
   // The checker knows what the old cluster has given out, and says so too.

@@ -46,7 +46,8 @@ class OutputGateTest : public testing::Test {
  protected:
   std::string released() {
     std::string receivers;
-    gate.release([&](ViewMember::Output&& output) { receivers += std::to_string(output.to.value); });
+    gate.release(
+        [&](ViewMember::Output&& output) { receivers += std::to_string(output.to.value); });
     return receivers;
   }
   StoreByHand store;
@@ -125,7 +126,8 @@ class GatedDriverTest : public testing::Test {
   void step() {
     now += 300ms;
     (void)driver->tick(now);
-    while (driver->advance(now)) {}
+    while (driver->advance(now)) {
+    }
     driver->send_all([](MemberId, const Frame&) { return true; });
   }
   void post() {
