@@ -27,6 +27,23 @@
 
 namespace exdb {
 
+/// The bytes of one, as they come; all else is its caller's.
+class CheckpointWriter {
+ public:
+  CheckpointWriter(File& file, const FileHead& head);
+  /// The next chunk; an empty one is the end. Nothing more after a failure.
+  Status add(Bytes chunk);
+  [[nodiscard]] std::uint64_t bytes() const { return offset_; }
+
+ private:
+  Status flush();
+
+  File& file_;
+  std::vector<std::byte> bytes_;
+  std::uint64_t offset_ = 0;
+  std::uint32_t crc_ = 0;
+};
+
 /// Writes the checkpoint of `at`, of the chunks of `state`. Returns its bytes.
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
