@@ -120,14 +120,15 @@ Status CheckpointWriter::flush() {
 
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
-                                       const std::stop_token& stop) {
+                                       const std::stop_token& stop, const NameIt& name_it) {
   return write_state(folder, file_name(FileKind::checkpoint, at.round), identity, at, marks, state,
-                     stop);
+                     stop, name_it);
 }
 
 Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const DatabaseIdentity& identity, RoundHistory::Chain at,
-                                  Marks marks, StateStream& state, const std::stop_token& stop) {
+                                  Marks marks, StateStream& state, const std::stop_token& stop,
+                                  const NameIt& name_it) {
   auto file = folder.create(unfinished(name));
   if (!file) return file.status();
   auto written = write_and_verify(**file, folder.path_of(unfinished(name)),
@@ -138,8 +139,14 @@ Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
     (void)folder.remove(unfinished(name));
     return written;
   }
-  if (auto status = folder.rename(unfinished(name), name); !status) return status;
-  if (auto status = folder.sync(); !status) return status;
+  const auto named = [&] {
+    if (auto status = folder.rename(unfinished(name), name); !status) return status;
+    return folder.sync();
+  };
+  if (auto status = name_it ? name_it(named) : named(); !status) {
+    if (status.code() == ErrorCode::interrupted) (void)folder.remove(unfinished(name));
+    return status;
+  }
   return written;
 }
 

@@ -44,14 +44,18 @@ class CheckpointWriter {
   std::uint32_t crc_ = 0;
 };
 
+/// Gives a file its name: calls what it is given at a time when that may be done, or fails.
+using NameIt = std::function<Status(const std::function<Status()>&)>;
+
 /// Writes the checkpoint of `at`, of the chunks of `state`. Returns its bytes.
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
-                                       const std::stop_token& stop);
+                                       const std::stop_token& stop, const NameIt& name_it = {});
 /// The same under another name, for a state that is kept beside them.
 Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const DatabaseIdentity& identity, RoundHistory::Chain at,
-                                  Marks marks, StateStream& state, const std::stop_token& stop);
+                                  Marks marks, StateStream& state, const std::stop_token& stop,
+                                  const NameIt& name_it = {});
 /// Removes those of older rounds than `upto`, whose own is there.
 Status drop_checkpoints_before(Folder& folder, Round upto);
 

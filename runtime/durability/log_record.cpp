@@ -70,6 +70,7 @@ bool decode_round(Bytes payload, LogRecord& record) {
   record.round.last = last != 0;
   record.round.view.counter = in.get_varint();
   const auto member = in.get_varint();
+  if (record.kind == LogRecord::Kind::held_round) record.round.view.life = in.get_varint();
   const auto batches = in.get_varint();
   if (!in.ok() || last > 1 || member > members_max || batches > in.remaining()) return false;
   record.round.view.member.value = std::uint32_t(member);
@@ -148,6 +149,7 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
     writer.put(std::uint8_t(round.last));
     writer.put_varint(round.view.counter);
     writer.put_varint(round.view.member.value);
+    if (record.kind == LogRecord::Kind::held_round) writer.put_varint(round.view.life);
     writer.put_varint(round.batches.size());
     for (const auto& batch : round.batches) encode_batch(batch, writer);
   }

@@ -17,7 +17,7 @@
 //   56      payload, then zeros up to a multiple of 8
 //
 // The payload of 5 is that of whom it belongs to (StableStore), of 2 and 4 nothing. The payload of 3 is
-// the newest round that was known to be final v, and then that of 1.
+// the newest round that was known to be final v, and then that of 1, the life v behind the view.
 //
 // The payload of a round (v = varint): Marks::sequence v, Marks::autoid v, last 1 byte, view: number
 // v, member v; batches v, each: member v, flags 1 byte (1 stop, 2 leave, 4 more), oldest snapshot v,

@@ -8,11 +8,14 @@
 namespace exdb {
 namespace {
 
+/// What is final, and the life of a view, go with a round here.
+constexpr std::uint64_t beside_round = 24;
+
 std::uint64_t bytes_at_most(std::span<const LogChange> step) {
   std::uint64_t bytes = 0;
   for (const auto& change : step) {
     bytes += change.kind == LogChange::Kind::round
-                 ? record_bytes_at_most(*change.round)
+                 ? record_bytes_at_most(*change.round) + beside_round
                  : record_head_bytes + change.memory.size() + record_alignment;
   }
   return bytes;
