@@ -114,6 +114,7 @@ Lineage Candidacy::next_lineage(const Choice& made, const Lineage& first, const 
   auto line = first;
   const auto after = made.view.after.round;
   line.since = after;
+  if (line.founded.none()) line.founded = ballot_;
   MemberSet voters;
   for (const auto member : members.list())
     if (counted.has(member)) voters.add(member);

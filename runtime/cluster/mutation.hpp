@@ -38,6 +38,12 @@ enum class ViewMutation : std::uint8_t {
   confirms_early,          ///< an override counts as a majority's view as soon as it has the weight
   override_counts_weight,  ///< its rounds are final before all of its members hold them
   forms_without_consent,   ///< nodes take part in an override that have not said yes
+  // Of nodes on disk (stable_store.hpp).
+  says_before_stored,     ///< frames do not wait for the store
+  gives_before_stored,    ///< nor do final rounds
+  forgets_memory,         ///< a new life remembers that it votes, and not what it has accepted
+  accepts_before_rounds,  ///< a view is remembered as accepted before its rounds are in the history
+  keeps_life,             ///< a restart goes on as the life before
 };
 
 }  // namespace exdb
