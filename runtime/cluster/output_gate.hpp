@@ -21,8 +21,7 @@ namespace exdb {
 
 class OutputGate {
  public:
-  OutputGate(const StableStore& store, ViewMutation mutation)
-      : store_(store), mutation_(mutation) {}
+  OutputGate(StableStore& store, ViewMutation mutation) : store_(store), mutation_(mutation) {}
 
   /// What the member says now. It has remembered what it had to.
   void hold(std::vector<ViewMember::Output> outputs) {
@@ -34,8 +33,8 @@ class OutputGate {
   void release(Send&& send) {
     if (held_.empty()) return;
     const auto stored = store_.stored();
-    for (; !held_.empty() && (held_.front().stamp <= stored ||
-                              mutation_ == ViewMutation::says_before_stored);
+    for (; !held_.empty() &&
+           (held_.front().stamp <= stored || mutation_ == ViewMutation::says_before_stored);
          held_.pop_front())
       send(std::move(held_.front().output));
   }
@@ -68,7 +67,7 @@ class OutputGate {
     StableStore::Ticket stamp;
     Round upto;
   };
-  const StableStore& store_;
+  StableStore& store_;
   ViewMutation mutation_;
   std::deque<Held> held_;
   std::deque<Final> finals_;

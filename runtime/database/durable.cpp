@@ -156,6 +156,11 @@ std::shared_ptr<StableHistory> Durable::make_stable_history(StableHistory::Begin
   return stable_;
 }
 
+StateSink& Durable::make_stored_state(StateSink& sink, std::function<Marks()> marks) {
+  arriving_ = std::make_unique<StoredState>(sink, *folder_, identity_, std::move(marks));
+  return *arriving_;
+}
+
 void Durable::watch(Replica& replica, std::mutex& lock) {
   replica_ = &replica;
   lock_ = &lock;
@@ -218,18 +223,18 @@ Status Durable::write(const std::stop_token& stop) {
   // A checkpoint is never ahead of its log.
   if (auto status = rounds_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  if (auto status = write_named(*folder_, identity_, dictionary_, history_ != nullptr || stable_ != nullptr,
-                                replica_->names(), applied.chain.round, stop);
+  if (auto status =
+          write_named(*folder_, identity_, dictionary_, history_ != nullptr || stable_ != nullptr,
+                      replica_->names(), applied.chain.round, stop);
       !status)
     return status;
   if (applied.chain.round == last_) return {};
   CheckpointProgress told(*stream, options_.name);
-  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, told, stop,
-                                [&](const std::function<Status()>& name_it) {
-                                  return stable_ ? in_turn(applied,
-                                                           [&](RoundLog&) { return name_it(); })
-                                                 : name_it();
-                                });
+  auto bytes = write_checkpoint(
+      *folder_, identity_, applied.chain, applied.marks, told, stop,
+      [&](const std::function<Status()>& name_it) {
+        return stable_ ? in_turn(applied, [&](RoundLog&) { return name_it(); }) : name_it();
+      });
   if (!bytes) return bytes.status();
   last_ = applied.chain.round;
   last_bytes_ = *bytes;
@@ -274,6 +279,7 @@ Status Durable::close() {
   const std::lock_guard writing(writing_);
   if (closed_) return {};
   closed_ = true;
+  if (arriving_) arriving_->end_writing();
   auto status = rounds_ == nullptr ? Status() : rounds_->close();
   folder_.reset();
   return status;

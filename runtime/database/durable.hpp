@@ -24,6 +24,7 @@
 #include "database/durable_route.hpp"
 #include "database/replica_sink.hpp"
 #include "database/stable_history.hpp"
+#include "database/stored_state.hpp"
 
 namespace exdb {
 
@@ -69,11 +70,11 @@ class Durable {
                                                         std::atomic<std::uint64_t>& autoids);
   /// The history of a node, once; it outlives neither this nor what `marks` reads.
   [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks);
-  /// Of a node that comes and goes: the same; its folder is that of the history.
+  /// Of a node that comes and goes: the same.
   [[nodiscard]] std::shared_ptr<StableHistory> make_stable_history(StableHistory::Begin begin,
                                                                    std::function<Marks()> marks);
-  [[nodiscard]] Folder& folder() { return *folder_; }
-  [[nodiscard]] const DatabaseIdentity& identity() const { return identity_; }
+  /// Where states go that it takes from others, on their way to `sink`.
+  [[nodiscard]] StateSink& make_stored_state(StateSink& sink, std::function<Marks()> marks);
   /// From here on there may be checkpoints. After make_history().
   void watch(Replica& replica, std::mutex& lock);
   [[nodiscard]] Marks marks() const { return end_.marks; }
@@ -130,6 +131,7 @@ class Durable {
   std::unique_ptr<RoundLog> log_;            ///< of a node, until it has its history
   std::shared_ptr<DurableHistory> history_;  ///< of a node
   std::shared_ptr<StableHistory> stable_;    ///< or of one that comes and goes
+  std::unique_ptr<StoredState> arriving_;
   std::mutex* lock_ = nullptr;
 
   std::mutex writing_;  ///< one checkpoint at a time

@@ -65,9 +65,8 @@ Status StableHistory::drop_after(Round round) {
 /// What was given before in this step is void, but for the memory.
 Status StableHistory::restart(Chain at, bool parted) {
   if (auto status = writer_.in_turn([](RoundLog&) { return Status(); }); !status) return status;
-  std::erase_if(step_, [](const LogChange& change) {
-    return change.kind != LogChange::Kind::memory;
-  });
+  std::erase_if(step_,
+                [](const LogChange& change) { return change.kind != LogChange::Kind::memory; });
   if (auto status = kept_.restart(at, parted); !status) return status;
   restart_ = at;
   applied_ = written_ = at.round;
@@ -127,6 +126,15 @@ void StableHistory::release(Round upto) {
 Status StableHistory::sync() {
   newest();
   return writer_.in_turn([](RoundLog& log) { return log.settle(); });
+}
+
+/// What is final is known to a recovery that meets nobody else.
+Status StableHistory::close() {
+  (void)writer_.in_turn([this](RoundLog& log) {
+    log.set_final(applied_);
+    return Status();
+  });
+  return writer_.close();
 }
 
 LoggedRounds::State StableHistory::state() const {

@@ -69,7 +69,8 @@ class StableHistory final : public RoundHistory, public StableStore, public Logg
     return writer_.in_turn(what);
   }
   void stop(const Status& why) override { writer_.stop(why); }
-  Status close() override { return writer_.close(); }
+  /// Nobody drives any more.
+  Status close() override;
   [[nodiscard]] std::uint64_t written_bytes() const override { return writer_.log_bytes(); }
   [[nodiscard]] std::uint64_t rounds() const override { return rounds_.load(); }
   void on_round(std::function<void()> tell) override { writer_.on_group(std::move(tell)); }
@@ -91,7 +92,7 @@ class StableHistory final : public RoundHistory, public StableStore, public Logg
   Round applied_;
   Step step_;  ///< that is not ended
   std::size_t step_bytes_ = 0;
-  std::optional<Chain> restart_;                   ///< with which it begins
+  std::optional<Chain> restart_;  ///< with which it begins
   std::uint64_t restarts_ = 0;
   std::deque<std::pair<Ticket, Round>> unwritten_;  ///< the newest round of each step
   Round written_;

@@ -32,9 +32,7 @@ Result<std::optional<FileHead>> new_beginning(Folder& folder,
 
 }  // namespace
 
-std::string arrived_name(Round round) {
-  return prefix() + file_name(FileKind::base, round);
-}
+std::string arrived_name(Round round) { return prefix() + file_name(FileKind::base, round); }
 
 ArrivingState::ArrivingState(Folder& folder, FileHead head, std::unique_ptr<File> file)
     : folder_(folder), head_(head), file_(std::move(file)), writer_(*file_, head_) {}
@@ -45,8 +43,8 @@ Result<std::unique_ptr<ArrivingState>> ArrivingState::begin(Folder& folder,
   if (auto status = drop_arrived(folder); !status) return status;
   auto file = folder.create(unfinished(arriving_name));
   if (!file) return file.status();
-  return std::unique_ptr<ArrivingState>(new ArrivingState(
-      folder, {FileKind::checkpoint, identity, at, marks, 0}, std::move(*file)));
+  return std::unique_ptr<ArrivingState>(
+      new ArrivingState(folder, {FileKind::checkpoint, identity, at, marks, 0}, std::move(*file)));
 }
 
 Status ArrivingState::add(Bytes chunk) {

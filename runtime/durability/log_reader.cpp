@@ -150,8 +150,9 @@ class LogReading {
     auto& end = read_.end;
     end.closed = record.kind == LogRecord::Kind::closed;
     if (end.closed) {
-      return record.chain == at_ ? Status()
-                                 : damaged(path_, offset, "the log was closed after another round");
+      if (!(record.chain == at_) || record.final > at_.round)
+        return damaged(path_, offset, "the log was closed after another round");
+      return give_held(record.final, offset);
     }
     if (!views() && record.kind != LogRecord::Kind::round)
       return damaged(path_, offset, "a record that no log of format 1 has");
@@ -199,8 +200,9 @@ class LogReading {
     }
     const bool fits = known || to.round == at_.round ? at_ == to : to.round < at_.round;
     if (!fits || to.round < given_)
-      return damaged(path_, offset, "it goes back to round " + std::to_string(to.round.value) +
-                                        ", which is not one that was there");
+      return damaged(path_, offset,
+                     "it goes back to round " + std::to_string(to.round.value) +
+                         ", which is not one that was there");
     at_ = to;
     return {};
   }

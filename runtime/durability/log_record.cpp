@@ -142,7 +142,8 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
   writer.put(record.chain.hash);
   writer.put(std::uint64_t{0});
   if (record.kind == LogRecord::Kind::memory) writer.put_raw(record.memory);
-  if (record.kind == LogRecord::Kind::held_round) writer.put_varint(record.final.value);
+  const bool said = record.kind == LogRecord::Kind::closed && record.final > Round{};
+  if (said || record.kind == LogRecord::Kind::held_round) writer.put_varint(record.final.value);
   if (record.is_round()) {
     writer.put_varint(record.marks.sequence);
     writer.put_varint(record.marks.autoid);
@@ -170,6 +171,10 @@ ReadRecord decode_record(Bytes file, std::uint64_t offset, std::uint64_t databas
   if (read.found != ReadRecord::Found::record) return read;
   if (read.record.kind == LogRecord::Kind::memory) {
     read.record.memory.assign(payload.begin(), payload.end());
+  } else if (read.record.kind == LogRecord::Kind::closed && !payload.empty()) {
+    ByteReader in(payload);
+    read.record.final.value = in.get_varint();
+    if (!in.ok() || in.remaining() != 0) return bad("a record cannot be read");
   } else if (read.record.is_round() ? !decode_round(payload, read.record) : !payload.empty()) {
     return bad("a record cannot be read");
   }

@@ -16,7 +16,8 @@
 //   48  8   bytes of payload
 //   56      payload, then zeros up to a multiple of 8
 //
-// The payload of 5 is that of whom it belongs to (StableStore), of 2 and 4 nothing. The payload of 3 is
+// The payload of 5 is that of whom it belongs to (StableStore), of 2 of format 2 the newest round that was
+// known to be final v, else of 2 and 4 nothing. The payload of 3 is
 // the newest round that was known to be final v, and then that of 1, the life v behind the view.
 //
 // The payload of a round (v = varint): Marks::sequence v, Marks::autoid v, last 1 byte, view: number
@@ -55,7 +56,7 @@ struct LogRecord {
   RoundHistory::Chain chain;
   Marks marks;           ///< of a round
   CompletedRound round;  ///< of a round
-  Round final;           ///< of a held round
+  Round final;           ///< of a held round, and of format 2 where it was closed
   std::vector<std::byte> memory;
   [[nodiscard]] bool is_round() const { return kind == Kind::round || kind == Kind::held_round; }
 };

@@ -95,8 +95,7 @@ Result<DatabaseIdentity> open_base(Folder& folder, const DatabaseIdentity& made,
                                    const std::string& text, std::string& text_there, Marks owner) {
   auto names = folder.list();
   if (!names) return names.status();
-  if (std::find(names->begin(), names->end(), base_name) != names->end())
-  {
+  if (std::find(names->begin(), names->end(), base_name) != names->end()) {
     auto found = read_base(folder, text_there);
     if (!found) return found;
     if (auto status = check_format(folder.path_of(""), *found, made.format); !status) return status;
@@ -115,16 +114,18 @@ Result<DatabaseIdentity> open_base(Folder& folder, const DatabaseIdentity& made,
 Status check_format(const std::string& path, const DatabaseIdentity& found, std::uint32_t wanted) {
   if (found.format == wanted) return {};
   if (found.format == disk_format_views)
-    return {ErrorCode::unsupported,
-            "'" + path +
-                "' is of a node of a cluster whose nodes come and go: open it as that node, over TCP "
-                "or with resilient=True; `python -m exdb backup` and `restore` make another database "
-                "of what it has"};
-  return {ErrorCode::unsupported,
-          "'" + path +
-              "' is of a database of one process, or of a cluster over MPI whose nodes start "
-              "together: it cannot be that of a node that comes and goes (TCP, resilient=True). Open "
-              "it as it was, or give another path"};
+    return {
+        ErrorCode::unsupported,
+        "'" + path +
+            "' is of a node of a cluster whose nodes come and go: open it as that node, over TCP "
+            "or with resilient=True; `python -m exdb backup` and `restore` make another database "
+            "of what it has"};
+  return {
+      ErrorCode::unsupported,
+      "'" + path +
+          "' is of a database of one process, or of a cluster over MPI whose nodes start "
+          "together: it cannot be that of a node that comes and goes (TCP, resilient=True). Open "
+          "it as it was, or give another path"};
 }
 
 Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, RecoverySink& sink) {

@@ -163,12 +163,17 @@ Status RoundLog::close() {
     failure_ = closed_now;
     return {};
   }
-  if (auto status = ready_for(record_head_bytes); !status) return fail(std::move(status));
+  constexpr std::uint64_t closed_bytes = record_head_bytes + 2 * record_alignment;
+  if (auto status =
+          ready_for(identity_.format == disk_format_views ? closed_bytes : record_head_bytes);
+      !status)
+    return fail(std::move(status));
   LogRecord closed;
   closed.kind = LogRecord::Kind::closed;
   closed.offset = written_;
   closed.synced = written_;
   closed.chain = chain();
+  closed.final = final_;
   encode_record(closed, {}, identity_.database, pending_);
   if (auto status = flush(true); !status) return fail(std::move(status));
   in_doubt_ = false;

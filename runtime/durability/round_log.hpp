@@ -90,6 +90,8 @@ class RoundLog final : public RoundHistory {
   /// Begins anew after `at`, with a step, on the device when this returns (L8). Then
   /// drop_before_restart(). Blocks.
   Status restart(Chain at, std::span<const LogChange> step);
+  /// Kept when it is closed: the newest round that is known to be final.
+  void set_final(Round final) { final_ = final; }
   /// The state that the log begins with has its name: files before it go.
   Status drop_before_restart();
   /// How often it has begun anew.
@@ -129,6 +131,7 @@ class RoundLog final : public RoundHistory {
   Marks marks_;
   std::vector<std::byte> memory_;  ///< of format 2: the newest
   std::uint64_t restarts_ = 0;
+  Round final_;
 
   std::deque<LogEnd::Segment> segments_;
   std::unique_ptr<File> file_;  ///< the last of them, when something was written
