@@ -21,9 +21,10 @@ namespace exdb {
 
 class OutputGate {
  public:
-  OutputGate(StableStore& store, ViewMutation mutation) : store_(store), mutation_(mutation) {}
+  OutputGate(StableStore& store, ViewMutation mutation)
+      : store_(store), mutation_(mutation) {}
 
-  /// What the member says now. It has remembered what it had to.
+  /// What the member says now. It has remembered what it had to: a step of the store ends here.
   void hold(std::vector<ViewMember::Output> outputs) {
     const auto stamp = store_.newest();
     for (auto& output : outputs) held_.push_back({stamp, std::move(output)});
@@ -33,8 +34,8 @@ class OutputGate {
   void release(Send&& send) {
     if (held_.empty()) return;
     const auto stored = store_.stored();
-    for (; !held_.empty() &&
-           (held_.front().stamp <= stored || mutation_ == ViewMutation::says_before_stored);
+    for (; !held_.empty() && (held_.front().stamp <= stored ||
+                              mutation_ == ViewMutation::says_before_stored);
          held_.pop_front())
       send(std::move(held_.front().output));
   }

@@ -287,6 +287,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
   if (pending_ && pending_->view.ballot == ballot) return;
   View proposed{ballot, view.seats, view.lineage.unconfirmed()};
   if (!proposed.has(options_.self, options_.incarnation)) return;
+  if (options_.store && part_from_fork(from, &view.lineage)) return;
   promised_ = ballot;
   candidacy_.reset();
   wedge();

@@ -62,7 +62,7 @@ void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
   const auto& message = decoded->message;
   const bool wants = std::holds_alternative<Ack>(message) || std::holds_alternative<Fetch>(message);
   if (phase_ == Phase::ended && !wants) return;
-  if (options_.store && part_from_fork(from, message)) return;
+  if (part_from_fork(from, message)) return;
   counter_seen_ = std::max(counter_seen_, header.ballot.counter);
   std::visit([&](const auto& body) { take(from, header, body); }, message);
 }

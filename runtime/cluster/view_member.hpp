@@ -274,6 +274,7 @@ class ViewMember {
   void recall(const ViewMemory& memory);
   [[nodiscard]] ViewMemory memory() const;
   bool part_from_fork(MemberId from, const ViewMessage& message);
+  bool part_from_fork(MemberId from, const Lineage* theirs);
   void tick_fork();
 
   // view_change.cpp: ballots

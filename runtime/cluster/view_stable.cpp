@@ -48,11 +48,14 @@ void ViewMember::recall(const ViewMemory& memory) {
 
 namespace {
 
-/// What a message says of its sender's history, when it has a state; else null.
+/// What a message says of its sender's history, when it has a state; else null. A view that is
+/// proposed may be of long ago: it is looked at when its turn has come.
 const Lineage* history_in(const ViewMessage& message) {
   return std::visit(
       [](const auto& body) -> const Lineage* {
-        if constexpr (requires { body.voter; body.final; body.lineage; })
+        if constexpr (requires { body.seats; })
+          return nullptr;
+        else if constexpr (requires { body.voter; body.final; body.lineage; })
           return body.voter || body.final.round > Round{} ? &body.lineage : nullptr;
         else if constexpr (requires { body.final; body.lineage; })
           return body.final.round > Round{} ? &body.lineage : nullptr;
@@ -66,9 +69,12 @@ const Lineage* history_in(const ViewMessage& message) {
 
 }  // namespace
 
-/// W14. Whether the message is of a history that has nothing to do with this one's.
 bool ViewMember::part_from_fork(MemberId from, const ViewMessage& message) {
-  const auto* const theirs = history_in(message);
+  return options_.store && part_from_fork(from, history_in(message));
+}
+
+/// W14. Whether that history has nothing to do with this one's.
+bool ViewMember::part_from_fork(MemberId from, const Lineage* theirs) {
   const bool own_state = voter_ || final_ > Round{};
   if (!theirs || !own_state) return false;
   const bool apart = !theirs->founded.none() && !lineage_.founded.none() &&
