@@ -129,6 +129,8 @@ def test_kill_9_of_nodes_loses_no_commit_and_brings_back_none(
     lives.begin(*range(NODES))
     lives.check()
     told = lives.outcomes
-    print(f"{KILLS} kills: {len(told.acknowledged)} acknowledged, {len(told.refused)} refused, lost 0")
+    print(
+        f"{KILLS} kills: {len(told.acknowledged)} acknowledged, {len(told.refused)} refused, lost 0"
+    )
     assert len(told.acknowledged) > KILLS
     assert told.refused, "some are to be refused"
