@@ -343,9 +343,8 @@ std::string in_threes(std::uint64_t number) {
 
 /// Of a node on disk: its folder, whose state becomes core.replica.
 Result<RestoredNode> restore_own(DatabaseCore& core, std::uint64_t cluster_id) {
-  const auto random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   auto found = restore_node({core.name, core.dictionary, core.storage, *core.options.disk,
-                             MemberId{core.self.value}, cluster_id, random});
+                             MemberId{core.self.value}, cluster_id});
   if (!found) return found;
   auto& recovered = found->recovered;
   core.restored.emplace();

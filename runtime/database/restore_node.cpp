@@ -34,6 +34,11 @@ std::string told_of(const NodeRestoreRequest& request, const Folder& folder,
                     std::chrono::steady_clock::duration took) {
   const auto& log = recovery.log;
   std::ostringstream out;
+  if (recovery.log.end.segments.empty() && recovery.from.round == Round{}) {
+    out << "database '" << request.name << "' has an empty folder here, '" << folder.path_of("")
+        << "'";
+    return out.str();
+  }
   out << "database '" << request.name << "' recovered from '" << folder.path_of("") << "': ";
   if (recovery.from.round == Round{}) {
     out << "no checkpoint";
@@ -42,7 +47,7 @@ std::string told_of(const NodeRestoreRequest& request, const Folder& folder,
   }
   out << " and " << log.rounds << " rounds of the log, to csn " << csn.value << ", in "
       << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms";
-  if (held != 0) out << "; of " << held << " rounds after that the cluster decides";
+  if (held != 0) out << "; the cluster decides of the " << held << " after them";
   if (log.torn)
     out << "; cut " << log.torn->bytes << " bytes that were not finished, at offset "
         << log.torn->offset << " of '" << log.torn->path << "'";
@@ -72,7 +77,7 @@ Result<RestoredNode> restore_node(const NodeRestoreRequest& request) {
   if (!held) return held.status();
   auto& folder = **held;
   const Marks owner{request.cluster_id, request.self.value};
-  const DatabaseIdentity made{request.random, request.dictionary->hash(), disk_format_views};
+  const DatabaseIdentity made{request.cluster_id, request.dictionary->hash(), disk_format_views};
   std::string text;
   auto identity = open_base(folder, made, request.dictionary->to_text(), text, owner);
   if (!identity) return identity.status();

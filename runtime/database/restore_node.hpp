@@ -27,8 +27,7 @@ struct NodeRestoreRequest {
   StorageOptions storage;
   DiskOptions disk;
   MemberId self;
-  std::uint64_t cluster_id = 0;
-  std::uint64_t random = 0;  ///< names a database that is made now
+  std::uint64_t cluster_id = 0;  ///< names the database too, the same on all nodes
 };
 
 struct RestoredNode {

@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import exdb
 import kills
+
+import exdb
 
 KILLS = int(os.environ.get("EXDB_KILLS", "40"))
 WRITERS = 3
