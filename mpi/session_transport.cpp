@@ -113,7 +113,10 @@ Status SessionTransport::poll(FrameSink& sink, bool& any) {
     if (!arrival) return {};
     any = some = true;
     counters_.count_received(arrival->bytes.size());
-    sink.on_frame(arrival->from, arrival->bytes);
+    if (arrival->ring < 0)
+      sink.on_whole_frame(arrival->from, std::move(arrival->owned));
+    else
+      sink.on_frame(arrival->from, arrival->bytes);
   }
 }
 

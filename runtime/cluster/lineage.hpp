@@ -46,7 +46,7 @@ struct Lineage {
   std::uint64_t weight = 0;  ///< qrank of its members
   Ballot held;               ///< the newest view since the root whose beginning this history has
   Round since;               ///< after which its newest view began
-  Ballot founded;            ///< the view in which nodes without a state began this history
+  Ballot founded = {};       ///< the view in which nodes without a state began this history
   bool operator==(const Lineage&) const = default;
 
   /// Nobody but those who took part answers for it.

@@ -41,9 +41,9 @@ enum class ViewMutation : std::uint8_t {
   // Of nodes on disk (stable_store.hpp).
   says_before_stored,     ///< frames do not wait for the store
   gives_before_stored,    ///< nor do final rounds
-  forgets_memory,         ///< a new life remembers that it votes, and not what it has accepted
-  accepts_before_rounds,  ///< a view is remembered as accepted before its rounds are in the history
-  keeps_life,             ///< a restart goes on as the life before
+  forgets_promise,        ///< a new life votes, and does not know what it has promised
+  forgets_accepted,       ///< nor which view it has accepted
+  ends_again,             ///< a round that ended a former life of the cluster ends this one
 };
 
 }  // namespace exdb

@@ -4,6 +4,7 @@
 // ViewMember's changes of view: when one is wanted and who begins it, ballots, acceptance,
 // installation, and how a member leaves a view.
 #include <algorithm>
+#include <limits>
 
 #include "base/assert.hpp"
 #include "cluster/view_member.hpp"
@@ -263,7 +264,12 @@ void ViewMember::choose_view() {
   auto choice = candidacy_->choose(besides);
   besides.kept_out = odd_;
   if (!choice) choice = candidacy_->choose(besides);
+  // After a restart of all nobody knows how much of what is here is final: then all seem behind.
+  besides.lag_max = std::numeric_limits<std::uint64_t>::max() / 2;
+  if (!choice && options_.store) choice = candidacy_->choose(besides);
   if (!choice) return abandon(choice.status().text());
+  // A state that came now would take the rounds away that the view is to go on from.
+  stop_catching_up();
   pending_.emplace();
   pending_->view = {candidacy_->ballot(), choice->view.seats};
   pending_->after = choice->view.after;
@@ -359,11 +365,6 @@ void ViewMember::accept_pending() {
     auto here = history_.chain_at(next.round);
     if (!here.ok() || *here != next) break;
     same = next;
-  }
-  if (mutated(ViewMutation::accepts_before_rounds)) {
-    lineage_ = pending.lineage;
-    promised_ = accepted_ = history_view_ = ballot;
-    remember();
   }
   auto status = history_.drop_after(same.round);
   for (; kept < pending.staged.size(); ++kept)

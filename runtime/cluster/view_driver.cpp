@@ -59,7 +59,7 @@ bool ViewDriver::tick(Time now) {
   if (phase() != Phase::running) return true;
   count(now);
   // There are too few with whom to end: no round will ever say so.
-  const auto alone = count_.reached_but(self_).empty();
+  const auto alone = count_.reached_but(NodeId{self_.value}).empty();
   if (stop_wanted_ && without_since_ &&
       now - *without_since_ >= (alone ? give_up_alone_after_ : give_up_after_))
     finish(Phase::ended);

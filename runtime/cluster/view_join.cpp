@@ -368,7 +368,7 @@ void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
   auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
   if (options_.store && parted)
     return fail({ErrorCode::unsupported, "a node on disk gives up no history for another one"});
-  if (!parted) lineage_.founded = begin.lineage.founded;
+  lineage_.founded = begin.lineage.founded;
   remember();
   auto status = history_.restart(begin.upto, parted);
   for (auto& round : common)

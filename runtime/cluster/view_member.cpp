@@ -298,7 +298,8 @@ void ViewMember::set_final(Round upto) {
         std::erase_if(unfinished_, [&held](const Unfinished& one) {
           return one.view == held.view && one.round == held.round;
         });
-    const bool of_this_life = !options_.store || (was_seated() && held.view >= first_installed_);
+    const bool of_this_life = !options_.store || mutated(ViewMutation::ends_again) ||
+                              (was_seated() && held.view >= first_installed_);
     if (held.last && of_this_life) last_round_ = round;
     final_view_ = held.view;
   }

@@ -34,8 +34,9 @@ void ViewMember::remember() {
 void ViewMember::recall(const ViewMemory& memory) {
   voter_ = memory.voter;
   lineage_.founded = memory.lineage.founded;
-  if (mutated(ViewMutation::forgets_memory)) return;
   promised_ = memory.promised;
+  if (mutated(ViewMutation::forgets_accepted)) return;
+  if (mutated(ViewMutation::forgets_promise)) promised_ = memory.accepted;
   accepted_ = memory.accepted;
   history_view_ = memory.history_view;
   installed_ = memory.installed;

@@ -39,7 +39,7 @@ void encode_batch(const Batch& batch, ByteWriter& out) {
   out.put(batch.header.digest);
   out.put_varint(batch.header.digest_lag);
   out.put(batch.checksum);
-  out.put_bytes(batch.payload);
+  out.put_bytes(batch.bytes());
 }
 
 bool decode_batch(ByteReader& in, Batch& batch) {

@@ -59,6 +59,8 @@ class ReplicaReaders {
   /// A transaction of another process that this member has sent committed as `csn`, and is not
   /// published yet.
   virtual void committing(TxnId id, Csn csn) const = 0;
+  /// How a transaction of any origin ended; what committed is published.
+  virtual void decided(TxnId id, ErrorCode code) const = 0;
 };
 
 class Replica final : public RoundConsumer {

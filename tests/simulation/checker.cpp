@@ -166,9 +166,9 @@ void Checker::installed(std::uint32_t id, const ViewMember& member, const RoundH
   const auto& [newest, published] = *canonical_.rbegin();
   const auto found = held.find(newest);
   auto here = history.chain_at(Round{newest});
-  const bool there = here.ok()             ? here->hash == published->hash
-                     : found != held.end() ? found->second == published->hash
-                                           : nodes_[id].held_upto >= newest;
+  const bool there = here.ok() ? here->hash == published->hash
+                               : nodes_[id].held_upto >= newest ||
+                                     (found != held.end() && found->second == published->hash);
   check(there, id,
         "I3: view " + text_of(view.ballot) + " lacks round " + std::to_string(newest) +
             ", which was given out");

@@ -38,7 +38,7 @@ const std::vector<Mutant> mutants{
     EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent),
     // Of nodes on disk.
     EXDB_MUTANT(says_before_stored), EXDB_MUTANT(gives_before_stored),
-    EXDB_MUTANT(forgets_memory), EXDB_MUTANT(accepts_before_rounds), EXDB_MUTANT(keeps_life)};
+    EXDB_MUTANT(forgets_promise), EXDB_MUTANT(forgets_accepted), EXDB_MUTANT(ends_again)};
 #undef EXDB_MUTANT
 
 struct Run {
@@ -104,6 +104,27 @@ void stop_all(SimulatedCluster& cluster) {
     cluster.fail("a stop of all nodes does not end");
 }
 
+/// A job that ends, and the next one on the same disks: each node may have heard of the end or not.
+void stop_and_open_again(SimulatedCluster& cluster, Faults::Counts& counts) {
+  auto& random = cluster.random();
+  ++counts["all stop, and open their disks again"];
+  const auto load = cluster.load_every();
+  cluster.set_load(3600s);
+  for (std::uint32_t id = 0; id < cluster.size(); ++id)
+    cluster.clock().after(random.within(3ms), [&cluster, id] {
+      if (cluster.node(id).up) cluster.node(id).member->want_stop();
+    });
+  cluster.run_until(cluster.clock().now() + random.within(60ms), [] { return false; });
+  for (std::uint32_t id = 0; id < cluster.size(); ++id) {
+    cluster.crash(id, false);
+    cluster.clock().after(random.within(300ms), [&cluster, id] { cluster.start(id); });
+  }
+  cluster.run_until(cluster.clock().now() + 300ms, [] { return false; });
+  become_whole(cluster);
+  check_one_history(cluster);
+  cluster.set_load(load);
+}
+
 Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   SimulatedCluster cluster(options);
   Faults faults(cluster, counts);
@@ -117,6 +138,7 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
     become_whole(cluster);
   }
   if (options.disks) check_one_history(cluster);
+  if (options.disks && options.seed % 4 < 2) stop_and_open_again(cluster, counts);
   if (options.seed % 4 == 0) stop_all(cluster);
   if (options.consenting != 0) {
     counts["(views by override)"] += cluster.checker().overrides();

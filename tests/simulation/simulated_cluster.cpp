@@ -157,10 +157,8 @@ void SimulatedCluster::open_disk(SimulatedNode& one, ViewMember::Options& made) 
   made.memory = disk.memory();
   made.applied = disk.applied();
   made.horizon = disk.horizon();
-  const bool keeps_life = options_.mutation == ViewMutation::keeps_life;
-  one.life = !made.memory ? Incarnation{one.start << Incarnation::bits_of_lives}
-             : keeps_life ? made.memory->incarnation
-                          : next_life(*made.memory);
+  one.life = made.memory ? next_life(*made.memory)
+                         : Incarnation{one.start << Incarnation::bits_of_lives};
   one.state = disk.state();
   one.history = &disk;
   one.gate.emplace(disk, options_.mutation);
