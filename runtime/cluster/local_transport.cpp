@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
+#include "exdb/large_buffers.hpp"
 #include "cluster/local_transport.hpp"
 
 #include <algorithm>
@@ -338,7 +339,10 @@ Status LocalNetwork::Endpoint::poll(FrameSink& sink, bool& any) {
     switch (due[i].kind) {
       case Arrival::Kind::frame:
         counters_.count_received(due[i].frame->size());
-        sink.on_frame(senders[i], *due[i].frame);
+        if (due[i].frame->size() >= LargeBuffers::buffer_bytes_min)
+          sink.on_whole_frame(senders[i], due[i].frame);
+        else
+          sink.on_frame(senders[i], *due[i].frame);
         break;
       case Arrival::Kind::gone:
         sink.on_gone(senders[i]);
