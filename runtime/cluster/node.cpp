@@ -54,6 +54,10 @@ RoundDriver driver_of(const Node::Options& options, const Transport& transport,
   wanted.qranks = qranks_of(options.nodes);
   wanted.cluster_id = options.cluster_id;
   wanted.timing = membership.timing;
+  wanted.store = membership.store;
+  wanted.memory = membership.memory;
+  wanted.applied = membership.applied;
+  wanted.horizon = membership.horizon;
   return RoundDriver(std::make_unique<ViewDriver>(std::move(wanted), options.timeout,
                                                   options.quorum != nullptr, history,
                                                   *membership.source, *membership.sink, now));
@@ -91,8 +95,11 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       traffic(transport->size()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
-  posted_ = applied_ = history->chain().round.value;
+  posted_ = applied_ =
+      options.membership ? options.membership->applied.value : history->chain().round.value;
   finality->on_change([this] { transport->wake(); });
+  if (options.membership && options.membership->store)
+    options.membership->store->on_change([this] { transport->wake(); });
   if (options.membership) quorum.update(member.quorum());
   note_event();
 }

@@ -32,7 +32,9 @@
 #include "cluster/quorum_count.hpp"
 #include "cluster/round_consumer.hpp"
 #include "cluster/round_history.hpp"
+#include "cluster/stable_store.hpp"
 #include "cluster/state_transfer.hpp"
+#include "cluster/view_memory.hpp"
 
 namespace exdb {
 
@@ -49,6 +51,12 @@ class Node final : public Participant {
     /// The state of the consumer; called under the drive lock. They outlive the node.
     StateSource* source = nullptr;
     StateSink* sink = nullptr;
+    // Of a node on disk (ViewMember::Options has what they mean). The store outlives the node, and
+    // is told to tell it of changes.
+    StableStore* store = nullptr;
+    std::optional<ViewMemory> memory = {};
+    Round applied = {};
+    Csn horizon = {};
   };
 
   struct Options {

@@ -258,6 +258,7 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
     next_catch_up_ = now_ + options_.timing.beat;
     return;
   }
+  lineage_.founded = rounds.lineage.founded;
   for (const auto& round : rounds.rounds)
     if (!append_final(round)) break;
   follow_lineage(rounds.lineage);
@@ -287,6 +288,7 @@ bool ViewMember::append_final(const CompletedRound& round) {
   const Chain now{round.round, chained(before.hash, round)};
   auto same = history_.chain_at(round.round);
   if (!same.ok() || *same != now) {
+    remember();
     auto status = history_.drop_after(before.round);
     if (status) status = history_.append(CompletedRound(round));
     if (!status) {
@@ -364,6 +366,10 @@ void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
   EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
   auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
+  if (options_.store && parted)
+    return fail({ErrorCode::unsupported, "a node on disk gives up no history for another one"});
+  lineage_.founded = begin.lineage.founded;
+  remember();
   auto status = history_.restart(begin.upto, parted);
   for (auto& round : common)
     if (status) status = history_.append(std::move(round));
