@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
-#include "exdb/large_buffers.hpp"
 #include "cluster/local_transport.hpp"
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 
 #include "base/assert.hpp"
 #include "exdb/collective_gather.hpp"
+#include "exdb/large_buffers.hpp"
 #include "exdb/transport_counters.hpp"
 
 namespace exdb {
