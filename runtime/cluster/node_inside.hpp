@@ -84,7 +84,7 @@ struct Node::Inside final : FrameSink {
   void refuse_stop(const Status& why);
   Status give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline);
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
-  void on_whole_frame(std::uint32_t from, std::vector<std::byte>&& frame) override;
+  void on_whole_frame(std::uint32_t from, const Frame& frame) override;
   void on_gone(std::uint32_t node) override;
   void on_up(std::uint32_t node, std::uint32_t incarnation) override;
 

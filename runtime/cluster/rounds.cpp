@@ -69,12 +69,10 @@ void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame
   member.on_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
-/// A large one is kept until its round is applied, and not copied out of the frame.
-void Node::Inside::on_whole_frame(std::uint32_t from, std::vector<std::byte>&& frame) {
-  if (frame.size() < LargeBuffers::buffer_bytes_min) return on_frame(from, frame);
-  traffic.received(from, frame.size());
-  member.on_whole_frame(MemberId{from}, LargeBuffers::share(std::move(frame)),
-                        now_.time_since_epoch());
+/// It is kept until its round is applied, and not copied.
+void Node::Inside::on_whole_frame(std::uint32_t from, const Frame& frame) {
+  traffic.received(from, frame->size());
+  member.on_whole_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
 void Node::Inside::on_gone(std::uint32_t node) {

@@ -53,7 +53,8 @@ Status HostOrder::told() const {
 }
 
 Status HostOrder::look(Clock::time_point now) {
-  if (now < next_look_) return {};
+  const std::unique_lock lock(looking_, std::try_to_lock);
+  if (!lock.owns_lock() || now < next_look_) return {};
   next_look_ = now + look_every;
   if (auto status = told(); !status.ok()) return status;
   const auto kept = closing_.kept();

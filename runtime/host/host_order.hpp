@@ -15,10 +15,11 @@
 //   I1  Both are told: `accuses` is written before the process stops or leaves the other database,
 //       and looked at before any stop there comes back.
 //   I2  What a process says of itself it takes back when the wait is over; `accuses` stays.
-// Threads: by the thread that waits in stop; one at a time.
+// Threads: all functions from any thread that waits in stop; of several one looks.
 #pragma once
 #include <chrono>
 #include <map>
+#include <mutex>
 
 #include "cluster/closing.hpp"
 #include "host/host_segment.hpp"
@@ -53,6 +54,8 @@ class HostOrder {
   const std::uint32_t self_;
   const std::string name_;
   const Clock::duration sure_after_;
+  std::mutex looking_;
+  // Under it.
   Clock::time_point next_look_;
   std::map<std::uint32_t, Sighting> sightings_;  ///< by node
 };
