@@ -42,6 +42,7 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
     : options_(std::move(options)),
       history_(history),
       finality_(finality),
+      asks_others_(finality.asks_others()),
       protocol_({.self = options_.self,
                  .nodes = size(),
                  .cluster_id = options_.cluster_id,
@@ -61,6 +62,8 @@ void Member::on_frame(MemberId from, Bytes frame) {
   if (!active()) return;
   if (const auto status = protocol_.on_frame(from, frame); !status) return fail(status);
   for (const auto& note : protocol_.take_notes()) take_note(note);
+  if (protocol_.has_kept())
+    for (const auto& kept : protocol_.take_kept()) finality_.told(kept.from, kept.upto);
 }
 
 /// Looked at after the rounds that came before the news: a member may have ended properly just
@@ -187,6 +190,7 @@ void Member::remove(Round round, MemberId member, const char* how) {
 void Member::lose(MemberId member, const char* how) {
   if (lost_[member.value]) return;
   lost_[member.value] = true;
+  if (asks_others_) finality_.gone(member);
   if (!mutated(Mutation::counts_leavers)) quorum_.lose(member);
   events_.push_back({Event::Kind::lost, member, {ErrorCode::cluster, how}});
 }
