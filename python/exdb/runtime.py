@@ -169,7 +169,9 @@ def _check(opening: _Opening) -> _Checked:
     if copies is not None:
         copies = integer(copies, "durable_copies", 1, 1 << 31)
         if not is_disk:
-            raise ProgrammingError("durable_copies is of databases on disk: give is_disk=True too")
+            raise ClusterParameterError(
+                "durable_copies is of databases on disk: give is_disk=True too"
+            )
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")

@@ -99,10 +99,11 @@ void watch_checkpoints(DatabaseCore& core) {
   core.replica->words().on_checkpoint(
       [&durable = *core.durable](Round round) { durable.begin_agreed(round); });
   core.durable->on_written([&core](Round round, const Status& status) {
+    core.replica->words().written_here(core.self, round, status);
     try {
       commit_name(core, AgreedWords::written(core.self, round, status), false, true);
     } catch (const Error&) {
-      // It has ended: nobody waits for it.
+      // It has ended, or has no quorum: the others do not wait for it.
     }
   });
 }

@@ -222,11 +222,14 @@ void Durable::begin_agreed(Round round) {
 
 void Durable::write_agreed(Begun& begun) {
   const auto round = begun.at.chain.round;
-  const auto status = write_guarded([&] {
-    // One by size or time has come in between: it has more.
-    return round < last_ ? Status() : write(begun, stop_.get_token());
-  });
-  if (written_) written_(round, status);
+  (void)write_guarded(
+      [&] {
+        // One by size or time has come in between: it has more.
+        return round < last_ ? Status() : write(begun, stop_.get_token());
+      },
+      [&](const Status& status) {
+        if (written_) written_(round, status);
+      });
   const std::lock_guard lock(due_lock_);
   agreed_busy_ = agreed_ != nullptr;
   due_changed_.notify_all();
@@ -250,12 +253,22 @@ Status Durable::checkpoint() {
   });
 }
 
-Status Durable::write_guarded(const std::function<Status()>& what) {
-  const std::lock_guard writing(writing_);
-  if (closed_) return {ErrorCode::invalid_handle, "the database is closed"};
-  if (auto failure = rounds_->failure(); !failure.ok()) return failure;
-  auto status = what();
-  if (!status.ok() && !harmless(status.code())) rounds_->stop(status);
+/// What failed is told before it ends this node, which then tells nothing more.
+Status Durable::write_guarded(const std::function<Status()>& what,
+                              const std::function<void(const Status&)>& tell) {
+  Status status;
+  bool stops = false;
+  {
+    const std::lock_guard writing(writing_);
+    if (closed_) return {ErrorCode::invalid_handle, "the database is closed"};
+    status = rounds_->failure();
+    if (status.ok()) {
+      status = what();
+      stops = !status.ok() && !harmless(status.code());
+    }
+  }
+  if (tell) tell(status);
+  if (stops) rounds_->stop(status);
   return status;
 }
 

@@ -116,7 +116,8 @@ class Durable {
   struct Begun;
   std::unique_ptr<Begun> begin(LoggedRounds::State at);
   Status write(Begun& begun, const std::stop_token& stop);
-  Status write_guarded(const std::function<Status()>& what);
+  Status write_guarded(const std::function<Status()>& what,
+                       const std::function<void(const Status&)>& tell = {});
   void write_agreed(Begun& begun);
   Status drop(Round upto);
   void run(const std::stop_token& stop);

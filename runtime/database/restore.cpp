@@ -88,7 +88,7 @@ class Restoring {
       place_of.push_back(in.get<std::uint64_t>());
       places[place_of.back()].push_back(node);
       while (in.remaining() >= sizeof(std::uint32_t))
-        has_folder[node] = has_folder[node] || in.get<std::uint32_t>() == node;
+        if (in.get<std::uint32_t>() == node) has_folder[node] = true;
     }
     keeps_ = choose_keepers(request_.replicas, request_.disk.copies, place_of, has_folder);
     for (const auto& [place, members] : places) {

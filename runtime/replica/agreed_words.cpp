@@ -40,6 +40,11 @@ void AgreedWords::said(const std::string& word, Csn seen, Csn now, Round round) 
   }
 }
 
+void AgreedWords::written_here(NodeId node, Round round, const Status& status) {
+  const std::lock_guard lock(mutex_);
+  written_[node] = {round, status};
+}
+
 void AgreedWords::forget() {
   const std::lock_guard lock(mutex_);
   preempt_ = {};

@@ -12,6 +12,7 @@
 //       checkpoint: however many ask at once get one.
 //   W2  What was said in a life before does not count: forget() is called before its first round.
 // Threads: said(), on_checkpoint() and forget() under the lock of the replica; the rest from any.
+// Failure: a word that cannot be read is passed over.
 #pragma once
 #include <functional>
 #include <map>
@@ -48,6 +49,8 @@ class AgreedWords {
   void said(const std::string& word, Csn seen, Csn now, Round round);
   /// `begin` is called for each checkpoint that is to be written, after its round.
   void on_checkpoint(std::function<void(Round)> begin) { begin_ = std::move(begin); }
+  /// What this node has written itself, whether it can tell the others or not.
+  void written_here(NodeId node, Round round, const Status& status);
   void forget();
 
   [[nodiscard]] Csn preempt_said() const;

@@ -68,7 +68,9 @@ TEST(CheckpointProgress, SaysHowMuchIsWrittenWhenItsTimeHasCome) {
     }
     EXPECT_EQ(bytes, 4'500'000U);
     ASSERT_EQ(lines.size(), at_once ? 3U : 0U);
-    if (at_once) EXPECT_EQ(lines[2], "exdb: checkpoint of database 'grid': 4 MB of rows written");
+    if (at_once) {
+      EXPECT_EQ(lines[2], "exdb: checkpoint of database 'grid': 4 MB of rows written");
+    }
   }
 }
 
