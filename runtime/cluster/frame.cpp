@@ -119,7 +119,7 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   decoded.checksum = in.get<std::uint64_t>();
   if (decoded.checksum != checksum_of(frame, frame.subspan(frame_header_bytes)))
     return broken("a frame with a wrong checksum");
-  if (type < std::uint8_t(FrameType::batch) || type > std::uint8_t(FrameType::note))
+  if (type < std::uint8_t(FrameType::batch) || type > std::uint8_t(FrameType::kept))
     return broken("a frame of unknown type " + std::to_string(type));
   if (flags >= 2 * flag_more) return broken("a frame with unknown flags");
   decoded.header.type = FrameType(type);

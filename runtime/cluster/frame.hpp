@@ -39,6 +39,7 @@ enum class FrameType : std::uint8_t {
   batch = 1,     ///< what one node puts into one round
   doorbell = 2,  ///< asks the receiver to post its batch of the round
   note = 3,      ///< something members tell each other; part of no round
+  kept = 4,      ///< the disk of the sender has all rounds up to this one; part of no round
 };
 
 /// What a node says in a round beside its payload.

@@ -42,6 +42,7 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
     : options_(std::move(options)),
       history_(history),
       finality_(finality),
+      asks_others_(finality.asks_others()),
       protocol_({.self = options_.self,
                  .nodes = size(),
                  .cluster_id = options_.cluster_id,
@@ -68,6 +69,8 @@ void Member::on_whole_frame(MemberId from, const Frame& frame) {
 void Member::take_notes(const Status& read) {
   if (!read) return fail(read);
   for (const auto& note : protocol_.take_notes()) take_note(note);
+  if (protocol_.has_kept())
+    for (const auto& kept : protocol_.take_kept()) finality_.told(kept.from, kept.upto);
 }
 
 /// Looked at after the rounds that came before the news: a member may have ended properly just
@@ -194,6 +197,7 @@ void Member::remove(Round round, MemberId member, const char* how) {
 void Member::lose(MemberId member, const char* how) {
   if (lost_[member.value]) return;
   lost_[member.value] = true;
+  if (asks_others_) finality_.gone(member);
   if (!mutated(Mutation::counts_leavers)) quorum_.lose(member);
   events_.push_back({Event::Kind::lost, member, {ErrorCode::cluster, how}});
 }

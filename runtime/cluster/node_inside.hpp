@@ -61,6 +61,8 @@ struct Node::Inside final : FrameSink {
   [[nodiscard]] bool should_post() const;
   void post();
   void flush();
+  /// What the disk here has, where others wait for that.
+  void tell_kept();
   /// Hands a final round to the consumer, and its outcomes to who waits.
   void take(const CompletedRound& round);
   Status apply(const CompletedRound& round);

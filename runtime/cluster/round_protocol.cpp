@@ -48,6 +48,9 @@ Status RoundProtocol::take(MemberId from, Bytes bytes, const Frame& whole) {
   if (frame->header.sender != from)
     return broken(from,
                   "a frame that says it is of node " + std::to_string(frame->header.sender.value));
+  // Beside the rounds, so also after the last of them, which may wait for just this.
+  if (frame->header.type == FrameType::kept && member(from))
+    kept_.push_back({from, frame->header.round});
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
     case FrameType::batch: {
@@ -64,6 +67,8 @@ Status RoundProtocol::take(MemberId from, Bytes bytes, const Frame& whole) {
     }
     case FrameType::doorbell:
       return take_doorbell(*frame);
+    case FrameType::kept:
+      return {};
     case FrameType::note:
       break;
   }
@@ -143,9 +148,14 @@ void RoundProtocol::place(Batch own) {
 
 void RoundProtocol::ring() {
   EXDB_ASSERT(may_post(), "a round is asked for before it is posted");
-  if (!options_.broadcast_is_collective) return;
-  const auto frame = encode_frame(
-      {FrameType::doorbell, options_.cluster_id, options_.self, completed_.next(), {}}, {});
+  if (options_.broadcast_is_collective) send_each(FrameType::doorbell, completed_.next());
+}
+
+void RoundProtocol::tell_kept(Round round) { send_each(FrameType::kept, round); }
+
+/// To each member by itself: a broadcast would be a part of the rounds.
+void RoundProtocol::send_each(FrameType type, Round round) {
+  const auto frame = encode_frame({type, options_.cluster_id, options_.self, round, {}}, {});
   for (std::uint32_t node = 0; node < options_.nodes; ++node)
     if (members_[node] && node != options_.self.value) outputs_.push_back({MemberId{node}, frame});
 }

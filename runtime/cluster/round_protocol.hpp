@@ -75,6 +75,12 @@ class RoundProtocol {
     std::vector<std::byte> bytes;
   };
 
+  /// What the disk of a member has, as it says.
+  struct Kept {
+    MemberId from;
+    Round upto;
+  };
+
   explicit RoundProtocol(const Options& options);
 
   // --- inputs ---
@@ -94,6 +100,8 @@ class RoundProtocol {
   /// Sends a note to one member. It travels beside the rounds and may get lost when one of the two
   /// leaves.
   void tell(MemberId member, Bytes note);
+  /// Tells all members that the disk here has all rounds up to this one. Beside the rounds, too.
+  void tell_kept(Round round);
   /// Takes out a member that all nodes know to be unfit since the round taken last (its digest
   /// differs). To be called at the same round everywhere; the others then go on with the next round
   /// at once. REQUIRES: may_post() or self expelled.
@@ -114,10 +122,13 @@ class RoundProtocol {
   [[nodiscard]] std::vector<MemberId> missing() const;
 
   // --- outputs ---
+  [[nodiscard]] bool has_outputs() const { return !outputs_.empty(); }
   std::vector<Output> take_outputs();
   /// The same, into a vector that keeps its memory. REQUIRES: it is empty.
   void take_outputs(std::vector<Output>& into) { outputs_.swap(into); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+  [[nodiscard]] bool has_kept() const { return !kept_.empty(); }
+  std::vector<Kept> take_kept() { return std::exchange(kept_, {}); }
   /// The next completed round, once.
   std::optional<CompletedRound> take_round();
 
@@ -132,6 +143,7 @@ class RoundProtocol {
 
   Status take(MemberId from, Bytes bytes, const Frame& whole);
   Status take_doorbell(const DecodedFrame& frame);
+  void send_each(FrameType type, Round round);
   void complete_if_all_there();
   void after_completion();
   [[nodiscard]] bool alone() const;
@@ -146,6 +158,7 @@ class RoundProtocol {
   Batches current_, next_;                 ///< of rounds completed+1 and completed+2, by node
   std::vector<Output> outputs_;
   std::vector<Note> notes_;
+  std::vector<Kept> kept_;
   std::optional<CompletedRound> ready_;
   std::vector<Batch> spare_batches_;                    ///< empty
   std::vector<std::vector<std::byte>> spare_payloads_;  ///< empty each; at most two a node

@@ -87,6 +87,7 @@ bool Node::Inside::advance() {
     if (member.has_events()) handle_events();
     for (int given = 0; given < finals_at_once; ++given) {
       const auto* const round = member.next_final();
+      if (!member.views()) tell_kept();
       if (round == nullptr) break;
       take(*round);
       again = true;
@@ -138,6 +139,11 @@ void Node::Inside::post() {
   if (const auto where = closing.elsewhere(); !where.empty()) member.tell_elsewhere(where);
   member.post(std::move(offer), now_.time_since_epoch());
   flush();
+}
+
+void Node::Inside::tell_kept() {
+  member.fixed().tell_kept();
+  if (member.fixed().has_outputs()) flush();
 }
 
 void Node::Inside::flush() {

@@ -2,11 +2,17 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/leader_route.hpp"
 
+#include "database/named_files.hpp"
+
 namespace exdb {
 
-std::vector<std::byte> LeaderRoute::answer(const Replica& replica, std::uint32_t question,
-                                           Bytes bytes) {
+std::vector<std::byte> LeaderRoute::answer(Replica& replica, std::uint32_t question, Bytes bytes) {
   std::vector<std::byte> made;
+  if (question == static_cast<std::uint32_t>(HostQuestion::words)) return replica.words().encode();
+  if (question == static_cast<std::uint32_t>(HostQuestion::names)) {
+    encode_names(replica.names().all(), made);
+    return made;
+  }
   ByteWriter out(made);
   if (question == static_cast<std::uint32_t>(HostQuestion::outcome)) {
     ByteReader in(bytes);
@@ -22,6 +28,17 @@ std::vector<std::byte> LeaderRoute::answer(const Replica& replica, std::uint32_t
       out.put(count);
   }
   return made;
+}
+
+Result<std::vector<NamedSnapshot>> LeaderRoute::names() const {
+  auto answer = follower_.ask(HostQuestion::names, {});
+  if (!answer.ok()) return answer.status();
+  return decode_names(*answer);
+}
+
+Status LeaderRoute::words(AgreedWords& words) const {
+  auto answer = follower_.ask(HostQuestion::words, {});
+  return answer.ok() ? words.decode(*answer) : answer.status();
 }
 
 std::optional<ErrorCode> LeaderRoute::outcome(TxnId id) const {

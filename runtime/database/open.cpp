@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <random>
 #include <set>
 
 #include "base/hash.hpp"
+#include "database/checkpoints.hpp"
 #include "database/cluster_route.hpp"
 #include "database/dictionary_difference.hpp"
+#include "database/kept_copies.hpp"
 #include "database/restore_node.hpp"
 #include "exdb/collective_gather.hpp"
 
@@ -19,6 +22,13 @@ namespace {
 Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
 
 }  // namespace
+
+Status check_copies(const DatabaseOptions& options, std::uint32_t replicas) {
+  if (!options.disk || options.disk->copies <= replicas) return {};
+  return wrong("durable_copies " + std::to_string(options.disk->copies) + " is more than the " +
+               std::to_string(replicas) + (options.shared ? " hosts" : " nodes") +
+               " that could keep one");
+}
 
 /// What this node alone can see to be wrong.
 Status check_params(const ClusterParams& params, std::uint32_t nodes) {
@@ -90,6 +100,10 @@ Status compare(const std::vector<Hello>& hellos, std::size_t node) {
     return {ErrorCode::cluster_incompatible,
             both + " disagree about is_disk: " + (first.disk ? "node 0" : name) +
                 " opens the database on disk; all must, or none"};
+  if (other.copies != first.copies)
+    return {ErrorCode::cluster_incompatible,
+            both + " disagree about durable_copies: " + std::to_string(first.copies) + " and " +
+                std::to_string(other.copies) + " (0: every node keeps a copy)"};
   if (other.qranks == first.qranks) return {};
   if (other.qranks.size() != first.qranks.size())
     return {ErrorCode::cluster_incompatible, both + " give qranks of different numbers of nodes"};
@@ -117,6 +131,7 @@ std::vector<std::byte> Hello::encode() const {
   out.put_varint(qranks.size());
   for (const auto qrank : qranks) out.put(qrank);
   out.put(std::uint8_t(disk));
+  out.put(copies);
   out.put(std::uint8_t(shared));
   return bytes;
 }
@@ -140,6 +155,7 @@ Result<Hello> Hello::decode(Bytes bytes) {
   if (count > in.remaining()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   for (std::uint64_t i = 0; i < count; ++i) hello.qranks.push_back(in.get<std::uint32_t>());
   hello.disk = in.get<std::uint8_t>() != 0;
+  hello.copies = in.get<std::uint32_t>();
   hello.shared = in.get<std::uint8_t>() != 0;
   if (!in.ok()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   return hello;
@@ -173,6 +189,7 @@ Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint3
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
   mine.disk = core.options.disk.has_value();
+  mine.copies = core.options.disk ? core.options.disk->copies : 0;
   mine.shared = core.options.shared;
   return mine;
 }
@@ -223,13 +240,14 @@ Durable::Options durable_options(const DatabaseCore& core) {
   options.name = core.name;
   options.log.fsync = core.options.disk->fsync;
   options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
+  options.checkpoint_every = core.options.disk->checkpoint_every;
   return options;
 }
 
 }  // namespace
 
 Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
-               std::vector<bool> writes, std::uint64_t epoch_name) {
+               std::vector<bool> replicas, std::uint64_t epoch_name) {
   RestoreRequest request;
   request.name = core.name;
   request.dictionary = core.dictionary;
@@ -237,13 +255,14 @@ Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
   request.disk = *core.options.disk;
   request.gather = &gather;
   request.self = self;
-  request.writes = std::move(writes);
+  request.replicas = std::move(replicas);
   request.epoch_name = epoch_name;
   auto restored = collective_restore(std::move(request));
   if (!restored) return restored.status();
   core.restored = std::move(*restored);
   if (self == 0 && core.restored->worth_telling)
     std::fprintf(stderr, "exdb: %s\n", core.restored->told.c_str());
+  core.replica = std::move(core.restored->replica);
   if (!core.restored->recovered) return {};
   core.durable = std::make_unique<Durable>(std::move(*core.restored->recovered), core.dictionary,
                                            durable_options(core));
@@ -251,13 +270,27 @@ Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
   return {};
 }
 
-void add_history(DatabaseCore& core, Node::Options& options) {
-  if (!core.durable) return;
-  auto history = core.durable->make_history([&core] {
-    return Marks{core.route->last_number(), core.next_autoid.load()};
-  });
-  options.history = history;
-  options.finality = history;
+void add_history(DatabaseCore& core, Node::Options& options,
+                 const std::vector<std::uint32_t>& members) {
+  if (!core.restored) return;
+  std::shared_ptr<DurableHistory> own;
+  if (core.durable) {
+    own = core.durable->make_history([&core] {
+      return Marks{core.route->last_number(), core.next_autoid.load()};
+    });
+    options.history = own;
+    options.finality = own;
+  } else {
+    options.history = std::make_shared<MemoryRoundHistory>();
+    options.history->restart(core.restored->newest, true).or_throw();
+  }
+  if (core.options.disk->copies == 0) return;
+  std::vector<MemberId> keepers;
+  for (std::uint32_t member = 0; member < members.size(); ++member)
+    if (core.restored->keeps[members[member]] && members[member] != core.self.value)
+      keepers.push_back({member});
+  options.finality = std::make_shared<KeptCopies>(std::move(keepers), std::move(own),
+                                                  core.restored->newest.round, core.name);
 }
 
 void empty_transient(DatabaseCore& core, const std::function<void()>& delete_them) {
@@ -293,6 +326,7 @@ void begin_life(DatabaseCore& core) {
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   core.route->number_from(first_number_after(marks.sequence));
   core.next_autoid = std::max(autoids_from(life), marks.autoid + autoids_in_doubt);
+  watch_checkpoints(core);
   if (core.durable) core.durable->watch(*core.replica, *core.drive_lock);
 }
 
@@ -387,6 +421,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
         "is_disk with quorumCallback where nodes come and go: who goes on without a majority "
         "may have to give up what it has acknowledged, and on disk nothing is given up; leave "
         "one of the two out"};
+  if (failure.ok() && core.options.disk && core.options.disk->copies != 0)
+    failure = {ErrorCode::unsupported,
+               "durable_copies where nodes come and go: there each node counts by what is on its "
+               "own disk, so all of them keep a copy; leave it out"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
     failure = wrong("nodeId " + std::to_string(*params.node_id) +
                     " is not that of the transport, " + std::to_string(transport->self()));
@@ -455,7 +493,8 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
 /// once would leave them in the gather until its timeout.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
   auto transport = std::move(params.transport);
-  const auto failure = local_failure.ok() ? check_params(params, transport->size()) : local_failure;
+  auto failure = local_failure.ok() ? check_params(params, transport->size()) : local_failure;
+  if (failure.ok()) failure = check_copies(core.options, transport->size());
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   CollectiveGather* const gather = transport->gather();
   if (gather == nullptr)
@@ -474,8 +513,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   std::uint64_t cluster_id = 0;
   for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
   if (core.options.disk) {
-    const std::vector<bool> writes(transport->size(), true);
-    if (const auto verdict = restore(core, *gather, transport->self(), writes, cluster_id);
+    const std::vector<bool> replicas(transport->size(), true);
+    if (const auto verdict = restore(core, *gather, transport->self(), replicas, cluster_id);
         !verdict.ok()) {
       transport->close(true);
       verdict.or_throw();
@@ -486,7 +525,9 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   core.description = transport->describe();
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   auto options = options_of(core, params, cluster_id);
-  add_history(core, options);
+  std::vector<std::uint32_t> members(core.nodes);
+  std::iota(members.begin(), members.end(), 0U);
+  add_history(core, options, members);
   auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   auto& node = *made;
   core.node = std::move(made);

@@ -45,7 +45,7 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::submit(Outgoing& out) {
 }
 
 Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
-  if (auto status = refusal(); !status.ok()) return status;
+  if (auto status = out.of_engine ? Status() : refusal(); !status.ok()) return status;
   out.shared.normalise_ops();
   out.shared.normalise_reads();
   const auto length = out.shared.encoded_bytes();

@@ -70,6 +70,7 @@ ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
     each.self = node == self;
     each.active = member.active && here;
     each.reached = member.reached && here;
+    each.stopped = member.stopped;
     each.rounds_behind = member.rounds_behind;
     if (node == leaders[hosts[node]]) each.traffic = member.traffic;
     made.nodes.push_back(std::move(each));
