@@ -22,11 +22,6 @@ from .params import ClusterParams
 
 DEFAULT_SEGMENT = 128 * 1024 * 1024
 DEFAULT_CHECKPOINT = 256 * 1024 * 1024
-DISK_LATER = (
-    "is_disk=True where nodes come and go (over TCP, or with resilient=True) comes in a later "
-    "release; use is_disk=False: the database lives in memory for as long as its nodes; or MPI, "
-    "where all nodes start together"
-)
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
     "comm=MPI.COMM_WORLD, or clusterParams with nwtype='MPI'; a database of one process shares its "
@@ -157,8 +152,6 @@ def _check(opening: _Opening) -> _Checked:
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
     _preempt.check(opening.on_preempt)
-    if is_disk and opening.params is not None and _comes_and_goes(opening.params):
-        raise NotSupportedError(DISK_LATER)
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -172,12 +165,6 @@ def _check(opening: _Opening) -> _Checked:
         is_shm,
         _disk(opening) if is_disk else None,
     )
-
-
-def _comes_and_goes(params: ClusterParams) -> bool:
-    nwparams = params.nwparams
-    resilient = isinstance(nwparams, Mapping) and bool(nwparams.get("resilient"))
-    return _cluster.communicator_of(params) is None or resilient
 
 
 def _disk(opening: _Opening) -> tuple[str, bool, int]:

@@ -116,6 +116,8 @@ class Replica final : public RoundConsumer {
   /// From now on transactions may come again that are decided already: they change nothing, and are
   /// answered as they were. To be called before the first round, on all replicas or none.
   void expect_repeats() { repeats_ = true; }
+  /// No transaction with an older snapshot commits any more, by the rounds that were applied.
+  [[nodiscard]] Csn horizon() const { return horizon_; }
 
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
