@@ -401,8 +401,9 @@ void add_store(DatabaseCore& core, RestoredNode restored, Node::Options& options
   const auto applied = restored.begin.applied.round;
   const auto history = core.durable->make_stable_history(std::move(restored.begin), marks);
   auto& membership = *options.membership;
-  membership.incarnation =
-      restored.memory ? next_life(*restored.memory) : first_life(std::chrono::system_clock::now());
+  membership.incarnation = restored.memory
+                               ? next_life(*restored.memory)
+                               : first_life(std::chrono::system_clock::now().time_since_epoch());
   membership.sink = &core.durable->make_stored_state(*core.replica_state, marks);
   membership.store = history.get();
   membership.memory = std::move(restored.memory);
