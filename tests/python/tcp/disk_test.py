@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
-"""Nodes on disk that are killed and started again with their folders, lose them, or find them full."""
+"""Nodes on disk that are killed and come back with their folders, lose them, or find them full."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-import exdb
 import pytest
 from nodes import PATIENCE, Cluster, NodeError, wait_until
+
+import exdb
 
 Make = Callable[..., Cluster]
 
@@ -175,3 +176,23 @@ def test_a_node_alone_reads_what_was_final_and_waits_for_the_others(
 
     wait_until(goes_on, three.logs)
     assert three.must_agree() == {1, 2, 4}
+
+
+def test_a_named_snapshot_is_there_after_all_were_killed(on_disk: Callable[[], Cluster]) -> None:
+    three = on_disk()
+    three.start()
+    put(three, 0, 1)
+    three.nodes[0].do("db.snapshot('before') and None")
+    put(three, 1, 2)
+    three.nodes[2].do("db.checkpoint()")
+    three.must_agree()
+    for node in three.nodes.values():
+        node.process.kill()
+    three.start()
+    three.must_agree()
+    for node in three.nodes.values():
+        node.do(
+            "\nwith db.at('before') as con:\n    con.startTransaction(exdb.MCO_READ_ONLY)\n"
+            "    seen = [item.key for item in con.cursor('Item', 'by_key')]\n    con.rollback()\n"
+        )
+        assert node.do("seen") == [1]
