@@ -312,8 +312,11 @@ def open_database(
         ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
         a host), and open, with any number of ranks, finds the furthest of all that they can see and
         lets the others catch up; commit returns when the disk of this rank has it. There rows of
-        ``local`` classes are not kept. Where nodes come and go it is refused in this release
-        (NotSupportedError).
+        ``local`` classes are not kept. Where nodes come and go (TCP, ``resilient=True``) a node has
+        its own folder, ``node-<nodeId>``, and opens no other; commit returns when a majority, this
+        node with it, has the transaction on disk. Rows of ``local`` classes are not kept there,
+        those of ``transient`` ones are; with ``quorumCallback`` it is refused (NotSupportedError),
+        and so is a folder of another node, cluster id or number of nodes (IncompatibleError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on
@@ -428,8 +431,11 @@ def open(
         ones too. Over MPI each rank keeps a folder ``node-<rank>`` below ``path`` (with is_shm one
         a host), and open, with any number of ranks, finds the furthest of all that they can see and
         lets the others catch up; commit returns when the disk of this rank has it. There rows of
-        ``local`` classes are not kept. Where nodes come and go it is refused in this release
-        (NotSupportedError).
+        ``local`` classes are not kept. Where nodes come and go (TCP, ``resilient=True``) a node has
+        its own folder, ``node-<nodeId>``, and opens no other; commit returns when a majority, this
+        node with it, has the transaction on disk. Rows of ``local`` classes are not kept there,
+        those of ``transient`` ones are; with ``quorumCallback`` it is refused (NotSupportedError),
+        and so is a folder of another node, cluster id or number of nodes (IncompatibleError).
     is_shm, shm: two names of one argument; also on when ``init_runtime`` said so. One replica a
         host: the ranks of a host read one shared segment without copies, and one of them, the
         leader, takes part in the exchange and commits for the others. Needs MPI, and the same on

@@ -27,6 +27,9 @@
 
 namespace exdb {
 
+/// About what it costs to wake a thread and to be woken by it.
+constexpr std::chrono::microseconds at_once_default{50};
+
 template <class Entry>
 class GroupWriter {
  public:
@@ -34,9 +37,6 @@ class GroupWriter {
   using Ticket = std::uint64_t;
   /// Lays out a group. What it refers to is there until then.
   using LayOut = std::function<Status(RoundLog&, const std::vector<Entry>&)>;
-
-  /// About what it costs to wake a thread and to be woken by it.
-  static constexpr std::chrono::microseconds at_once_default{50};
 
   /// `waits`: for the device. `at_once`: who drives writes itself while a sync takes less.
   GroupWriter(std::unique_ptr<RoundLog> log, LayOut lay_out, bool waits,
@@ -66,10 +66,11 @@ class GroupWriter {
     changed_.wait(lock, [this] { return queued_bytes_ <= queued_bytes_max || !failure_.ok(); });
     return failure_;
   }
-  /// What is wanted, if the device answers at once.
-  void write_at_once() {
+  /// Writes what is wanted, if the device answers at once. False after a failure.
+  bool write_at_once() {
     Lock lock(mutex_);
     if (at_once_ && wanted_ > written_ && !writing_ && failure_.ok()) write_group(lock);
+    return failure_.ok();
   }
   [[nodiscard]] Ticket added() const {
     const Lock lock(mutex_);
@@ -127,6 +128,8 @@ class GroupWriter {
   }
   /// Called after each group; blocks nobody. Before the first entry.
   void on_group(std::function<void()> tell) { on_group_ = std::move(tell); }
+  /// REQUIRES: nothing was added yet.
+  [[nodiscard]] const RoundLog& log() const { return *log_; }
   [[nodiscard]] std::uint64_t log_bytes() const { return log_->written_bytes(); }
   [[nodiscard]] std::uint64_t groups() const { return groups_.load(); }
 

@@ -25,9 +25,9 @@ struct Hello {
   std::string dictionary_outline;  ///< shown when the hashes differ
   std::uint64_t random = 0;
   std::vector<std::uint32_t> qranks;
-  bool disk = false;    ///< DatabaseOptions::disk
+  bool disk = false;         ///< DatabaseOptions::disk
   std::uint32_t copies = 0;  ///< DiskOptions::copies
-  bool shared = false;  ///< DatabaseOptions::shared
+  bool shared = false;       ///< DatabaseOptions::shared
 
   [[nodiscard]] std::vector<std::byte> encode() const;
   static Result<Hello> decode(Bytes bytes);
@@ -67,6 +67,16 @@ void begin_life(DatabaseCore& core);
 /// When the node drives: rows of classes that are declared transient go. COLLECTIVE in effect: ends
 /// when they are gone here.
 void empty_transient(DatabaseCore& core, const std::function<void()>& delete_them);
+
+/// As DatabaseOptions::disk says.
+Durable::Options durable_options(const DatabaseCore& core);
+/// The first that a node gives to an object, by the time since 1970. There are 40 bits a node: 1,024 a
+/// second since the last start, on average, are free of those of the next life until 2059. A node that
+/// makes more for months, and is started again, is refused numbers that are there (duplicate).
+std::uint64_t autoids_from(std::uint64_t life_ns);
+/// open_cluster() where nodes come and go. `failure`: of this node, if not ok.
+void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
+                   Status failure);
 
 /// Fills core.node. COLLECTIVE. Throws Error, the same on every node; the transport is closed then.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure);

@@ -35,7 +35,7 @@ class StableHistory final : public RoundHistory, public StableStore, public Logg
   struct Options {
     std::size_t bytes_max = std::size_t{32} << 20;  ///< of applied rounds, kept for others
     bool waits = true;                              ///< for the device
-    std::chrono::nanoseconds at_once = GroupWriter<int>::at_once_default;
+    std::chrono::nanoseconds at_once = at_once_default;
   };
   /// `folder` is that of the log. `marks`: what this process has given out, now; lock-free, called once
   /// there are rounds.

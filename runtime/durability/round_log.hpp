@@ -14,8 +14,8 @@
 //   L4  in_doubt() is true exactly when rounds that sync() has not answered for may be found by a
 //       recovery all the same: who waits for them is told "unknown", never "no".
 //   L5  A file is removed only when a checkpoint has all its rounds, the oldest first.
-//   In format 2, of a node of a cluster whose nodes come and go:
-//   L6  The changes of a step are in one file and count together (I3 of log_record.hpp).
+//   L6  In format 2 (L6 to L8), of a node of a cluster whose nodes come and go: the changes of a step
+//       are in one file and count together (I3 of log_record.hpp).
 //   L7  Behind the head of each file is what was remembered last, before the file has its name: so files
 //       before it can go.
 //   L8  restart() begins a file with all of its step, which takes the place of all files before in the

@@ -288,14 +288,6 @@ def test_a_schema_error_names_line_and_column() -> None:
         exdb.load_dictionary(b"class T {};")  # type: ignore[arg-type]
 
 
-def test_what_comes_later_says_so() -> None:
-    dictionary = exdb.load_dictionary("class T { int4 a; };")
-    nodes = [exdb.ClusterNodeParams("127.0.0.1:1")]
-    params = exdb.ClusterParams(0, "TCP", nodes)
-    with pytest.raises(exdb.NotSupportedError, match="later release; use"):
-        exdb.open("x", dictionary, clusterParams=params, is_disk=True)
-
-
 def test_a_shared_replica_needs_a_cluster_over_mpi() -> None:
     dictionary = exdb.load_dictionary("class T { int4 a; };")
     for flag in ("is_shm", "shm"):

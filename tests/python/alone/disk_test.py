@@ -296,7 +296,7 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
     content = bytearray(base.read_bytes())
     content[8] = 9
     base.write_bytes(content)
-    with pytest.raises(exdb.DiskFormatError, match="has format 9, and this exdb reads up to 1"):
+    with pytest.raises(exdb.DiskFormatError, match="has format 9, and this exdb reads up to 2"):
         opened(folder)
 
 

@@ -328,3 +328,58 @@ def test_without_it_the_job_ends_at_once(tmp_path: Path, run: Callable[..., Any]
     assert (job.out + job.err).count("was ended by signal") == 1
     assert line in job.out + job.err
     assert not processes_of(tmp_path / "job")
+
+
+ON_DISK = """
+def opened(**more):
+    return exdb.open("grid", SCHEMA, clusterParams=resilient(), timeout=20, is_disk=True,
+                     path=PATH, **more)
+"""
+
+
+def test_on_disk_a_job_that_lost_a_rank_is_started_again_with_all(
+    start: Start, tmp_path: Path
+) -> None:
+    on_disk = ON_DISK.replace("PATH", repr(str(tmp_path / "grid")))
+    first = start(
+        on_disk
+        + """
+db = opened()
+con = db.connect()
+if rank == 2:
+    die_when(10)
+seen = commit_until(lambda: (1, 2) in gone)
+before = len(acked)
+went_on = commit_until(lambda: len(acked) >= before + 10)
+tell(went_on=seen and went_on, acked=[1_000_000 * rank + key for key in acked])
+meet("told", [0, 1])
+con.stop()
+db.close()
+"""
+    )
+    told = first.told[:2]
+    assert None not in told, first.err + first.out
+    assert all(one["went_on"] for one in told), first.err
+    second = start(
+        on_disk
+        + """
+db = opened()
+con = db.connect()
+put(con, 5_000_000 + rank)
+meet("put", [0, 1, 2])
+with con.startTransaction(exdb.MCO_READ_ONLY, fresh=True): pass
+tell(keys=sorted(keys_here()), recovered=db.recovered)
+meet("told", [0, 1, 2])
+con.stop()
+db.close()
+"""
+    )
+    assert None not in second.told, second.err + second.out
+    acked = {key for one in told for key in one["acked"]}
+    for one in second.told:
+        assert acked | {5_000_000 + rank for rank in range(3)} <= set(one["keys"])
+        assert "rounds of the log" in one["recovered"]
+    fewer = start(on_disk + "\ntell(error=failure(opened))\n", ranks=2)
+    for one in fewer.told:
+        assert one["error"][0] == "IncompatibleError", fewer.err
+        assert "another cluster" in one["error"][2]

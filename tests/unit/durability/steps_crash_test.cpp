@@ -138,7 +138,7 @@ std::uint64_t steps_of_a_life() {
 }
 
 std::size_t crash_everywhere(bool syncs_do_nothing, bool tell) {
-  constexpr unsigned seeds = 10;
+  constexpr unsigned seeds = 4;
   const auto steps = steps_of_a_life();
   EXPECT_GT(steps, 200U);
   std::size_t found_wrong = 0;
