@@ -4,7 +4,9 @@
 ranks: nothing acknowledged is lost, nothing refused comes back, nothing is half there, and all
 ranks have the same.
 
-EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with is_shm."""
+EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with is_shm;
+EXDB_KILLS_COPIES=2 lets so many ranks keep a folder, if there are as many. Without it each second
+life does so, with one or two."""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ import pytest
 
 KILLS = int(os.environ.get("EXDB_KILLS", "5"))
 SEED = int(os.environ.get("EXDB_KILLS_SEED", "11"))
+COPIES = int(os.environ.get("EXDB_KILLS_COPIES", "0"))
 SHM = os.environ.get("EXDB_KILLS_SHM", "0") == "1"
 
 # Each rank first tells what it has found, and then commits pairs of rows, and the count of them,
@@ -32,13 +35,14 @@ from mpi4py import MPI
 import exdb
 out, folder, life, shm, ends = (sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1",
                                 sys.argv[5] == "1")
+copies = int(sys.argv[6]) or None
 comm = MPI.COMM_WORLD
 SCHEMA = '''
 class Pair { int8 id; int4 writer; int4 half; string text; unique hash<id, half> by_id; };
 class Counter { int4 writer; int8 count; unique hash<writer> by_writer; };
 '''
 db = exdb.open("grid", SCHEMA, comm=comm, is_disk=True, path=folder, is_shm=shm,
-               db_segment_size=1 << 20, checkpoint_bytes=100_000)
+               db_segment_size=1 << 20, checkpoint_bytes=100_000, durable_copies=copies)
 con = db.connect()
 with con.startTransaction(exdb.MCO_READ_ONLY):
     pairs = [(row.id, row.half, row.writer) for row in con.cursor("Pair")]
@@ -114,6 +118,7 @@ class Lives:
                 self.launcher,
                 *("-n", str(ranks), sys.executable, str(out / "rank.py"), str(out)),
                 *(str(self.folder / "grid"), str(life), str(int(SHM)), str(int(ends))),
+                str(self.copies(life, 1 if SHM else ranks)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -134,6 +139,11 @@ class Lives:
             if job.poll() is None:
                 os.killpg(job.pid, signal.SIGKILL)
         self.listen(out, ranks)
+
+    def copies(self, life: int, most: int) -> int:
+        """0: each rank keeps a folder."""
+        wanted = COPIES or (1 + life // 2 % 2 if life % 2 else 0)
+        return min(wanted, most)
 
     def kill(self, pids: list[int]) -> None:
         """One after the other, at once or with a pause in which the others may go on."""
