@@ -38,7 +38,7 @@ class Durable {
   struct Options {
     std::string name;  ///< of the database, for messages
     RoundLog::Options log;
-    std::uint64_t checkpoint_bytes = 0;  ///< F3; 0: only when asked for
+    std::uint64_t checkpoint_bytes = 0;             ///< F3; 0: only when asked for
     std::chrono::milliseconds checkpoint_every{0};  ///< 0: not by time
   };
 

@@ -25,9 +25,9 @@ struct Hello {
   std::string dictionary_outline;  ///< shown when the hashes differ
   std::uint64_t random = 0;
   std::vector<std::uint32_t> qranks;
-  bool disk = false;    ///< DatabaseOptions::disk
+  bool disk = false;         ///< DatabaseOptions::disk
   std::uint32_t copies = 0;  ///< DiskOptions::copies
-  bool shared = false;  ///< DatabaseOptions::shared
+  bool shared = false;       ///< DatabaseOptions::shared
 
   [[nodiscard]] std::vector<std::byte> encode() const;
   static Result<Hello> decode(Bytes bytes);

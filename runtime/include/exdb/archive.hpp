@@ -61,8 +61,9 @@ struct ArchiveEnd {
 };
 
 struct ComparedArchives {
-  std::size_t furthest = 0;  ///< that an open would take: of the newest epoch, then the newest round
-  std::uint64_t epoch = 0;   ///< of it
+  std::size_t furthest =
+      0;                    ///< that an open would take: of the newest epoch, then the newest round
+  std::uint64_t epoch = 0;  ///< of it
   std::vector<std::string> forks;  ///< why others are no older states of it, as an open says it
 };
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+
 from exdb.__main__ import main
 
 Good = Callable[..., list[Any]]
