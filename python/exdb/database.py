@@ -145,10 +145,11 @@ class Database:
         the next open is fast. Nothing is written when nothing was committed since the last. Happens
         by itself too: see ``checkpoint_bytes`` and ``checkpoint_seconds`` of open.
 
-        In a cluster all nodes that keep a copy write the state of one agreed round, and this
-        returns when all of them have, wherever it is called: on one node, or on all, which then
-        make one checkpoint together (if nobody commits between their calls). Everything that this
-        node showed when it was called is in it. Nodes that have left or stopped are not waited for.
+        Over MPI all nodes that keep a copy write the state of one agreed round, and this returns
+        when all of them have, wherever it is called: on one node, or on all, which then make one
+        checkpoint together (if nobody commits between their calls). Everything that this node
+        showed when it was called is in it. Nodes that have left or stopped are not waited for.
+        Where nodes come and go (TCP, resilient) each call writes the copy of its own node.
 
         wait: True: blocks, without the GIL, for as long as all rows take to be written; other
             threads read and commit meanwhile. False: comes back at once with a

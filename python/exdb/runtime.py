@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -22,11 +21,6 @@ from .params import ClusterParams
 
 DEFAULT_SEGMENT = 128 * 1024 * 1024
 DEFAULT_CHECKPOINT = 256 * 1024 * 1024
-DISK_LATER = (
-    "is_disk=True where nodes come and go (over TCP, or with resilient=True) comes in a later "
-    "release; use is_disk=False: the database lives in memory for as long as its nodes; or MPI, "
-    "where all nodes start together"
-)
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
     "comm=MPI.COMM_WORLD, or clusterParams with nwtype='MPI'; a database of one process shares its "
@@ -163,8 +157,6 @@ def _check(opening: _Opening) -> _Checked:
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
     _preempt.check(opening.on_preempt)
-    if is_disk and opening.params is not None and _comes_and_goes(opening.params):
-        raise NotSupportedError(DISK_LATER)
     copies = opening.durable_copies
     if copies is not None:
         copies = integer(copies, "durable_copies", 1, 1 << 31)
@@ -185,12 +177,6 @@ def _check(opening: _Opening) -> _Checked:
         is_shm,
         _disk(opening, copies) if is_disk else None,
     )
-
-
-def _comes_and_goes(params: ClusterParams) -> bool:
-    nwparams = params.nwparams
-    resilient = isinstance(nwparams, Mapping) and bool(nwparams.get("resilient"))
-    return _cluster.communicator_of(params) is None or resilient
 
 
 def _disk(opening: _Opening, copies: int | None) -> _Disk:

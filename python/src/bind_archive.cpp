@@ -44,6 +44,7 @@ py::dict inspect_archive_(const std::string& path) {
   all["first_round"] = report.first_round;
   all["last_round"] = report.last_round;
   all["chain"] = report.chain;
+  all["held"] = report.held;
   all["closed"] = report.closed;
   all["torn"] = report.torn;
   all["open_by"] = report.open_by;

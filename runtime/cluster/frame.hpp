@@ -67,6 +67,8 @@ struct DecodedFrame {
 };
 
 [[nodiscard]] Frame encode_frame(const FrameHeader& header, Bytes payload);
+/// The same of bytes that have room for the header before the payload: nothing is copied.
+[[nodiscard]] Frame frame_in_place(const FrameHeader& header, std::vector<std::byte>&& bytes);
 [[nodiscard]] Result<DecodedFrame> decode_frame(Bytes frame);
 /// The checksum that the frame of these has, without making it.
 [[nodiscard]] std::uint64_t frame_checksum(const FrameHeader& header, Bytes payload);

@@ -63,6 +63,7 @@ class Member {
   struct Options {
     MemberId self;
     std::vector<std::uint32_t> qranks;  ///< one a member
+    std::optional<Voters> voters;       ///< none: the members
     std::uint64_t cluster_id = 0;
     bool broadcast_is_collective = false;
     Time timeout{0};   ///< 0 = for ever
@@ -89,10 +90,14 @@ class Member {
 
   // --- inputs ---
   void on_frame(MemberId from, Bytes frame);
+  /// The same for a frame that is kept until its round is released, rather than copied.
+  void on_whole_frame(MemberId from, const Frame& frame);
   /// Something arrived.
   void heard(Time now) { last_progress_ = now; }
   /// The transport knows that this member is gone.
   void on_gone(MemberId member);
+  /// A node that `member` speaks for has ended: its qrank counts no more.
+  void on_node_ended(MemberId member, NodeId node) { quorum_.lose_node(member, node); }
   /// Time passes while somebody waits. Cheap; to be called now and then.
   void tick(Time now);
   void want_stop(Time now);
@@ -167,6 +172,7 @@ class Member {
   }
 
  private:
+  void take_notes(const Status& read);
   struct Departure {
     Round round;
     MemberId member;
@@ -181,7 +187,6 @@ class Member {
   void look_at_links();
   void tick_stop(Time now);
   void take_note(const RoundProtocol::Note& note);
-  [[nodiscard]] Status opposite_order(MemberId member, const OppositeOrder::Heard& heard) const;
   void end_if_over();
   void finish(Phase phase, const Status& why);
   void warn(std::string text);

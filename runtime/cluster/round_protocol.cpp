@@ -31,7 +31,13 @@ RoundProtocol::RoundProtocol(const Options& options)
   EXDB_ASSERT(members_.size() == options.nodes, "who takes part is said of all");
 }
 
-Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
+Status RoundProtocol::on_frame(MemberId from, Bytes bytes) { return take(from, bytes, {}); }
+
+Status RoundProtocol::on_whole_frame(MemberId from, const Frame& frame) {
+  return take(from, *frame, frame);
+}
+
+Status RoundProtocol::take(MemberId from, Bytes bytes, const Frame& whole) {
   auto frame = decode_frame(bytes);
   if (!frame) return broken(from, frame.status().text());
   // Dropped, not refused: a former cluster over the same links may have left it behind.
@@ -48,6 +54,9 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
     case FrameType::batch: {
+      if (whole)
+        return on_batch(from, frame->header.round,
+                        {from, frame->header.batch, {}, frame->checksum, whole});
       const auto length = frame->payload.size();
       Batch batch{
           from, frame->header.batch,
@@ -110,9 +119,16 @@ Status RoundProtocol::take_doorbell(const DecodedFrame& frame) {
   return {};
 }
 
-void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload) {
+void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload,
+                         std::size_t head_room) {
   const FrameHeader whole{FrameType::batch, options_.cluster_id, options_.self, posted_.next(),
                           header};
+  if (head_room != 0) {
+    EXDB_ASSERT(head_room == frame_header_bytes, "the room is that of a header");
+    auto frame = frame_in_place(whole, std::move(payload));
+    if (!alone()) outputs_.push_back({std::nullopt, frame});
+    return place({options_.self, header, {}, checksum_in(frame), std::move(frame)});
+  }
   std::uint64_t checksum = 0;
   if (alone()) {
     checksum = frame_checksum(whole, payload);

@@ -85,12 +85,15 @@ class RoundProtocol {
 
   // --- inputs ---
   Status on_frame(MemberId from, Bytes frame);
+  /// The same; a batch lies in the frame until its round is let go.
+  Status on_whole_frame(MemberId from, const Frame& frame);
   /// The same for a batch that came in another frame than this protocol's.
   Status on_batch(MemberId from, Round round, Batch batch);
   /// Takes this node's batch of the next round; the caller sends it. REQUIRES: may_post().
   void place(Batch own);
-  /// REQUIRES: may_post().
-  void post(const BatchHeader& header, std::vector<std::byte> payload);
+  /// `head_room`: so many bytes come before the payload, 0 or those of a frame's header, which is then
+  /// written there. REQUIRES: may_post().
+  void post(const BatchHeader& header, std::vector<std::byte> payload, std::size_t head_room = 0);
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
   /// REQUIRES: may_post().
   void ring();
@@ -138,6 +141,7 @@ class RoundProtocol {
  private:
   using Batches = std::vector<std::optional<Batch>>;
 
+  Status take(MemberId from, Bytes bytes, const Frame& whole);
   Status take_doorbell(const DecodedFrame& frame);
   void send_each(FrameType type, Round round);
   void complete_if_all_there();

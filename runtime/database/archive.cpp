@@ -47,10 +47,11 @@ ArchiveReport report_of(const std::string& path, const Inspection& found) {
   report.path = path;
   report.database = found.identity.database;
   report.dictionary = found.identity.dictionary;
-  report.format = disk_format_version;
+  report.format = found.identity.format;
   report.schema = found.text;
   report.last_round = found.last.round.value;
   report.chain = found.last.hash;
+  report.held = found.held;
   report.closed = found.closed;
   report.torn = text_of(found.torn);
   for (const auto& file : found.files) {

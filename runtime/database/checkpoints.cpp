@@ -12,6 +12,9 @@ constexpr std::chrono::microseconds look_first{200}, look_last{20'000};
 /// After so many looks it asks who is still there: that takes a lock.
 constexpr int looks_each = 16;
 
+/// Where nodes come and go each makes its own: there is no round that all of them are sure to take.
+bool agrees(const DatabaseCore& core) { return core.restored && !core.restored->keeps.empty(); }
+
 /// Those that keep a copy and have not said what became of it.
 std::vector<std::uint32_t> silent(const DatabaseCore& core, const AgreedWords& words, Round round) {
   std::vector<std::uint32_t> nodes;
@@ -85,7 +88,7 @@ void look_at_words(DatabaseCore& core, AgreedWords& words) {
 }
 
 void write_checkpoint(DatabaseCore& core) {
-  if (core.restored) return write_agreed(core);
+  if (agrees(core)) return write_agreed(core);
   if (!core.durable)
     throw Error(ErrorCode::invalid_handle,
                 "checkpoint: database '" + core.name + "' is in memory; open it with is_disk");
@@ -95,7 +98,7 @@ void write_checkpoint(DatabaseCore& core) {
 void watch_checkpoints(DatabaseCore& core) {
   if (core.leader != nullptr) return;
   core.replica->words().forget();
-  if (!core.durable) return;
+  if (!core.durable || !agrees(core)) return;
   core.replica->words().on_checkpoint(
       [&durable = *core.durable](Round round) { durable.begin_agreed(round); });
   core.durable->on_written([&core](Round round, const Status& status) {

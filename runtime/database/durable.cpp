@@ -153,6 +153,22 @@ std::shared_ptr<DurableHistory> Durable::make_history(std::function<Marks()> mar
   return history_;
 }
 
+std::shared_ptr<StableHistory> Durable::make_stable_history(StableHistory::Begin begin,
+                                                            std::function<Marks()> marks) {
+  StableHistory::Options options;
+  options.waits = options_.log.fsync;
+  stable_ = std::make_shared<StableHistory>(*folder_, std::move(log_), std::move(begin),
+                                            std::move(marks), options);
+  rounds_ = stable_.get();
+  rounds_->on_round([this] { tell_if_due(); });
+  return stable_;
+}
+
+StateSink& Durable::make_stored_state(StateSink& sink, std::function<Marks()> marks) {
+  arriving_ = std::make_unique<StoredState>(sink, *folder_, identity_, std::move(marks));
+  return *arriving_;
+}
+
 void Durable::watch(Replica& replica, std::mutex& lock) {
   replica_ = &replica;
   lock_ = &lock;
@@ -241,16 +257,21 @@ void Durable::finish_agreed(std::chrono::steady_clock::time_point until) {
 }
 
 Status Durable::checkpoint() {
-  return write_guarded([this] {
-    std::unique_ptr<Begun> begun;
-    {
-      const std::lock_guard lock(*lock_);
-      auto at = rounds_->state();
-      if (at.chain.round == last_ && replica_->names().files_to_remove().empty()) return Status();
-      begun = begin(at);
-    }
-    return write(*begun, stop_.get_token());
-  });
+  Status status;
+  do {
+    status = write_guarded([this] {
+      std::unique_ptr<Begun> begun;
+      {
+        const std::lock_guard lock(*lock_);
+        auto at = rounds_->state();
+        if (at.chain.round == last_ && replica_->names().files_to_remove().empty()) return Status();
+        begun = begin(at);
+      }
+      return write(*begun, stop_.get_token());
+    });
+    // The state may have been replaced meanwhile by that of another node.
+  } while (stable_ && status.code() == ErrorCode::interrupted && !stop_.stop_requested());
+  return status;
 }
 
 /// What failed is told before it ends this node, which then tells nothing more.
@@ -290,21 +311,36 @@ Status Durable::write(Begun& begun, const std::stop_token& stop) {
   // A checkpoint is never ahead of its log.
   if (auto status = rounds_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  if (auto status = write_named(*folder_, identity_, dictionary_, history_ != nullptr,
-                                replica_->names(), at.chain.round, stop);
+  if (auto status =
+          write_named(*folder_, identity_, dictionary_, history_ != nullptr || stable_ != nullptr,
+                      replica_->names(), at.chain.round, stop);
       !status)
     return status;
   if (at.chain.round == last_) return {};
   bytes_now_ = 0;
   CheckpointProgress told(*begun.stream, options_.name, bytes_now_);
-  auto bytes = write_checkpoint(*folder_, identity_, at.chain, at.marks, told, stop);
+  auto bytes = write_checkpoint(*folder_, identity_, at.chain, at.marks, told, stop,
+                                [&](const std::function<Status()>& name_it) {
+                                  return stable_ ? in_turn(at, [&](RoundLog&) { return name_it(); })
+                                                 : name_it();
+                                });
   if (!bytes) return bytes.status();
   last_ = at.chain.round;
   last_bytes_ = *bytes;
   log_at_last_ = begun.log_bytes;
   last_time_ = std::chrono::steady_clock::now().time_since_epoch().count();
   ++checkpoints_;
-  return drop(last_);
+  return drop(at);
+}
+
+/// What is done of a state is done while it is the one in the folder.
+Status Durable::in_turn(const LoggedRounds::State& applied,
+                        const std::function<Status(RoundLog&)>& what) {
+  return rounds_->in_turn([&](RoundLog& log) {
+    return log.restarts() == applied.restarts
+               ? what(log)
+               : Status(ErrorCode::interrupted, "the state was replaced by that of another node");
+  });
 }
 
 Result<std::unique_ptr<Replica>> Durable::read_named(const NamedSnapshot& snapshot,
@@ -319,9 +355,11 @@ bool Durable::never_came(TxnId id) const {
          id.sequence + OutcomeTable::remembered > highest_recovered_;
 }
 
-Status Durable::drop(Round upto) {
-  if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
-  return rounds_->in_turn([upto](RoundLog& log) { return log.drop_before(upto); });
+Status Durable::drop(const LoggedRounds::State& applied) {
+  return in_turn(applied, [this, upto = applied.chain.round](RoundLog& log) {
+    if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
+    return log.drop_before(upto);
+  });
 }
 
 Status Durable::close() {
@@ -331,6 +369,7 @@ Status Durable::close() {
   const std::lock_guard writing(writing_);
   if (closed_) return {};
   closed_ = true;
+  if (arriving_) arriving_->end_writing();
   auto status = rounds_ == nullptr ? Status() : rounds_->close();
   folder_.reset();
   return status;

@@ -25,6 +25,8 @@
 #include "database/durable_history.hpp"
 #include "database/durable_route.hpp"
 #include "database/replica_sink.hpp"
+#include "database/stable_history.hpp"
+#include "database/stored_state.hpp"
 
 namespace exdb {
 
@@ -71,6 +73,11 @@ class Durable {
                                                         std::atomic<std::uint64_t>& autoids);
   /// The history of a node, once; it outlives neither this nor what `marks` reads.
   [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks);
+  /// Of a node that comes and goes: the same.
+  [[nodiscard]] std::shared_ptr<StableHistory> make_stable_history(StableHistory::Begin begin,
+                                                                   std::function<Marks()> marks);
+  /// Where states go that it takes from others, on their way to `sink`.
+  [[nodiscard]] StateSink& make_stored_state(StateSink& sink, std::function<Marks()> marks);
   /// From here on there may be checkpoints. After make_history().
   void watch(Replica& replica, std::mutex& lock);
   [[nodiscard]] Marks marks() const { return end_.marks; }
@@ -119,7 +126,8 @@ class Durable {
   Status write_guarded(const std::function<Status()>& what,
                        const std::function<void(const Status&)>& tell = {});
   void write_agreed(Begun& begun);
-  Status drop(Round upto);
+  Status drop(const LoggedRounds::State& applied);
+  Status in_turn(const LoggedRounds::State& applied, const std::function<Status(RoundLog&)>& what);
   void run(const std::stop_token& stop);
   [[nodiscard]] bool due() const;
   [[nodiscard]] bool due_by_time() const;
@@ -140,6 +148,8 @@ class Durable {
   LoggedRounds* rounds_ = nullptr;
   std::unique_ptr<RoundLog> log_;            ///< of a node, until it has its history
   std::shared_ptr<DurableHistory> history_;  ///< of a node
+  std::shared_ptr<StableHistory> stable_;    ///< or of one that comes and goes
+  std::unique_ptr<StoredState> arriving_;
   std::mutex* lock_ = nullptr;
 
   std::mutex writing_;  ///< one checkpoint at a time

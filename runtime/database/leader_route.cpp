@@ -47,7 +47,7 @@ std::optional<ErrorCode> LeaderRoute::outcome(TxnId id) const {
   out.put(id.origin.value);
   out.put(id.sequence);
   auto answer = follower_.ask(HostQuestion::outcome, question);
-  if (!answer.ok()) return std::nullopt;
+  if (!answer.ok()) return follower_.remembered(id);
   ByteReader in(*answer);
   const auto code = static_cast<ErrorCode>(in.get<std::int32_t>());
   return !in.ok() || code == ErrorCode::not_found ? std::nullopt : std::optional(code);

@@ -13,6 +13,7 @@
 #include "database/cluster_route.hpp"
 #include "database/dictionary_difference.hpp"
 #include "database/kept_copies.hpp"
+#include "database/restore_node.hpp"
 #include "exdb/collective_gather.hpp"
 
 namespace exdb {
@@ -232,6 +233,19 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
   return options;
 }
 
+namespace {
+
+Durable::Options durable_options(const DatabaseCore& core) {
+  Durable::Options options;
+  options.name = core.name;
+  options.log.fsync = core.options.disk->fsync;
+  options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
+  options.checkpoint_every = core.options.disk->checkpoint_every;
+  return options;
+}
+
+}  // namespace
+
 Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
                std::vector<bool> replicas, std::uint64_t epoch_name) {
   RestoreRequest request;
@@ -250,13 +264,8 @@ Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
     std::fprintf(stderr, "exdb: %s\n", core.restored->told.c_str());
   core.replica = std::move(core.restored->replica);
   if (!core.restored->recovered) return {};
-  Durable::Options options;
-  options.name = core.name;
-  options.log.fsync = core.options.disk->fsync;
-  options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
-  options.checkpoint_every = core.options.disk->checkpoint_every;
   core.durable = std::make_unique<Durable>(std::move(*core.restored->recovered), core.dictionary,
-                                           std::move(options));
+                                           durable_options(core));
   core.replica = core.durable->take_replica();
   return {};
 }
@@ -366,16 +375,57 @@ std::string in_threes(std::uint64_t number) {
   return text;
 }
 
+/// Of a node on disk: its folder, whose state becomes core.replica.
+Result<RestoredNode> restore_own(DatabaseCore& core, std::uint64_t cluster_id) {
+  auto found = restore_node({core.name, core.dictionary, core.storage, *core.options.disk,
+                             MemberId{core.self.value}, cluster_id});
+  if (!found) return found;
+  auto& recovered = found->recovered;
+  core.restored.emplace();
+  core.restored->told = recovered.told;
+  core.restored->worth_telling = recovered.worth_telling;
+  core.restored->marks = recovered.marks;
+  if (recovered.worth_telling)
+    std::fprintf(stderr, "exdb[node %u] %s\n", core.self.value, recovered.told.c_str());
+  core.durable =
+      std::make_unique<Durable>(std::move(recovered), core.dictionary, durable_options(core));
+  core.replica = core.durable->take_replica();
+  return found;
+}
+
+/// Before the node is made: its history, what it must not forget, and where states go.
+void add_store(DatabaseCore& core, RestoredNode restored, Node::Options& options) {
+  const auto marks = [&core] {
+    return Marks{core.route ? core.route->last_number() : 0, core.next_autoid.load()};
+  };
+  const auto applied = restored.begin.applied.round;
+  const auto history = core.durable->make_stable_history(std::move(restored.begin), marks);
+  auto& membership = *options.membership;
+  membership.incarnation = restored.memory
+                               ? next_life(*restored.memory)
+                               : first_life(std::chrono::system_clock::now().time_since_epoch());
+  membership.sink = &core.durable->make_stored_state(*core.replica_state, marks);
+  membership.store = history.get();
+  membership.memory = std::move(restored.memory);
+  membership.applied = applied;
+  membership.horizon = restored.horizon;
+  options.history = history;
+}
+
 /// Nobody has to be told of a failure here: the others do without this node.
 void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
                    Status failure) {
   if (failure.ok()) failure = check_keep_alive(params);
-  if (failure.ok() && core.options.disk)
+  if (failure.ok() && core.options.disk && params.quorum)
     failure = {
         ErrorCode::unsupported,
-        "is_disk where nodes come and go (over TCP, or resilient) comes in a later release: a "
-        "node that is started again would have to remember what it has promised to the others "
-        "too, not only the rounds; use is_disk=False, or MPI, where all nodes start together"};
+        "is_disk with quorumCallback where nodes come and go: who goes on without a majority "
+        "may have to give up what it has acknowledged, and on disk nothing is given up; leave "
+        "one of the two out"};
+  if (failure.ok() && core.options.disk && core.options.disk->copies != 0)
+    failure = {ErrorCode::unsupported,
+               "durable_copies where nodes come and go: there each node counts by what is on its "
+               "own disk, so all of them keep a copy; leave it out"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
     failure = wrong("nodeId " + std::to_string(*params.node_id) +
                     " is not that of the transport, " + std::to_string(transport->self()));
@@ -385,6 +435,16 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   }
   fill_core(core, params, transport->self(), transport->size());
   core.description = transport->describe();
+  const auto cluster_id = cluster_id_of(core, params);
+  std::optional<RestoredNode> restored;
+  if (core.options.disk) {
+    auto found = restore_own(core, cluster_id);
+    if (!found) {
+      transport->close(false);
+      found.status().or_throw();
+    }
+    restored.emplace(std::move(*found));
+  }
   core.replica->expect_repeats();
   core.replica_state =
       std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,
@@ -399,9 +459,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   const auto patience = params.connect_timeout;
   const auto cancelled = params.cancelled;
-  auto options = options_of(core, params, cluster_id_of(core, params));
+  auto options = options_of(core, params, cluster_id);
   options.membership = {timing_of(params, *transport), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
+  if (restored) add_store(core, std::move(*restored), options);
   auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   auto& node = *made;
   core.node = std::move(made);
@@ -410,6 +471,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
       std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
   core.route->number_from(life >> sequence_shift);
   core.next_autoid = autoids_from(life);
+  begin_life(core);
   node.start(own_listener);
   if (node.wait_seated(patience, cancelled.get())) return;
   node.failure().or_throw();

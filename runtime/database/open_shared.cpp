@@ -83,6 +83,7 @@ class LinesOfFollowers final : public ReplicaReaders {
     auto& joint = segment_.line(index).joint;
     if (joint.sequence.load() == id.sequence) joint.decided.store(csn.value + 1);
   }
+  void decided(TxnId id, ErrorCode code) const override { segment_.outcomes().record(id, code); }
 
  private:
   const HostSegment& segment_;
@@ -121,7 +122,7 @@ class Opening {
     if (map_.leads())
       lead(std::move(*transport), cluster_id);
     else
-      follow();
+      follow(cluster_id);
   }
 
  private:
@@ -229,11 +230,12 @@ class Opening {
     leader.start(own_listener);
   }
 
-  void follow() {
-    auto options = options_of(core_, params_, 0);
+  void follow(std::uint64_t cluster_id) {
+    auto options = options_of(core_, params_, cluster_id);
     auto made = std::make_unique<HostFollower>(
         std::move(segment_), map_, offer_.pid,
-        HostFollower::Options{params_.timeout, options.in_exchange_max, std::move(options.notify),
+        HostFollower::Options{std::move(options.name), cluster_id, params_.timeout,
+                              options.in_exchange_max, std::move(options.notify),
                               std::move(options.quorum), true});
     auto& follower = *made;
     core_.node = std::move(made);

@@ -408,7 +408,9 @@ void Replica::remember(std::span<const RoundItem> items, const std::vector<ItemO
   OutcomeTable::Writer writer(outcomes_);
   for (std::size_t i = 0; i < arrived_count_; ++i) {
     const auto at = arrived_[i].item;
-    writer.record({items[at].origin, items[at].sequence}, outcomes[at].code);
+    const TxnId id{items[at].origin, items[at].sequence};
+    writer.record(id, outcomes[at].code);
+    if (readers_ != nullptr) readers_->decided(id, outcomes[at].code);
   }
 }
 

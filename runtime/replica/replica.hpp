@@ -60,6 +60,8 @@ class ReplicaReaders {
   /// A transaction of another process that this member has sent committed as `csn`, and is not
   /// published yet.
   virtual void committing(TxnId id, Csn csn) const = 0;
+  /// How a transaction of any origin ended; what committed is published.
+  virtual void decided(TxnId id, ErrorCode code) const = 0;
 };
 
 class Replica final : public RoundConsumer {
@@ -115,6 +117,8 @@ class Replica final : public RoundConsumer {
   /// From now on transactions may come again that are decided already: they change nothing, and are
   /// answered as they were. To be called before the first round, on all replicas or none.
   void expect_repeats() { repeats_ = true; }
+  /// No transaction with an older snapshot commits any more, by the rounds that were applied.
+  [[nodiscard]] Csn horizon() const { return horizon_; }
 
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,

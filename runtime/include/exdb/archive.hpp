@@ -36,11 +36,12 @@ struct ArchiveFile {
 struct ArchiveReport {
   std::string path;
   std::uint64_t database = 0, dictionary = 0;
-  std::uint32_t format = 0;  ///< newest that this exdb reads
+  std::uint32_t format = 0;  ///< 1; 2 of a node where nodes come and go
   std::string schema;
   std::vector<ArchiveFile> files;
   std::uint64_t first_round = 0, last_round = 0;  ///< of the log; 0: none
   std::uint64_t chain = 0;                        ///< stands for all rounds up to the last
+  std::uint64_t held = 0;  ///< rounds after the last, of which the cluster decides (format 2)
   bool closed = false;                            ///< the log says that it was closed
   std::string torn;            ///< of a commit that was not finished: file, offset and bytes
   std::optional<int> open_by;  ///< process that has it open; 0 when that is not known
