@@ -195,12 +195,14 @@ def test_another_schema_and_ranks_that_disagree_are_refused_on_all(run: Run, goo
 """
         ),
     ).told
-    assert told[0] == told[1]
+    for what in ("schema", "wrong"):
+        assert told[0][what] == told[1][what]
     assert told[0]["schema"][0] == "SchemaChangedError"
     assert "'Note'" in told[0]["schema"][2] or "Note" in told[0]["schema"][2]
     assert told[0]["wrong"][0] == "IncompatibleError"
     assert "is_disk" in told[0]["wrong"][2]
-    assert told[0]["resilient"][0] == "NotSupportedError"
+    # Each node of those that come and go opens its own folder, and names that.
+    assert all(one["resilient"][0] == "NotSupportedError" for one in told)
 
 
 def test_rows_of_transient_classes_are_gone_and_numbers_are_not_given_twice(good: Good) -> None:
