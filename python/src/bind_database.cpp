@@ -23,14 +23,12 @@ using Handle = std::shared_ptr<DatabaseHandle>;
 
 /// DiskOptions, in their order.
 /// path, fsync, checkpoint_bytes, checkpoint_every in ms, copies.
-using DiskArguments =
-    std::tuple<std::string, bool, std::uint64_t, std::int64_t, std::uint32_t>;
+using DiskArguments = std::tuple<std::string, bool, std::uint64_t, std::int64_t, std::uint32_t>;
 
 DiskOptions disk_options(const DiskArguments& of) {
   const auto& [path, fsync, bytes, every_ms, copies] = of;
   return {path, fsync, bytes, std::chrono::milliseconds(every_ms), copies};
 }
-
 
 constexpr std::chrono::milliseconds signal_slice{50};
 /// How long an open that was asked to give up is waited for.

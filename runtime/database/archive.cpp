@@ -147,7 +147,9 @@ Copy copy_of(const ArchiveEnd& end) {
     auto epochs = read_epochs(**folder, identity->database);
     if (!epochs) return epochs.status();
     const Round newest{end.round};
-    copy = {end.path, identity->database, epochs_until(std::move(*epochs), newest),
+    copy = {end.path,
+            identity->database,
+            epochs_until(std::move(*epochs), newest),
             {newest, end.chain}};
     return {};
   });

@@ -51,9 +51,8 @@ Round KeptCopies::newest_final(const RoundHistory& history) {
     if (kept < full_) judged = std::min(judged, kept);
   if (!own_ && others_.empty() && full_ > final_) {
     judged = final_;
-    failure_ = {ErrorCode::disk,
-                "no node is left that keeps database '" + name_ +
-                    "' on disk (durable_copies): what is committed could be lost"};
+    failure_ = {ErrorCode::disk, "no node is left that keeps database '" + name_ +
+                                     "' on disk (durable_copies): what is committed could be lost"};
   }
   return final_ = std::max(final_, std::min(judged, newest));
 }

@@ -54,10 +54,11 @@ std::unique_ptr<Replica> read_file(DatabaseCore& core, const NamedSnapshot& snap
     why = replica.status();
   }
   why.or_throw();
-  throw Error(ErrorCode::unsupported,
-              "snapshot '" + snapshot.name +
-                  "' is in the files of nodes that keep a copy, and this one sees none of them: read "
-                  "it on one of those, or give all nodes a path on a file system that they share");
+  throw Error(
+      ErrorCode::unsupported,
+      "snapshot '" + snapshot.name +
+          "' is in the files of nodes that keep a copy, and this one sees none of them: read "
+          "it on one of those, or give all nodes a path on a file system that they share");
 }
 
 /// Of a file: a database of its own, for all who read it at once.

@@ -387,11 +387,11 @@ class Restoring {
   DatabaseIdentity identity_;
   RoundHistory::Chain newest_;
   Epochs epochs_;
-  CaughtUp by_rounds_, by_files_;  ///< who lacks something; what it has
-  CaughtUp in_memory_;             ///< who keeps no copy
-  std::vector<bool> keeps_;        ///< who does
+  CaughtUp by_rounds_, by_files_;          ///< who lacks something; what it has
+  CaughtUp in_memory_;                     ///< who keeps no copy
+  std::vector<bool> keeps_;                ///< who does
   std::vector<std::string> seen_folders_;  ///< of other nodes, if this one keeps none
-  RoundHistory::Chain memory_at_;  ///< what has come to memory
+  RoundHistory::Chain memory_at_;          ///< what has come to memory
   std::vector<NamedSnapshot> names_;
   std::unique_ptr<RoundLog> log_;
   Csn csn_;

@@ -39,12 +39,12 @@ struct RestoreRequest {
 
 struct Restored {
   std::optional<Durable::Recovered> recovered;  ///< of a node that keeps a copy
-  std::unique_ptr<Replica> replica;  ///< of one that keeps none, where it has a replica
-  std::vector<bool> keeps;           ///< one a node: keeps a copy
-  RoundHistory::Chain newest;        ///< of the state
+  std::unique_ptr<Replica> replica;             ///< of one that keeps none, where it has a replica
+  std::vector<bool> keeps;                      ///< one a node: keeps a copy
+  RoundHistory::Chain newest;                   ///< of the state
   DatabaseIdentity identity;
   std::vector<std::string> seen_folders;  ///< of one that keeps none: copies of others that it sees
-  std::string told;                             ///< one line, the same on all nodes
+  std::string told;                       ///< one line, the same on all nodes
   bool worth_telling = false;   ///< somebody was torn down, or has caught up, or is not there
   Marks marks;                  ///< the highest that any node knows
   Csn csn;                      ///< of the state

@@ -19,18 +19,18 @@ Status unreadable(const std::string& what) {
 Status give_rounds(HeldCopy& copy, const DatabaseIdentity& identity, Round after,
                    const EachPiece& each) {
   std::vector<std::byte> rounds;
-  auto read = read_log(*copy.folder, identity, copy.recovery.from, {},
-                       [&](const CompletedRound& round) {
-                         if (round.round <= after) return Status();
-                         LogRecord record;
-                         record.offset = rounds.size();
-                         record.chain.round = round.round;
-                         encode_record(record, round, identity.database, rounds);
-                         if (rounds.size() < rounds_bytes) return Status();
-                         auto status = each(rounds);
-                         rounds.clear();
-                         return status;
-                       });
+  auto read =
+      read_log(*copy.folder, identity, copy.recovery.from, {}, [&](const CompletedRound& round) {
+        if (round.round <= after) return Status();
+        LogRecord record;
+        record.offset = rounds.size();
+        record.chain.round = round.round;
+        encode_record(record, round, identity.database, rounds);
+        if (rounds.size() < rounds_bytes) return Status();
+        auto status = each(rounds);
+        rounds.clear();
+        return status;
+      });
   if (!read) return read.status();
   return rounds.empty() ? Status() : each(rounds);
 }

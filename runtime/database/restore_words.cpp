@@ -89,7 +89,8 @@ Status decode(ByteReader& in, Known& known) {
 }
 
 std::string told_of(const std::vector<Known>& known, const Known& giver, const CaughtUp& by_rounds,
-                    const CaughtUp& by_files, const CaughtUp& in_memory, std::chrono::steady_clock::duration took) {
+                    const CaughtUp& by_files, const CaughtUp& in_memory,
+                    std::chrono::steady_clock::duration took) {
   std::size_t copies = 0;
   std::string left, cut;
   for (const auto& each : known) {

@@ -41,8 +41,8 @@ struct ArchiveReport {
   std::vector<ArchiveFile> files;
   std::uint64_t first_round = 0, last_round = 0;  ///< of the log; 0: none
   std::uint64_t chain = 0;                        ///< stands for all rounds up to the last
-  std::uint64_t held = 0;  ///< rounds after the last, of which the cluster decides (format 2)
-  bool closed = false;                            ///< the log says that it was closed
+  std::uint64_t held = 0;      ///< rounds after the last, of which the cluster decides (format 2)
+  bool closed = false;         ///< the log says that it was closed
   std::string torn;            ///< of a commit that was not finished: file, offset and bytes
   std::optional<int> open_by;  ///< process that has it open; 0 when that is not known
   [[nodiscard]] bool damaged() const;
@@ -62,8 +62,9 @@ struct ArchiveEnd {
 };
 
 struct ComparedArchives {
-  std::size_t furthest = 0;  ///< that an open would take: of the newest epoch, then the newest round
-  std::uint64_t epoch = 0;   ///< of it
+  std::size_t furthest =
+      0;                    ///< that an open would take: of the newest epoch, then the newest round
+  std::uint64_t epoch = 0;  ///< of it
   std::vector<std::string> forks;  ///< why others are no older states of it, as an open says it
 };
 

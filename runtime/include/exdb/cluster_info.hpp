@@ -28,7 +28,7 @@ struct ClusterNodeInfo {
   bool self = false;
   /// Takes part in the rounds as of now. All are false while this node itself does not.
   bool active = false;
-  bool reached = false;    ///< is heard, whether it is a member or not
+  bool reached = false;  ///< is heard, whether it is a member or not
   /// Has called stop() or close(), and commits nothing more; said where membership is fixed.
   bool stopped = false;
   ClusterTraffic traffic;  ///< between it and this node; of self nothing

@@ -184,13 +184,13 @@ def test_without_anybody_who_keeps_a_copy_commits_raise(run: Run) -> None:
     ).told
     for one in told[1:]:
         assert one["error"][0] in ("DiskError", "OutcomeUnknownError")
-        assert "no node is left that keeps database 'grid' on disk" in one["error"][2] + one["state"]
+        assert (
+            "no node is left that keeps database 'grid' on disk" in one["error"][2] + one["state"]
+        )
 
 
 @pytest.mark.parametrize("shm", [False, True])
-def test_checkpoints_of_all_ranks_are_of_one_round(
-    good: Good, tmp_path: Path, shm: bool
-) -> None:
+def test_checkpoints_of_all_ranks_are_of_one_round(good: Good, tmp_path: Path, shm: bool) -> None:
     """Asked for by one rank, by all at once, and while others commit."""
     told = good(
         3,

@@ -4,7 +4,9 @@
 ranks: nothing acknowledged is lost, nothing refused comes back, nothing is half there, and all
 ranks have the same.
 
-EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with is_shm."""
+EXDB_KILLS=300 does more of it; EXDB_KILLS_SEED another; EXDB_KILLS_SHM=1 with is_shm;
+EXDB_KILLS_COPIES=2 lets so many ranks keep a folder, if there are as many. Without it each second
+life does so, with one or two."""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ import pytest
 
 KILLS = int(os.environ.get("EXDB_KILLS", "5"))
 SEED = int(os.environ.get("EXDB_KILLS_SEED", "11"))
+COPIES = int(os.environ.get("EXDB_KILLS_COPIES", "0"))
 SHM = os.environ.get("EXDB_KILLS_SHM", "0") == "1"
 
 # Each rank first tells what it has found.
@@ -32,9 +35,10 @@ sys.path.insert(0, sys.argv[6])
 import exdb, kills
 out, folder, life, shm, ends = (sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1",
                                 sys.argv[5] == "1")
+copies = int(sys.argv[7]) or None
 comm = MPI.COMM_WORLD
 db = exdb.open("grid", kills.SCHEMA, comm=comm, is_disk=True, path=folder, is_shm=shm,
-               db_segment_size=1 << 20, checkpoint_bytes=100_000)
+               db_segment_size=1 << 20, checkpoint_bytes=100_000, durable_copies=copies)
 pairs, counts = kills.found_in(exdb, db)
 found = {"digest": db.digest(), "pairs": pairs, "counts": counts, "recovered": db.recovered,
          "pid": os.getpid()}
@@ -75,6 +79,7 @@ class Lives:
                 *("-n", str(ranks), sys.executable, str(out / "rank.py"), str(out)),
                 *(str(self.folder / "grid"), str(life), str(int(SHM)), str(int(ends))),
                 str(Path(kills.__file__).parent),
+                str(self.copies(life, 1 if SHM else ranks)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -95,6 +100,11 @@ class Lives:
             if job.poll() is None:
                 os.killpg(job.pid, signal.SIGKILL)
         self.listen(out, ranks)
+
+    def copies(self, life: int, most: int) -> int:
+        """0: each rank keeps a folder."""
+        wanted = COPIES or (1 + life // 2 % 2 if life % 2 else 0)
+        return min(wanted, most)
 
     def kill(self, pids: list[int]) -> None:
         """One after the other, at once or with a pause in which the others may go on."""

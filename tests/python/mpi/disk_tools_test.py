@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+
 from exdb.__main__ import main
 
 Good = Callable[..., list[Any]]
@@ -147,28 +148,32 @@ def test_the_log_tells_which_rank_wrote(good: Good, tmp_path: Path) -> None:
     assert len(writers) == 22
 
 
-@pytest.mark.parametrize("opened", [OPEN, SHM])
+@pytest.mark.parametrize("shm", [False, True])
 def test_a_signal_to_one_rank_leaves_checkpoints_of_all(
-    run: Run, tmp_path: Path, opened: str
+    run: Run, tmp_path: Path, shm: bool
 ) -> None:
+    """With is_shm to one that follows: its leader, the other host, and those beside it are told."""
     job = run(
-        2,
+        4 if shm else 2,
         f"""
-        db = {opened}
+        db = {SHM if shm else OPEN}
         con = db.connect()
         comm.Barrier()
         key = rank
         while True:
             put(con, key)
             key += size
-            if key > 20 and rank == 1:
+            if key > 20 and rank == size - 1:
                 os.kill(os.getpid(), signal.SIGTERM)
         """,
+        environment={"EXDB_PRETENDED_HOSTS": "2"} if shm else {},
     )
     assert job.code == 99, job.err
     code, out = tool("inspect", tmp_path / "grid", "--json")
     assert code == 0
-    for node in json.loads(out)["nodes"]:
+    nodes = json.loads(out)["nodes"]
+    assert len(nodes) == 2
+    for node in nodes:
         assert node["closed"]
         assert any(file["kind"] == "checkpoint" for file in node["files"])
 
