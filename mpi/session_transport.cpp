@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "exdb/large_buffers.hpp"
 #include "identity.hpp"
 
 namespace exdb::mpi {
@@ -113,7 +114,10 @@ Status SessionTransport::poll(FrameSink& sink, bool& any) {
     if (!arrival) return {};
     any = some = true;
     counters_.count_received(arrival->bytes.size());
-    sink.on_frame(arrival->from, arrival->bytes);
+    if (arrival->owned.size() >= LargeBuffers::buffer_bytes_min)
+      sink.on_whole_frame(arrival->from, LargeBuffers::share(std::move(arrival->owned)));
+    else
+      sink.on_frame(arrival->from, arrival->bytes);
   }
 }
 

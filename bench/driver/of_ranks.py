@@ -217,6 +217,20 @@ def bulk_rows(records: list[Record]) -> list[Row]:
                 floor_is="MPI_Bcast",
             ),
             Row(
+                f"the same, {text}",
+                record["one_mb_per_s"],
+                "MB/s",
+                floor=record["bcast_fresh_mb_per_s"],
+                floor_is="MPI_Bcast into fresh memory",
+            ),
+            Row(
+                f"the same into memory used before, {text}",
+                record["again_mb_per_s"],
+                "MB/s",
+                floor=record["bcast_mb_per_s"],
+                floor_is="MPI_Bcast",
+            ),
+            Row(
                 f"all ranks load, {text}",
                 record["all_mb_per_s"],
                 "MB/s",

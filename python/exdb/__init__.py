@@ -36,6 +36,7 @@ the module, and cursors do not execute statements but walk over rows.
 from ._core import Class, Index, Object, Struct
 from ._preempt import OnPreempt
 from ._topology import Host, Topology, topology
+from .checkpoint import Checkpoint
 from .cluster_info import ClusterInfo, ClusterNodeInfo, ClusterTraffic
 from .connection import Connection, Cursor, Transaction
 from .database import Database
@@ -136,6 +137,7 @@ __all__ = [
     "MCO_REPEATABLE_READ",
     "MCO_SERIALIZABLE",
     "MCO_UPDATE",
+    "Checkpoint",
     "Class",
     "ClusterError",
     "ClusterInfo",

@@ -86,14 +86,21 @@ class _Watched:
     def __init__(self, database: Database, settings: OnPreempt) -> None:
         self.database = weakref.ref(database)
         self.settings = settings
-        self.announced = database._core.preempt_announced()
+        self.announced = self._newest(database) or 0
+
+    def _newest(self, database: Database) -> int | None:
+        """None when it cannot be known any more."""
+        try:
+            return database._core.preempt_announced()
+        except Error:
+            return None
 
     def told(self) -> bool:
         """Whether another node has said that the end comes."""
         database = self.database()
         if database is None or not database.is_open or not database.clustered:
             return False
-        return database._core.preempt_announced() != self.announced
+        return self._newest(database) not in (None, self.announced)
 
 
 class _Watch:

@@ -91,7 +91,11 @@ class Topology:
                 + (f", {_counted(self.machine_cores, 'core')}" if self.machine_cores else "")
                 + f"; NUMA nodes {_listed(self.numa_nodes)} of {self.machine_numa_nodes or '?'}",
             ),
-            ("listener", f"not bound: on any of the {_counted(self.units, 'unit')} of its process"),
+            (
+                "listener",
+                f"on any of the {_counted(self.units, 'unit')} of its process; not bound, as it "
+                "would wait behind a busy thread there, or take a unit from the program",
+            ),
             ("shared segment", self.placement),
             ("huge pages", self.huge_pages),
         ]

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from . import _core, _lifetime
 from ._callbacks import CallbackThreads
-from ._check import milliseconds, shown, text
+from ._check import boolean, milliseconds, shown, text
 from ._cluster import check_window
+from .checkpoint import Checkpoint
 from .cluster_info import ClusterInfo
 from .cluster_info import make as make_cluster_info
 from .connection import Connection
@@ -130,18 +131,40 @@ class Database:
             if self._callbacks is not None:
                 self._callbacks.close()
 
-    def checkpoint(self) -> None:
-        """Of a durable database: writes its state into a file, so that the log before it goes and
-        the next open is fast. Local, also in a cluster, where each rank writes its own when it
-        likes; with is_shm the leader of a host does, and elsewhere nothing happens. Blocks, without
-        the GIL, for as long as all rows take to be written; other threads read and commit
-        meanwhile. Nothing is written when nothing was committed since the last. Happens by itself
-        too: see ``checkpoint_bytes`` of open.
+    @overload
+    def checkpoint(self, *, wait: Literal[True] = True) -> None: ...
 
-        Raises InvalidHandleError in memory and after close; DiskFullError, after which the
-        database goes on; DiskError and DiskDamagedError, after which it does not.
+    @overload
+    def checkpoint(self, *, wait: Literal[False]) -> Checkpoint: ...
+
+    @overload
+    def checkpoint(self, *, wait: bool) -> Checkpoint | None: ...
+
+    def checkpoint(self, *, wait: bool = True) -> Checkpoint | None:
+        """Of a durable database: writes its state into a file, so that the log before it goes and
+        the next open is fast. Nothing is written when nothing was committed since the last. Happens
+        by itself too: see ``checkpoint_bytes`` and ``checkpoint_seconds`` of open.
+
+        Over MPI all nodes that keep a copy write the state of one agreed round, and this returns
+        when all of them have, wherever it is called: on one node, or on all, which then make one
+        checkpoint together (if nobody commits between their calls). Everything that this node
+        showed when it was called is in it. Nodes that have left or stopped are not waited for.
+        Where nodes come and go (TCP, resilient) each call writes the copy of its own node.
+
+        wait: True: blocks, without the GIL, for as long as all rows take to be written; other
+            threads read and commit meanwhile. False: comes back at once with a
+            :class:`Checkpoint`, which is written by a thread of exdb's; ``close`` first waits for
+            the one that a node has begun.
+
+        One that takes long says each 5 s on stderr how much it has written. Raises
+        InvalidHandleError in memory and after close; DiskFullError, after which the database goes
+        on; DiskError and DiskDamagedError, after which that node does not: the text names it; in a
+        cluster what ``commit`` raises. With ``wait=False`` the :class:`Checkpoint` raises them.
         """
-        self._core.checkpoint()
+        if boolean(wait, "wait"):
+            self._core.checkpoint()
+            return None
+        return Checkpoint(self._core.begin_checkpoint())
 
     def snapshot(self, name: str) -> int:
         """Gives the state of now a name, and its csn; :meth:`at` reads there. ::
@@ -163,8 +186,7 @@ class Database:
         name: 1 to 200 bytes of UTF-8 without control characters; at most 128 names at once.
 
         Raises IntegrityError (DuplicateKeyError) for a name that is there, DataError for one that
-        cannot be, ResourceError, NotSupportedError with ``is_shm=True``, and what ``commit``
-        raises.
+        cannot be, ResourceError, and what ``commit`` raises.
         """
         return self._core.snapshot(text(name, "name"))
 
@@ -174,17 +196,19 @@ class Database:
         Rows and views as of any other; ``local`` classes are those of this node, and are not there
         after a restart of a cluster.
 
-        O(1), without a copy, in a process that has seen the name given. After a restart all its
-        rows are read from the file first, in O(rows), into memory that all connections at that name
-        share, and that is freed with the last of them. Does not block on other nodes; without the
-        GIL. Raises NotFoundError, which names those there are, ResourceError, DiskDamagedError and
-        DiskError.
+        O(1), without a copy, in a process that has seen the name given, and with ``is_shm=True``
+        on all ranks of its host. After a restart all its rows are read from the file first, in
+        O(rows), into memory that all connections of this process at that name share, and that is
+        freed with the last of them; a node that keeps no copy (``durable_copies``) reads a file of
+        one that does, on a file system that both see. Does not block on other nodes; without the
+        GIL. Raises NotFoundError, which names those there are, ResourceError, DiskDamagedError,
+        DiskError, and NotSupportedError where no file is seen.
         """
         return Connection(self, self._core.at(text(name, "name")))
 
     def snapshots(self) -> dict[str, int]:
-        """Names and csns of the snapshots that have one here. Does not block. Raises
-        NotSupportedError with ``is_shm=True``."""
+        """Names and csns of the snapshots that have one here. Does not block; with ``is_shm=True``
+        it asks the leader of the host, in some microseconds."""
         return self._core.snapshots()
 
     def drop_snapshot(self, name: str) -> None:

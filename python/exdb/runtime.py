@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -22,11 +21,6 @@ from .params import ClusterParams
 
 DEFAULT_SEGMENT = 128 * 1024 * 1024
 DEFAULT_CHECKPOINT = 256 * 1024 * 1024
-DISK_LATER = (
-    "is_disk=True where nodes come and go (over TCP, or with resilient=True) comes in a later "
-    "release; use is_disk=False: the database lives in memory for as long as its nodes; or MPI, "
-    "where all nodes start together"
-)
 SHM_ALONE = (
     "is_shm=True is one replica for all ranks of a host, so it needs a cluster over MPI: give "
     "comm=MPI.COMM_WORLD, or clusterParams with nwtype='MPI'; a database of one process shares its "
@@ -117,10 +111,16 @@ class _Opening:
     path: Any
     fsync: Any
     checkpoint_bytes: Any
+    checkpoint_seconds: Any
+    durable_copies: Any
     own_listener: Any
     timeout: Any
     needs_cluster_runtime: bool
     on_preempt: Any
+
+
+# path, fsync, checkpoint_bytes, ms between checkpoints, copies (0: all)
+_Disk = tuple[str, bool, int, int, int]
 
 
 @dataclass
@@ -132,7 +132,7 @@ class _Checked:
     own_listener: bool
     timeout_ms: int  # 0: for ever
     is_shm: bool = False
-    disk: tuple[str, bool, int] | None = None  # path, fsync, checkpoint_bytes
+    disk: _Disk | None = None
 
 
 def _check(opening: _Opening) -> _Checked:
@@ -157,8 +157,13 @@ def _check(opening: _Opening) -> _Checked:
     if is_shm and not clustered:
         raise NotSupportedError(SHM_ALONE)
     _preempt.check(opening.on_preempt)
-    if is_disk and opening.params is not None and _comes_and_goes(opening.params):
-        raise NotSupportedError(DISK_LATER)
+    copies = opening.durable_copies
+    if copies is not None:
+        copies = integer(copies, "durable_copies", 1, 1 << 31)
+        if not is_disk:
+            raise ClusterParameterError(
+                "durable_copies is of databases on disk: give is_disk=True too"
+            )
     dictionary = opening.dictionary()
     if not isinstance(dictionary, Dictionary):
         raise DataError(f"dictionary must be what load_dictionary() gives, not {shown(dictionary)}")
@@ -170,17 +175,11 @@ def _check(opening: _Opening) -> _Checked:
         boolean(opening.own_listener, "own_listener"),
         milliseconds(opening.timeout) or 0,
         is_shm,
-        _disk(opening) if is_disk else None,
+        _disk(opening, copies) if is_disk else None,
     )
 
 
-def _comes_and_goes(params: ClusterParams) -> bool:
-    nwparams = params.nwparams
-    resilient = isinstance(nwparams, Mapping) and bool(nwparams.get("resilient"))
-    return _cluster.communicator_of(params) is None or resilient
-
-
-def _disk(opening: _Opening) -> tuple[str, bool, int]:
+def _disk(opening: _Opening, copies: int | None) -> _Disk:
     path = os.fspath(opening.path) if opening.path is not None else f"{opening.name}.exdb"
     if opening.path is None and "/" in path:
         raise DataError(
@@ -192,6 +191,8 @@ def _disk(opening: _Opening) -> tuple[str, bool, int]:
         str(Path.cwd() / path),
         boolean(opening.fsync, "fsync"),
         integer(opening.checkpoint_bytes, "checkpoint_bytes", 0, 1 << 62),
+        milliseconds(opening.checkpoint_seconds, "checkpoint_seconds") or 0,
+        copies or 0,
     )
 
 
@@ -285,6 +286,8 @@ def open_database(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    checkpoint_seconds: float | None = None,
+    durable_copies: int | None = None,
     on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Opens a database; with ``clusterParams`` as a node of a cluster.
@@ -333,14 +336,22 @@ def open_database(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    checkpoint_seconds: likewise when so many seconds have passed since the last one and anything
+        was committed; None: not by time. In a cluster each node makes those for itself.
+    durable_copies: over MPI, with ``is_disk=True``: only so many ranks (with is_shm hosts) keep a
+        folder, one each file system before a second on any; the others have the database in memory,
+        and take it from those at open. commit returns when all of them have the transaction on
+        disk, so what was acknowledged outlives the loss of all copies but one; it takes as long as
+        the slowest of their disks. A rank that keeps one and leaves is done without; when none is
+        left commits raise. The same on all ranks, ClusterParameterError if there are fewer. None:
+        every rank keeps one, and commit returns when its own has it.
     on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
         it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
         closes the database, which ends calls that block in it; then SystemExit with exit code 99
         is raised in the main thread, for a requeue. A main thread that does not run Python for
         10 s after that is ended without. In a cluster one node that gets the signal tells all that
-        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
-        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
-        thread; replaces the program's own handlers of these signals.
+        have ``on_preempt``, by a commit; nodes that do not close within 20 s are left. To be opened
+        in the main thread; replaces the program's own handlers of these signals.
 
     On disk it blocks, without the GIL, until all that is there is read and checked
     (``db.recovered`` tells); after a kill a line on stderr says the same. Over MPI all ranks wait,
@@ -366,6 +377,8 @@ def open_database(
             path,
             fsync,
             checkpoint_bytes,
+            checkpoint_seconds,
+            durable_copies,
             own_listener,
             timeout,
             True,
@@ -390,6 +403,8 @@ def open(
     timeout: float | None = 60.0,
     fsync: bool = True,
     checkpoint_bytes: int = DEFAULT_CHECKPOINT,
+    checkpoint_seconds: float | None = None,
+    durable_copies: int | None = None,
     on_preempt: bool | _preempt.OnPreempt | None = None,
 ) -> Database:
     """Runtime, dictionary, database and listener in one call.
@@ -438,14 +453,22 @@ def open(
     checkpoint_bytes: of a durable database: it writes a checkpoint by itself when the log after
         the last one is larger than this, and than that checkpoint; 0: only in
         ``db.checkpoint()``. Bounds what the next open has to read.
+    checkpoint_seconds: likewise when so many seconds have passed since the last one and anything
+        was committed; None: not by time. In a cluster each node makes those for itself.
+    durable_copies: over MPI, with ``is_disk=True``: only so many ranks (with is_shm hosts) keep a
+        folder, one each file system before a second on any; the others have the database in memory,
+        and take it from those at open. commit returns when all of them have the transaction on
+        disk, so what was acknowledged outlives the loss of all copies but one; it takes as long as
+        the slowest of their disks. A rank that keeps one and leaves is done without; when none is
+        left commits raise. The same on all ranks, ClusterParameterError if there are fewer. None:
+        every rank keeps one, and commit returns when its own has it.
     on_preempt: True, or an :class:`OnPreempt`: when SIGTERM or SIGUSR1 comes, as a scheduler sends
         it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
         closes the database, which ends calls that block in it; then SystemExit with exit code 99
         is raised in the main thread, for a requeue. A main thread that does not run Python for
         10 s after that is ended without. In a cluster one node that gets the signal tells all that
-        have ``on_preempt``, by a commit (not with ``is_shm=True``, where all ranks must get it, as
-        Slurm sends it); nodes that do not close within 20 s are left. To be opened in the main
-        thread; replaces the program's own handlers of these signals.
+        have ``on_preempt``, by a commit; nodes that do not close within 20 s are left. To be opened
+        in the main thread; replaces the program's own handlers of these signals.
 
     On disk::
 
@@ -482,6 +505,8 @@ def open(
             path,
             fsync,
             checkpoint_bytes,
+            checkpoint_seconds,
+            durable_copies,
             own_listener,
             timeout,
             False,

@@ -44,6 +44,7 @@ py::dict inspect_archive_(const std::string& path) {
   all["first_round"] = report.first_round;
   all["last_round"] = report.last_round;
   all["chain"] = report.chain;
+  all["held"] = report.held;
   all["closed"] = report.closed;
   all["torn"] = report.torn;
   all["open_by"] = report.open_by;
@@ -127,12 +128,15 @@ py::tuple open_archive_(const std::string& path,
 void bind_archive(py::module_& module) {
   module.def("inspect_archive", inspect_archive_, py::arg("path"));
   module.def(
-      "archive_agrees",
-      [](const std::string& path, std::uint64_t round, std::uint64_t chain) {
+      "compare_archives",
+      [](const std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>>& ends) {
         const Released released;
-        return archive_agrees(path, round, chain);
+        std::vector<ArchiveEnd> given;
+        for (const auto& [path, round, chain] : ends) given.push_back({path, round, chain});
+        const auto compared = compare_archives(given);
+        return std::tuple(compared.furthest, compared.epoch, compared.forks);
       },
-      py::arg("path"), py::arg("round"), py::arg("chain"));
+      py::arg("ends"));
   module.def("archive_schema", archive_schema, py::arg("path"));
   module.def("archive_holder", archive_holder, py::arg("path"));
   module.def("open_archive", open_archive_, py::arg("path"), py::arg("dictionary"),

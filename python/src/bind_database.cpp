@@ -22,7 +22,15 @@ namespace {
 using Handle = std::shared_ptr<DatabaseHandle>;
 
 /// DiskOptions, in their order.
-using DiskArguments = std::tuple<std::string, bool, std::uint64_t>;
+/// path, fsync, checkpoint_bytes, checkpoint_every in ms, copies.
+using DiskArguments =
+    std::tuple<std::string, bool, std::uint64_t, std::int64_t, std::uint32_t>;
+
+DiskOptions disk_options(const DiskArguments& of) {
+  const auto& [path, fsync, bytes, every_ms, copies] = of;
+  return {path, fsync, bytes, std::chrono::milliseconds(every_ms), copies};
+}
+
 
 constexpr std::chrono::milliseconds signal_slice{50};
 /// How long an open that was asked to give up is waited for.
@@ -94,7 +102,7 @@ Handle open(const std::string& name, const std::shared_ptr<DictionaryHandle>& di
   request->dictionary = dictionary->dictionary();
   request->options = {
       std::size_t(segment_bytes), max_connections, own_listener, cluster && cluster->shared, {}};
-  if (disk) request->options.disk = std::make_from_tuple<DiskOptions>(*disk);
+  if (disk) request->options.disk = disk_options(*disk);
   request->cluster = cluster;
   std::unique_ptr<Database> database;
   if (own_thread) {
@@ -122,8 +130,19 @@ void close(const Handle& self, std::optional<std::int64_t> timeout_ms) {
 
 void checkpoint(const Handle& self) {
   Database& database = self->use();
+  blocking(self->engine, [&] { database.checkpoint(); });
+}
+
+/// It may outlive the database, and so holds nothing of it.
+std::shared_ptr<Checkpoint> begin_checkpoint(const Handle& self) {
+  Database& database = self->use();
   const Released released;
-  database.checkpoint();
+  return database.begin_checkpoint();
+}
+
+bool wait_for(const std::shared_ptr<Checkpoint>& self, std::optional<std::int64_t> ms) {
+  const Released released;
+  return self->wait(deadline_of(ms));
 }
 
 std::uint64_t snapshot(const Handle& self, const std::string& name) {
@@ -233,11 +252,16 @@ void bind_open(py::module_& module) {
 
 void bind_database(py::module_& module) {
   bind_open(module);
+  py::class_<Checkpoint, std::shared_ptr<Checkpoint>>(module, "Checkpoint")
+      .def("done", &Checkpoint::done)
+      .def("wait", wait_for, py::arg("timeout_ms") = py::none())
+      .def("bytes_written", &Checkpoint::bytes_written);
   py::class_<DatabaseHandle, Handle>(module, "Database")
       .def("connect", connect)
       .def("close", close, py::arg("timeout_ms") = py::none())
       .def("abandon", abandon)
       .def("checkpoint", checkpoint)
+      .def("begin_checkpoint", begin_checkpoint)
       .def("snapshot", snapshot, py::arg("name"))
       .def("at", at, py::arg("name"))
       .def("drop_snapshot", drop_snapshot, py::arg("name"))

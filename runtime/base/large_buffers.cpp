@@ -53,6 +53,14 @@ void LargeBuffers::give(std::vector<std::byte>&& buffer) {
   buffers_.push_back(std::move(given));
 }
 
+std::shared_ptr<std::vector<std::byte>> LargeBuffers::share(std::vector<std::byte>&& buffer) {
+  using Buffer = std::vector<std::byte>;
+  return {new Buffer(std::move(buffer)), [](Buffer* held) {
+            shared().give(std::move(*held));
+            delete held;
+          }};
+}
+
 void LargeBuffers::drop_idle(Clock::time_point now) {
   if (kept_bytes() == 0) return;
   std::vector<std::vector<std::byte>> dropped;  // freed without the lock

@@ -114,6 +114,7 @@ Lineage Candidacy::next_lineage(const Choice& made, const Lineage& first, const 
   auto line = first;
   const auto after = made.view.after.round;
   line.since = after;
+  if (line.founded.none()) line.founded = ballot_;
   MemberSet voters;
   for (const auto member : members.list())
     if (counted.has(member)) voters.add(member);
@@ -169,7 +170,11 @@ Result<Candidacy::Choice> Candidacy::choose(const Besides& besides) const {
       choice.candidates.add(member);
   }
   if (!choice.candidates.has(ballot_.member))
-    return Status(ErrorCode::cluster_no_quorum, "the coordinator is too far behind, or leaves");
+    return Status(ErrorCode::cluster_no_quorum,
+                  "the coordinator leaves, or is too far behind: it has final rounds up to " +
+                      std::to_string(answers_.at(ballot_.member).promise.final.round.value) +
+                      ", and node " + std::to_string(donor.value) + " round " +
+                      std::to_string(source.last.round.value));
   const auto members = members_of(choice, first);
   if (!members.has(ballot_.member))
     return Status(ErrorCode::cluster_no_quorum,

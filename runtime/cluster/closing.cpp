@@ -61,8 +61,8 @@ bool Closing::waited_in_by_keeper_of(const Closing& other) const {
                      [&other](std::thread::id thread) { return other.kept_by(thread); });
 }
 
-Closing::Closing(std::uint64_t cluster_id, std::string name)
-    : cluster_id_(cluster_id), name_(std::move(name)) {
+Closing::Closing(std::uint64_t cluster_id, std::string name, Say say)
+    : cluster_id_(cluster_id), name_(std::move(name)), say_(std::move(say)) {
   used();
   const std::lock_guard lock(registry().mutex);
   registry().all.push_back(this);
@@ -79,6 +79,7 @@ Closing::Waiting::Waiting(Closing& closing) : closing_(closing) {
   const std::lock_guard lock(registry().mutex);
   closing.waiting_.push_back(std::this_thread::get_id());
   closing.stopping_ = true;
+  closing.say_waiting(true);
   ++registry().events;
 }
 
@@ -90,7 +91,22 @@ Closing::Waiting::~Waiting() {
     closing_.sure_ = false;
     closing_.beyond_.clear();
   }
+  closing_.say_waiting(false);
   --registry().events;
+}
+
+void Closing::say_waiting(bool begins) {
+  if (begins && say_) say_(0, false);
+  for (const auto* other : registry().all)
+    if (other->say_ && other->cluster_id_ != cluster_id_ && !other->stopping_ &&
+        other->kept_by(std::this_thread::get_id()))
+      other->say_(begins ? cluster_id_ : 0, false);
+}
+
+void Closing::accuse_beside(std::uint64_t cluster_id) {
+  const std::lock_guard lock(registry().mutex);
+  for (const auto* other : registry().all)
+    if (other->say_ && other->cluster_id_ == cluster_id) other->say_(cluster_id_, true);
 }
 
 std::vector<Elsewhere> Closing::ways_through(const Closing& from) const {

@@ -17,6 +17,7 @@
 //   they may be called under the drive lock.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,7 +28,11 @@ namespace exdb {
 
 class Closing {
  public:
-  Closing(std::uint64_t cluster_id, std::string name);
+  /// For processes beside this one: the keeper waits in the stop of the database `cluster_id` (0: in
+  /// none any more), or accuses somebody there of an opposite order. Under the registry's lock.
+  using Say = std::function<void(std::uint64_t cluster_id, bool accuses)>;
+
+  Closing(std::uint64_t cluster_id, std::string name, Say say = {});
   ~Closing();
   Closing(const Closing&) = delete;
   Closing& operator=(const Closing&) = delete;
@@ -64,6 +69,9 @@ class Closing {
   /// The waiting threads go away with the error of an opposite order, before the other side may
   /// know: the databases they keep say so once more.
   void accuse();
+  /// A thread waits in stop here and keeps `cluster_id`, in whose stop somebody waits who keeps this
+  /// one: those beside it are to know.
+  void accuse_beside(std::uint64_t cluster_id);
 
  private:
   class Farewell;
@@ -71,11 +79,14 @@ class Closing {
   /// REQUIRES: the registry's lock, as the next.
   [[nodiscard]] bool kept_by(std::thread::id thread) const;
   [[nodiscard]] bool waited_in_by_keeper_of(const Closing& other) const;
+  /// This thread begins or ends to wait in stop here: says so of the others that it keeps.
+  void say_waiting(bool begins);
   /// Where one comes to, for `from`, through a thread that waits in stop here.
   [[nodiscard]] std::vector<Elsewhere> ways_through(const Closing& from) const;
 
   const std::uint64_t cluster_id_;
   const std::string name_;
+  const Say say_;  ///< may be none
   std::atomic<std::thread::id> keeper_;
   // Under the registry's lock.
   std::vector<std::thread::id> waiting_;

@@ -10,13 +10,30 @@
 namespace exdb {
 namespace {
 
-/// Upper bound of what an item takes beside its bytes: kind, origin, sequence, length.
-constexpr std::size_t item_overhead_bytes = 1 + 5 + 10 + 10;
 /// In the byte of the kind: the origin follows. Most items are their member's own, and cost nothing.
 constexpr std::uint8_t flag_origin = 0x80;
 
 bool has_no_bounds(const ClusterWindow& bounds) {
   return bounds.bsize_bytes == 0 && bounds.length_transactions == 0;
+}
+
+/// A varint of this length, whatever the value: so the head of an item has one length.
+void put_varint_of(std::size_t length, std::uint64_t value, std::byte*& to) {
+  for (std::size_t at = 1; at < length; ++at, value >>= 7) *to++ = std::byte(value | 0x80);
+  *to++ = std::byte(value);
+}
+
+/// The payload of a batch of this item alone, with room for the header of a frame before it.
+std::vector<std::byte> in_place(PendingItem& item) {
+  const auto length = item.record().size();
+  auto* to = item.bytes.data() + frame_header_bytes;
+  *to++ = std::byte(std::uint8_t(item.kind) | flag_origin);
+  put_varint_of(5, item.origin.value, to);
+  put_varint_of(10, item.sequence, to);
+  put_varint_of(10, length, to);
+  auto bytes = std::exchange(item.bytes, {});
+  item.let_go_of_bytes();
+  return bytes;
 }
 
 std::int64_t rank_of(const PendingItem& item) {
@@ -84,14 +101,20 @@ CommitWindow::Taken CommitWindow::take(MemberId member, Items& items, std::vecto
     bytes += more;
     ++count;
   }
-  // One allocation, which the batch takes over: the frame copies from it once.
-  if (bytes > taken.payload.capacity()) taken.payload = LargeBuffers::shared().room(bytes);
-  ByteWriter out(taken.payload);
-  for (std::size_t i = 0; i < count; ++i) {
-    auto& item = *items_[i];
-    item_bytes_ -= item.bytes.size();
-    encode_item({item.kind, member, item.origin, item.sequence, item.bytes}, out);
-    item.let_go_of_bytes();
+  if (count == 1 && items_[0]->head_room == item_head_room) {
+    item_bytes_ -= items_[0]->bytes.size();
+    taken.payload = in_place(*items_[0]);
+    taken.head_room = frame_header_bytes;
+  } else {
+    // One allocation, which the batch takes over: the frame copies from it once.
+    if (bytes > taken.payload.capacity()) taken.payload = LargeBuffers::shared().room(bytes);
+    ByteWriter out(taken.payload);
+    for (std::size_t i = 0; i < count; ++i) {
+      auto& item = *items_[i];
+      item_bytes_ -= item.bytes.size();
+      encode_item({item.kind, member, item.origin, item.sequence, item.record()}, out);
+      item.let_go_of_bytes();
+    }
   }
   const auto end = items_.begin() + std::ptrdiff_t(count);
   items.insert(items.end(), std::make_move_iterator(items_.begin()), std::make_move_iterator(end));

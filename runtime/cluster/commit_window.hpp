@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "cluster/frame.hpp"
 #include "cluster/round_item.hpp"
 #include "exdb/cluster.hpp"
 
@@ -37,8 +38,14 @@ class CommitWindow {
   struct Taken {
     std::size_t count = 0;
     std::vector<std::byte> payload;  ///< the items, encoded, in the order in which they travel
+    std::size_t head_room = 0;       ///< before them in the vector, for the header of a frame
     bool more = false;               ///< there was more than fits one batch
   };
+
+  /// Upper bound of what an item takes beside its bytes: kind, origin, sequence, length.
+  static constexpr std::size_t item_overhead_bytes = 1 + 5 + 10 + 10;
+  /// PendingItem::head_room of an item that, when it is taken alone, travels where it lies.
+  static constexpr std::size_t item_head_room = frame_header_bytes + item_overhead_bytes;
 
   /// A batch takes no further item beyond this: every node holds the batches of a round in memory,
   /// times the nodes.

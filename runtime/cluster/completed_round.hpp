@@ -6,6 +6,8 @@
 //
 // Invariants
 //   I1  Equal on all members of the round, byte for byte, and so are the checksums.
+//   I2  What a batch holds is in `payload`, or, where that would have to be copied to be there, in
+//       the frame in which it came or leaves; bytes() tells.
 // Threads: plain values.
 #pragma once
 #include <vector>
@@ -20,6 +22,11 @@ struct Batch {
   BatchHeader header;
   std::vector<std::byte> payload;
   std::uint64_t checksum = 0;  ///< of its frame: header and payload
+  Frame frame = {};            ///< none: the payload is by itself
+
+  [[nodiscard]] Bytes bytes() const {
+    return frame ? Bytes(*frame).subspan(frame_header_bytes) : Bytes(payload);
+  }
 };
 
 struct CompletedRound {
@@ -31,7 +38,7 @@ struct CompletedRound {
 
 [[nodiscard]] inline std::size_t payload_bytes(const CompletedRound& round) {
   std::size_t bytes = 0;
-  for (const auto& batch : round.batches) bytes += batch.payload.size();
+  for (const auto& batch : round.batches) bytes += batch.bytes().size();
   return bytes;
 }
 

@@ -116,6 +116,8 @@ void Node::close(bool collective) {
   if (listener.joinable()) listener.join();
   in.notifier.close();
   in.finality->on_change({});
+  if (in.options.membership && in.options.membership->store)
+    in.options.membership->store->on_change({});
   const std::lock_guard lock(in.drive_lock);
   // Nodes that have left are not waited for by the others, who free what is common without them.
   // Where they come and go nobody can be sure to end together with anybody.

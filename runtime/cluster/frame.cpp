@@ -60,13 +60,9 @@ Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move
 namespace {
 
 std::shared_ptr<std::vector<std::byte>> empty_frame(std::size_t bytes) {
-  using Buffer = std::vector<std::byte>;
   if (bytes >= LargeBuffers::buffer_bytes_min)
-    return {new Buffer(LargeBuffers::shared().room(bytes)), [](Buffer* buffer) {
-              LargeBuffers::shared().give(std::move(*buffer));
-              delete buffer;
-            }};
-  auto buffer = std::make_shared<Buffer>();
+    return LargeBuffers::share(LargeBuffers::shared().room(bytes));
+  auto buffer = std::make_shared<std::vector<std::byte>>();
   buffer->reserve(bytes);
   return buffer;
 }
@@ -79,6 +75,12 @@ Frame encode_frame(const FrameHeader& header, Bytes payload) {
   bytes->insert(bytes->end(), head.begin(), head.end());
   bytes->insert(bytes->end(), payload.begin(), payload.end());
   return bytes;
+}
+
+Frame frame_in_place(const FrameHeader& header, std::vector<std::byte>&& bytes) {
+  const auto head = header_bytes(header, Bytes(bytes).subspan(frame_header_bytes));
+  std::memcpy(bytes.data(), head.data(), head.size());
+  return LargeBuffers::share(std::move(bytes));
 }
 
 std::uint64_t frame_checksum(const FrameHeader& header, Bytes payload) {
@@ -117,7 +119,7 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   decoded.checksum = in.get<std::uint64_t>();
   if (decoded.checksum != checksum_of(frame, frame.subspan(frame_header_bytes)))
     return broken("a frame with a wrong checksum");
-  if (type < std::uint8_t(FrameType::batch) || type > std::uint8_t(FrameType::note))
+  if (type < std::uint8_t(FrameType::batch) || type > std::uint8_t(FrameType::kept))
     return broken("a frame of unknown type " + std::to_string(type));
   if (flags >= 2 * flag_more) return broken("a frame with unknown flags");
   decoded.header.type = FrameType(type);

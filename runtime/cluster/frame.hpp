@@ -39,6 +39,7 @@ enum class FrameType : std::uint8_t {
   batch = 1,     ///< what one node puts into one round
   doorbell = 2,  ///< asks the receiver to post its batch of the round
   note = 3,      ///< something members tell each other; part of no round
+  kept = 4,      ///< the disk of the sender has all rounds up to this one; part of no round
 };
 
 /// What a node says in a round beside its payload.
@@ -66,6 +67,8 @@ struct DecodedFrame {
 };
 
 [[nodiscard]] Frame encode_frame(const FrameHeader& header, Bytes payload);
+/// The same of bytes that have room for the header before the payload: nothing is copied.
+[[nodiscard]] Frame frame_in_place(const FrameHeader& header, std::vector<std::byte>&& bytes);
 [[nodiscard]] Result<DecodedFrame> decode_frame(Bytes frame);
 /// The checksum that the frame of these has, without making it.
 [[nodiscard]] std::uint64_t frame_checksum(const FrameHeader& header, Bytes payload);

@@ -21,6 +21,9 @@
 //   L4  Who claims a newer view keeps nothing of its own after the rounds that it has taken for it:
 //       that view began before those, so no majority has given out what an older one has there, and
 //       it would pass for rounds of the newer one.
+//   L5  Histories that nodes without a state began apart have different names, `founded`, and nothing
+//       else in common: rank() knows nothing of them. Where nodes are on disk, two that have states
+//       of such histories have nothing to say to each other (ViewMember W14).
 // Threads: plain values.
 #pragma once
 #include <algorithm>
@@ -43,6 +46,7 @@ struct Lineage {
   std::uint64_t weight = 0;  ///< qrank of its members
   Ballot held;               ///< the newest view since the root whose beginning this history has
   Round since;               ///< after which its newest view began
+  Ballot founded = {};       ///< the view in which nodes without a state began this history
   bool operator==(const Lineage&) const = default;
 
   /// Nobody but those who took part answers for it.
@@ -76,6 +80,7 @@ struct Lineage {
   }
   made = {};
   made.id = theirs.id;
+  made.founded = theirs.founded;
   made.majority = std::min(std::max(view, mine.majority), theirs.majority);
   return made;
 }
@@ -87,7 +92,8 @@ inline std::string text_of(const Lineage& line) {
     text += ", root " + text_of(line.root) + " after round " + std::to_string(line.base.value) +
             (line.complete ? " (complete, weight " : " (weight ") + std::to_string(line.weight) +
             "), held " + text_of(line.held);
-  return text + ", since round " + std::to_string(line.since.value);
+  return text + ", since round " + std::to_string(line.since.value) + ", founded " +
+         text_of(line.founded);
 }
 
 }  // namespace exdb

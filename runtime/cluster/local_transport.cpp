@@ -13,6 +13,7 @@
 
 #include "base/assert.hpp"
 #include "exdb/collective_gather.hpp"
+#include "exdb/large_buffers.hpp"
 #include "exdb/transport_counters.hpp"
 
 namespace exdb {
@@ -338,7 +339,10 @@ Status LocalNetwork::Endpoint::poll(FrameSink& sink, bool& any) {
     switch (due[i].kind) {
       case Arrival::Kind::frame:
         counters_.count_received(due[i].frame->size());
-        sink.on_frame(senders[i], *due[i].frame);
+        if (due[i].frame->size() >= LargeBuffers::buffer_bytes_min)
+          sink.on_whole_frame(senders[i], due[i].frame);
+        else
+          sink.on_frame(senders[i], *due[i].frame);
         break;
       case Arrival::Kind::gone:
         sink.on_gone(senders[i]);

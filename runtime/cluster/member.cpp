@@ -42,12 +42,13 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
     : options_(std::move(options)),
       history_(history),
       finality_(finality),
+      asks_others_(finality.asks_others()),
       protocol_({.self = options_.self,
                  .nodes = size(),
                  .cluster_id = options_.cluster_id,
                  .broadcast_is_collective = options_.broadcast_is_collective,
                  .completed = history.chain().round}),
-      quorum_(options_.qranks),
+      quorum_(options_.voters ? QuorumCount(*options_.voters) : QuorumCount(options_.qranks)),
       gone_(size()),
       lost_(size()),
       said_stop_(size()),
@@ -58,9 +59,18 @@ Member::Member(Options options, RoundHistory& history, Finality& finality, Time 
 }
 
 void Member::on_frame(MemberId from, Bytes frame) {
-  if (!active()) return;
-  if (const auto status = protocol_.on_frame(from, frame); !status) return fail(status);
+  if (active()) take_notes(protocol_.on_frame(from, frame));
+}
+
+void Member::on_whole_frame(MemberId from, const Frame& frame) {
+  if (active()) take_notes(protocol_.on_whole_frame(from, frame));
+}
+
+void Member::take_notes(const Status& read) {
+  if (!read) return fail(read);
   for (const auto& note : protocol_.take_notes()) take_note(note);
+  if (protocol_.has_kept())
+    for (const auto& kept : protocol_.take_kept()) finality_.told(kept.from, kept.upto);
 }
 
 /// Looked at after the rounds that came before the news: a member may have ended properly just
@@ -99,7 +109,7 @@ void Member::post(Offer offer, Time now) {
   // Point to point the frame is on its way once the transport has it, and nobody need stay for the
   // round. A collective broadcast arrives when all have made theirs: parting goes on until then.
   if (parting_ && !options_.broadcast_is_collective) parting_ = false;
-  protocol_.post(header, std::move(offer.payload));
+  protocol_.post(header, std::move(offer.payload), offer.head_room);
 }
 
 bool Member::advance(Time now) {
@@ -187,6 +197,7 @@ void Member::remove(Round round, MemberId member, const char* how) {
 void Member::lose(MemberId member, const char* how) {
   if (lost_[member.value]) return;
   lost_[member.value] = true;
+  if (asks_others_) finality_.gone(member);
   if (!mutated(Mutation::counts_leavers)) quorum_.lose(member);
   events_.push_back({Event::Kind::lost, member, {ErrorCode::cluster, how}});
 }
@@ -335,19 +346,9 @@ void Member::take_note(const RoundProtocol::Note& note) {
                  "from node " + std::to_string(note.from.value) + ": a note that cannot be read"});
   if (heard->sure) events_.push_back({Event::Kind::sure, note.from, {}});
   if (heard->both)
-    events_.push_back({Event::Kind::opposite, note.from, opposite_order(note.from, *heard)});
-}
-
-Status Member::opposite_order(MemberId member, const OppositeOrder::Heard& heard) const {
-  const auto other = "node " + std::to_string(member.value);
-  const auto here = "node " + std::to_string(options_.self.value) + " closes (or stops) '" +
-                    options_.name + "' before '" + heard.kept_name + "', ";
-  const auto there = heard.circle ? "and " + other + " waits, through other databases, for '" +
-                                        heard.kept_name + "' to be closed before '" +
-                                        options_.name + "', so all wait for each other"
-                                  : other + " the other way round, so each waits for the other";
-  return {ErrorCode::cluster, "databases are closed in opposite order: " + here + there +
-                                  " for ever; close them in the same order on all nodes"};
+    events_.push_back({Event::Kind::opposite, note.from,
+                       opposite_order_error({options_.self.value, options_.name, heard->kept_name,
+                                             note.from.value, heard->circle})});
 }
 
 void Member::warn(std::string text) {

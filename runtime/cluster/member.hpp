@@ -63,6 +63,7 @@ class Member {
   struct Options {
     MemberId self;
     std::vector<std::uint32_t> qranks;  ///< one a member
+    std::optional<Voters> voters;       ///< none: the members
     std::uint64_t cluster_id = 0;
     bool broadcast_is_collective = false;
     Time timeout{0};   ///< 0 = for ever
@@ -89,10 +90,14 @@ class Member {
 
   // --- inputs ---
   void on_frame(MemberId from, Bytes frame);
+  /// The same for a frame that is kept until its round is released, rather than copied.
+  void on_whole_frame(MemberId from, const Frame& frame);
   /// Something arrived.
   void heard(Time now) { last_progress_ = now; }
   /// The transport knows that this member is gone.
   void on_gone(MemberId member);
+  /// A node that `member` speaks for has ended: its qrank counts no more.
+  void on_node_ended(MemberId member, NodeId node) { quorum_.lose_node(member, node); }
   /// Time passes while somebody waits. Cheap; to be called now and then.
   void tick(Time now);
   void want_stop(Time now);
@@ -118,11 +123,18 @@ class Member {
   // --- outputs ---
   /// Takes the next complete round into the history, or sees who is gone. True when there was one.
   bool advance(Time now);
+  /// Tells the others what the disk here has, where they wait for that. To be called after
+  /// next_final(), and before what it gave is applied: this member may end with that.
+  void tell_kept() {
+    if (!asks_others_ || !active()) return;
+    if (const auto kept = finality_.to_tell()) protocol_.tell_kept(*kept);
+  }
   /// The next round for the consumer, or null. Valid until applied().
   const CompletedRound* next_final();
   /// Of the round that next_final() gave: no transaction with an older snapshot may commit from
   /// here on.
   [[nodiscard]] Csn horizon() const { return horizon_; }
+  [[nodiscard]] bool has_outputs() const { return protocol_.has_outputs(); }
   std::vector<RoundProtocol::Output> take_outputs() { return protocol_.take_outputs(); }
   /// The same, into a vector that keeps its memory. REQUIRES: it is empty.
   void take_outputs(std::vector<RoundProtocol::Output>& into) { protocol_.take_outputs(into); }
@@ -151,6 +163,8 @@ class Member {
   }
   /// "nodes 1, 2": members that have not said stop; if all have, those whose batch is missing.
   [[nodiscard]] std::string awaited_names() const;
+  /// In its newest batch: it has nothing more to commit.
+  [[nodiscard]] bool said_stop(MemberId member) const { return said_stop_[member.value]; }
   [[nodiscard]] Time ping_every() const;
   /// Where those wait for whom this member waits in stop, as far as they have said.
   [[nodiscard]] std::vector<Elsewhere> beyond() const {
@@ -158,6 +172,7 @@ class Member {
   }
 
  private:
+  void take_notes(const Status& read);
   struct Departure {
     Round round;
     MemberId member;
@@ -172,7 +187,6 @@ class Member {
   void look_at_links();
   void tick_stop(Time now);
   void take_note(const RoundProtocol::Note& note);
-  [[nodiscard]] Status opposite_order(MemberId member, const OppositeOrder::Heard& heard) const;
   void end_if_over();
   void finish(Phase phase, const Status& why);
   void warn(std::string text);
@@ -182,6 +196,7 @@ class Member {
   const Options options_;
   RoundHistory& history_;
   Finality& finality_;
+  const bool asks_others_;  ///< Finality::asks_others()
   RoundProtocol protocol_;
   QuorumCount quorum_;
   Phase phase_ = Phase::running;

@@ -15,8 +15,9 @@ enum class MemberPhase { running, ended, left, failed };
 /// What a member puts into the next round.
 struct RoundOffer {
   std::vector<std::byte> payload;
-  std::size_t items = 0;  ///< in the payload
-  bool more = false;      ///< there is more than fits one batch
+  std::size_t head_room = 0;  ///< of the payload's vector: so many bytes come before it
+  std::size_t items = 0;      ///< in the payload
+  bool more = false;          ///< there is more than fits one batch
   Csn oldest_snapshot;
   std::uint64_t digest = 0;  ///< of the state after the rounds applied so far
 };

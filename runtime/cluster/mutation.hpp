@@ -38,6 +38,12 @@ enum class ViewMutation : std::uint8_t {
   confirms_early,          ///< an override counts as a majority's view as soon as it has the weight
   override_counts_weight,  ///< its rounds are final before all of its members hold them
   forms_without_consent,   ///< nodes take part in an override that have not said yes
+  // Of nodes on disk (stable_store.hpp).
+  says_before_stored,   ///< frames do not wait for the store
+  gives_before_stored,  ///< nor do final rounds
+  forgets_promise,      ///< a new life votes, and does not know what it has promised
+  forgets_accepted,     ///< nor which view it has accepted
+  ends_again,           ///< a round that ended a former life of the cluster ends this one
 };
 
 }  // namespace exdb

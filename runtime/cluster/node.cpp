@@ -21,10 +21,19 @@ std::vector<std::uint32_t> qranks_of(const std::vector<ClusterNodeParams>& nodes
 Member::Options member_options(const Node::Options& options, const Transport& transport) {
   return {.self = MemberId{transport.self()},
           .qranks = qranks_of(options.nodes),
+          .voters = options.voters,
           .cluster_id = options.cluster_id,
           .broadcast_is_collective = transport.broadcast_is_collective(),
           .timeout = options.timeout,
           .name = options.name};
+}
+
+NodeId voter_of(const Node::Options& options, MemberId self) {
+  return options.voters ? options.voters->self : NodeId{self.value};
+}
+
+QuorumCount count_of(const Node::Options& options) {
+  return options.voters ? QuorumCount(*options.voters) : QuorumCount(qranks_of(options.nodes));
 }
 
 constexpr std::size_t history_bytes = std::size_t{32} << 20;
@@ -45,6 +54,10 @@ RoundDriver driver_of(const Node::Options& options, const Transport& transport,
   wanted.qranks = qranks_of(options.nodes);
   wanted.cluster_id = options.cluster_id;
   wanted.timing = membership.timing;
+  wanted.store = membership.store;
+  wanted.memory = membership.memory;
+  wanted.applied = membership.applied;
+  wanted.horizon = membership.horizon;
   return RoundDriver(std::make_unique<ViewDriver>(std::move(wanted), options.timeout,
                                                   options.quorum != nullptr, history,
                                                   *membership.source, *membership.sink, now));
@@ -71,17 +84,22 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       finality(options.finality ? options.finality : std::make_shared<FinalWhenComplete>()),
       tick_every(tick_every_of(options)),
       window(options.window, options.in_exchange_max, held_max_of(options.timeout)),
-      quorum(self, QuorumCount(qranks_of(options.nodes)), options.quorum,
+      quorum(voter_of(options, self), count_of(options), options.quorum,
              options.membership ? Quorum::AskedBy::member : Quorum::AskedBy::commits),
       notifier(options.notify),
-      closing(options.cluster_id, options.name),
+      kept_closing(options.closing ? options.closing
+                                   : std::make_shared<Closing>(options.cluster_id, options.name)),
+      closing(*kept_closing),
       seated_(!options.membership),
       member(driver_of(options, *transport, *history, *finality, now_.time_since_epoch())),
       traffic(transport->size()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
-  posted_ = applied_ = history->chain().round.value;
+  posted_ = applied_ =
+      options.membership ? options.membership->applied.value : history->chain().round.value;
   finality->on_change([this] { transport->wake(); });
+  if (options.membership && options.membership->store)
+    options.membership->store->on_change([this] { transport->wake(); });
   if (options.membership) quorum.update(member.quorum());
   note_event();
 }
@@ -154,8 +172,9 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
   if (!item->relayed) in.closing.used();
   if (in.refuses())
     if (auto status = in.refusal(); !status.ok()) return status;
-  if (item->bytes.size() > item_bytes_max)
-    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(item->bytes.size()) +
+  const auto length = item->record().size();
+  if (length > item_bytes_max)
+    return Status(ErrorCode::too_large, "a transaction of " + std::to_string(length) +
                                             " bytes: one exchange carries at most 1 GiB of it; "
                                             "commit it in parts");
   const auto kind = item->kind;
@@ -336,6 +355,10 @@ std::string Node::refusals() const {
 bool Node::drive(const std::function<bool()>& done,
                  std::chrono::steady_clock::time_point deadline) {
   return inside_->drive_until(done, deadline) == Inside::Driven::done;
+}
+
+std::size_t Node::item_head_room() const {
+  return inside_->options.membership ? 0 : CommitWindow::item_head_room;
 }
 
 bool Node::has_room() const { return inside_->window.has_room(); }

@@ -26,11 +26,15 @@
 #include <mutex>
 #include <optional>
 
+#include "cluster/closing.hpp"
 #include "cluster/participant.hpp"
 #include "cluster/peers.hpp"
+#include "cluster/quorum_count.hpp"
 #include "cluster/round_consumer.hpp"
 #include "cluster/round_history.hpp"
+#include "cluster/stable_store.hpp"
 #include "cluster/state_transfer.hpp"
+#include "cluster/view_memory.hpp"
 
 namespace exdb {
 
@@ -47,11 +51,20 @@ class Node final : public Participant {
     /// The state of the consumer; called under the drive lock. They outlive the node.
     StateSource* source = nullptr;
     StateSink* sink = nullptr;
+    // Of a node on disk (ViewMember::Options has what they mean). The store outlives the node, and
+    // is told to tell it of changes.
+    StableStore* store = nullptr;
+    std::optional<ViewMemory> memory = {};
+    Round applied = {};
+    Csn horizon = {};
   };
 
   struct Options {
     std::string name;                      ///< of the database, for texts
     std::vector<ClusterNodeParams> nodes;  ///< one a node, qrank filled in
+    /// Where a node speaks for several (host/): what counts in the quorum and what its callback is
+    /// asked about are these. None: the nodes themselves.
+    std::optional<Voters> voters;
     std::uint64_t cluster_id = 0;
     ClusterWindow window;
     std::uint32_t in_exchange_max =
@@ -65,6 +78,8 @@ class Node final : public Participant {
     std::shared_ptr<Finality> finality;     ///< none: complete is final
     /// None: all nodes are there from the start, and who is gone is gone.
     std::optional<Membership> membership;
+    /// None: a registration of its own. Else shared with who waits on behalf of this node.
+    std::shared_ptr<Closing> closing;
     NodeObserver* observer = nullptr;  ///< outlives the node; may be null
   };
 
@@ -104,6 +119,8 @@ class Node final : public Participant {
   /// come), the node has ended, or `deadline`. True when done. `done` may become true by other
   /// processes' doing: a thread that sleeps in the transport sees that after some milliseconds.
   bool drive(const std::function<bool()>& done, std::chrono::steady_clock::time_point deadline);
+  /// PendingItem::head_room that spares copies of a large item; 0 where it would not.
+  [[nodiscard]] std::size_t item_head_room() const;
   /// Whether submit() would not wait for room now.
   [[nodiscard]] bool has_room() const;
 

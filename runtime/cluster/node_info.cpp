@@ -22,7 +22,10 @@ void add(ClusterTraffic& sum, const ClusterTraffic& more) {
 void Node::Inside::fill_members(ClusterInfo& info) {
   const auto* const by = member.views();
   if (by == nullptr) {
-    for (auto& each : info.nodes) each.active = each.reached && !finished();
+    for (auto& each : info.nodes) {
+      each.active = each.reached && !finished();
+      each.stopped = member.fixed().said_stop(MemberId{each.node.node_id});
+    }
     for (const auto late : member.fixed().missing()) info.nodes[late.value].rounds_behind = 1;
     return;
   }

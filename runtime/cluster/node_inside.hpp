@@ -61,11 +61,14 @@ struct Node::Inside final : FrameSink {
   [[nodiscard]] bool should_post() const;
   void post();
   void flush();
+  /// What the disk here has, where others wait for that.
+  void tell_kept();
   /// Hands a final round to the consumer, and its outcomes to who waits.
   void take(const CompletedRound& round);
   Status apply(const CompletedRound& round);
   Status hand_over(const CompletedRound& round);
   void forget_others(const CompletedRound& round);
+  void origin_gone(MemberId by, NodeId origin);
   void answer_mine(Round round);
   void handle_events();
   void handle(const Member::Event& event);
@@ -83,6 +86,7 @@ struct Node::Inside final : FrameSink {
   void refuse_stop(const Status& why);
   Status give_up_stop(Node& node, std::optional<std::chrono::milliseconds> deadline);
   void on_frame(std::uint32_t from, std::span<const std::byte> frame) override;
+  void on_whole_frame(std::uint32_t from, const Frame& frame) override;
   void on_gone(std::uint32_t node) override;
   void on_up(std::uint32_t node, std::uint32_t incarnation) override;
 
@@ -134,7 +138,8 @@ struct Node::Inside final : FrameSink {
   Turn turn;
   Quorum quorum;
   Notifier notifier;
-  Closing closing;
+  const std::shared_ptr<Closing> kept_closing;
+  Closing& closing;
   std::mutex drive_lock;
 
   std::atomic<Phase> phase_{Phase::running};

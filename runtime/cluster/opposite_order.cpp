@@ -34,6 +34,18 @@ std::optional<std::vector<Elsewhere>> read(Bytes note) {
 
 }  // namespace
 
+Status opposite_order_error(const OppositeOrderFound& found) {
+  const auto other = "node " + std::to_string(found.other);
+  const auto here = "node " + std::to_string(found.self) + " closes (or stops) '" + found.name +
+                    "' before '" + found.kept_name + "', ";
+  const auto there = found.circle ? "and " + other + " waits, through other databases, for '" +
+                                        found.kept_name + "' to be closed before '" + found.name +
+                                        "', so all wait for each other"
+                                  : other + " the other way round, so each waits for the other";
+  return {ErrorCode::cluster, "databases are closed in opposite order: " + here + there +
+                                  " for ever; close them in the same order on all nodes"};
+}
+
 void OppositeOrder::set_kept(std::vector<Elsewhere> kept) {
   kept_ = std::move(kept);
   if (!kept_.empty()) return;

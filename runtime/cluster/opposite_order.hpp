@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "base/types.hpp"
+#include "exdb/errors.hpp"
 
 namespace exdb {
 
@@ -39,6 +40,16 @@ struct Elsewhere {
   bool sure = false;  ///< its member has recognised an opposite order, and all on the way to it
   std::uint8_t hops = 1;
 };
+
+/// Who closes what before what, for the text of the error.
+struct OppositeOrderFound {
+  std::uint32_t self;
+  std::string name;       ///< of the database that is being closed here
+  std::string kept_name;  ///< of the one that is kept open here meanwhile
+  std::uint32_t other;    ///< who closes them the other way round
+  bool circle = false;    ///< over three databases or more
+};
+[[nodiscard]] Status opposite_order_error(const OppositeOrderFound& found);
 
 class OppositeOrder {
  public:

@@ -15,7 +15,7 @@
 namespace exdb {
 
 struct Quorum::Asking {
-  const MemberId self;
+  const NodeId self;
   const Callback callback;
   std::mutex mutex;  ///< of all below; not held while the callback runs
   std::condition_variable changed;
@@ -33,7 +33,7 @@ struct Quorum::Asking {
   }
 };
 
-Quorum::Quorum(MemberId self, QuorumCount count, Callback callback, AskedBy by)
+Quorum::Quorum(NodeId self, QuorumCount count, Callback callback, AskedBy by)
     : asks_(callback != nullptr && by == AskedBy::commits),
       asking_(new Asking{self, std::move(callback), {}, {}, std::move(count), {}, {}, {}, {}}),
       allows_(asking_->count.allows()) {}

@@ -32,7 +32,7 @@ class Quorum {
 
   enum class AskedBy { commits, member };
 
-  Quorum(MemberId self, QuorumCount count, Callback callback, AskedBy by = AskedBy::commits);
+  Quorum(NodeId self, QuorumCount count, Callback callback, AskedBy by = AskedBy::commits);
   ~Quorum();
   Quorum(const Quorum&) = delete;
   Quorum& operator=(const Quorum&) = delete;

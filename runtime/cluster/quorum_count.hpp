@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The count behind the quorum: which members are reached, and whether their qranks exceed half of
-// the configured total. Exactly half is none, so that two halves never both write. Where nodes come
+// The count behind the quorum: which nodes are reached, and whether their qranks exceed half of the
+// configured total. Exactly half is none, so that two halves never both write. Where nodes come
 // and go it also says what the program's quorumCallback has said of those that are reached.
 //
 // Invariants
 //   I1  Every change of who is reached, or of what the program says to it, is a new version.
+//   I2  A node is reached when its member is and it has not ended itself. What ended stays so.
 // Threads: a plain value.
 #pragma once
 #include <string>
@@ -15,6 +16,13 @@
 #include "base/types.hpp"
 
 namespace exdb {
+
+/// Where a member of the rounds speaks for several nodes, which are what counts.
+struct Voters {
+  NodeId self;
+  std::vector<std::uint32_t> qranks;  ///< one a node
+  std::vector<MemberId> speakers;     ///< of each node
+};
 
 class QuorumCount {
  public:
@@ -25,10 +33,13 @@ class QuorumCount {
     given,
   };
 
-  explicit QuorumCount(std::vector<std::uint32_t> qranks)
-      : qranks_(std::move(qranks)), reached_(qranks_.size(), true) {}
+  /// Each member speaks for itself, by its own number.
+  explicit QuorumCount(std::vector<std::uint32_t> qranks);
+  explicit QuorumCount(Voters voters);
 
   void lose(MemberId member) { set_reached(member, false); }
+  /// A node has ended whose member goes on. Nothing, if `member` does not speak for it.
+  void lose_node(MemberId member, NodeId node);
   void set_reached(MemberId member, bool reached);
   /// While `why` says something there is no majority, whoever is reached.
   void withhold(std::string why);
@@ -41,15 +52,20 @@ class QuorumCount {
   [[nodiscard]] bool reaches(MemberId member) const { return reached_[member.value]; }
   /// How many changes there were.
   [[nodiscard]] std::uint64_t version() const { return version_; }
-  [[nodiscard]] std::vector<std::uint32_t> reached_but(MemberId self) const;
+  [[nodiscard]] std::vector<std::uint32_t> reached_but(NodeId self) const;
   /// Why there is no majority, and what may be done about it.
   [[nodiscard]] std::string explain() const;
 
  private:
   [[nodiscard]] std::uint64_t weight(bool all) const;
+  [[nodiscard]] bool reaches_node(std::size_t node) const {
+    return !ended_[node] && reached_[speakers_[node].value];
+  }
 
-  std::vector<std::uint32_t> qranks_;
-  std::vector<bool> reached_;
+  std::vector<std::uint32_t> qranks_;  ///< by node, as the next
+  std::vector<MemberId> speakers_;
+  std::vector<bool> ended_;
+  std::vector<bool> reached_;  ///< by member
   Consent consent_ = Consent::none;
   std::uint64_t version_ = 0;
   std::string withheld_;

@@ -46,6 +46,13 @@ class RoundDriver {
     else
       views_->on_frame(from, frame, now);
   }
+  /// A frame that may be kept.
+  void on_whole_frame(MemberId from, const Frame& frame, Time now) {
+    if (fixed_)
+      fixed_->on_whole_frame(from, frame);
+    else
+      views_->on_frame(from, *frame, now);
+  }
   void on_gone(MemberId member, Time now) {
     if (fixed_)
       fixed_->on_gone(member);

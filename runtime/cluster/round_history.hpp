@@ -18,6 +18,7 @@
 #pragma once
 #include <deque>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "cluster/completed_round.hpp"
@@ -111,6 +112,15 @@ class Finality {
   /// `tell` is called, from any thread, when newest_final() or failure() may have changed by itself.
   /// Without a `tell` it is not called any more, from when this returns.
   virtual void on_change(std::function<void()> /*tell*/) {}
+
+  // --- where it takes the disks of other members, too (else none of these is called) ---
+  [[nodiscard]] virtual bool asks_others() const { return false; }
+  /// What the disk here has, if the others wait to hear of it: once.
+  virtual std::optional<Round> to_tell() { return std::nullopt; }
+  /// The disk of this member has all rounds up to this one.
+  virtual void told(MemberId /*by*/, Round /*upto*/) {}
+  /// This member tells nothing any more.
+  virtual void gone(MemberId /*member*/) {}
 };
 
 /// Complete is final: for members that do not outlive each other, and histories in memory.

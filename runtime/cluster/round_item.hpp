@@ -54,6 +54,7 @@ struct PendingItem {
   NodeId origin;
   std::uint64_t sequence = 0;
   std::vector<std::byte> bytes;
+  std::size_t head_room = 0;  ///< of `bytes`: not the item's, but for what goes before it
   int priority = 0;
   bool relayed = false;           ///< on behalf of another process of this host
   bool overrules_quorum = false;  ///< whose quorum callback has said yes
@@ -62,6 +63,8 @@ struct PendingItem {
   ItemOutcome outcome;
   std::atomic<bool> done{false};
 
+  /// What the item carries.
+  [[nodiscard]] Bytes record() const { return Bytes(bytes).subspan(head_room); }
   void answer(ItemOutcome with) {
     EXDB_ASSERT(!done.load(std::memory_order_relaxed), "an item is answered once");
     outcome = std::move(with);
@@ -69,6 +72,7 @@ struct PendingItem {
   }
   /// They are in a batch, or will be in none.
   void let_go_of_bytes() {
+    head_room = 0;
     if (bytes.capacity() >= LargeBuffers::buffer_bytes_min)
       LargeBuffers::shared().give(std::move(bytes));
     empty_keeping(bytes, bytes_kept);

@@ -31,7 +31,13 @@ RoundProtocol::RoundProtocol(const Options& options)
   EXDB_ASSERT(members_.size() == options.nodes, "who takes part is said of all");
 }
 
-Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
+Status RoundProtocol::on_frame(MemberId from, Bytes bytes) { return take(from, bytes, {}); }
+
+Status RoundProtocol::on_whole_frame(MemberId from, const Frame& frame) {
+  return take(from, *frame, frame);
+}
+
+Status RoundProtocol::take(MemberId from, Bytes bytes, const Frame& whole) {
   auto frame = decode_frame(bytes);
   if (!frame) return broken(from, frame.status().text());
   // Dropped, not refused: a former cluster over the same links may have left it behind.
@@ -42,9 +48,15 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
   if (frame->header.sender != from)
     return broken(from,
                   "a frame that says it is of node " + std::to_string(frame->header.sender.value));
+  // Beside the rounds, so also after the last of them, which may wait for just this.
+  if (frame->header.type == FrameType::kept && member(from))
+    kept_.push_back({from, frame->header.round});
   if (ended_ || !member(from) || !member(options_.self)) return {};
   switch (frame->header.type) {
     case FrameType::batch: {
+      if (whole)
+        return on_batch(from, frame->header.round,
+                        {from, frame->header.batch, {}, frame->checksum, whole});
       const auto length = frame->payload.size();
       Batch batch{
           from, frame->header.batch,
@@ -55,6 +67,8 @@ Status RoundProtocol::on_frame(MemberId from, Bytes bytes) {
     }
     case FrameType::doorbell:
       return take_doorbell(*frame);
+    case FrameType::kept:
+      return {};
     case FrameType::note:
       break;
   }
@@ -105,9 +119,16 @@ Status RoundProtocol::take_doorbell(const DecodedFrame& frame) {
   return {};
 }
 
-void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload) {
+void RoundProtocol::post(const BatchHeader& header, std::vector<std::byte> payload,
+                         std::size_t head_room) {
   const FrameHeader whole{FrameType::batch, options_.cluster_id, options_.self, posted_.next(),
                           header};
+  if (head_room != 0) {
+    EXDB_ASSERT(head_room == frame_header_bytes, "the room is that of a header");
+    auto frame = frame_in_place(whole, std::move(payload));
+    if (!alone()) outputs_.push_back({std::nullopt, frame});
+    return place({options_.self, header, {}, checksum_in(frame), std::move(frame)});
+  }
   std::uint64_t checksum = 0;
   if (alone()) {
     checksum = frame_checksum(whole, payload);
@@ -127,9 +148,14 @@ void RoundProtocol::place(Batch own) {
 
 void RoundProtocol::ring() {
   EXDB_ASSERT(may_post(), "a round is asked for before it is posted");
-  if (!options_.broadcast_is_collective) return;
-  const auto frame = encode_frame(
-      {FrameType::doorbell, options_.cluster_id, options_.self, completed_.next(), {}}, {});
+  if (options_.broadcast_is_collective) send_each(FrameType::doorbell, completed_.next());
+}
+
+void RoundProtocol::tell_kept(Round round) { send_each(FrameType::kept, round); }
+
+/// To each member by itself: a broadcast would be a part of the rounds.
+void RoundProtocol::send_each(FrameType type, Round round) {
+  const auto frame = encode_frame({type, options_.cluster_id, options_.self, round, {}}, {});
   for (std::uint32_t node = 0; node < options_.nodes; ++node)
     if (members_[node] && node != options_.self.value) outputs_.push_back({MemberId{node}, frame});
 }

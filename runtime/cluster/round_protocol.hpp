@@ -75,22 +75,33 @@ class RoundProtocol {
     std::vector<std::byte> bytes;
   };
 
+  /// What the disk of a member has, as it says.
+  struct Kept {
+    MemberId from;
+    Round upto;
+  };
+
   explicit RoundProtocol(const Options& options);
 
   // --- inputs ---
   Status on_frame(MemberId from, Bytes frame);
+  /// The same; a batch lies in the frame until its round is let go.
+  Status on_whole_frame(MemberId from, const Frame& frame);
   /// The same for a batch that came in another frame than this protocol's.
   Status on_batch(MemberId from, Round round, Batch batch);
   /// Takes this node's batch of the next round; the caller sends it. REQUIRES: may_post().
   void place(Batch own);
-  /// REQUIRES: may_post().
-  void post(const BatchHeader& header, std::vector<std::byte> payload);
+  /// `head_room`: so many bytes come before the payload, 0 or those of a frame's header, which is then
+  /// written there. REQUIRES: may_post().
+  void post(const BatchHeader& header, std::vector<std::byte> payload, std::size_t head_room = 0);
   /// Asks the others to take part in the next round; nothing to do where an arriving batch does it.
   /// REQUIRES: may_post().
   void ring();
   /// Sends a note to one member. It travels beside the rounds and may get lost when one of the two
   /// leaves.
   void tell(MemberId member, Bytes note);
+  /// Tells all members that the disk here has all rounds up to this one. Beside the rounds, too.
+  void tell_kept(Round round);
   /// Takes out a member that all nodes know to be unfit since the round taken last (its digest
   /// differs). To be called at the same round everywhere; the others then go on with the next round
   /// at once. REQUIRES: may_post() or self expelled.
@@ -111,10 +122,13 @@ class RoundProtocol {
   [[nodiscard]] std::vector<MemberId> missing() const;
 
   // --- outputs ---
+  [[nodiscard]] bool has_outputs() const { return !outputs_.empty(); }
   std::vector<Output> take_outputs();
   /// The same, into a vector that keeps its memory. REQUIRES: it is empty.
   void take_outputs(std::vector<Output>& into) { outputs_.swap(into); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+  [[nodiscard]] bool has_kept() const { return !kept_.empty(); }
+  std::vector<Kept> take_kept() { return std::exchange(kept_, {}); }
   /// The next completed round, once.
   std::optional<CompletedRound> take_round();
 
@@ -127,7 +141,9 @@ class RoundProtocol {
  private:
   using Batches = std::vector<std::optional<Batch>>;
 
+  Status take(MemberId from, Bytes bytes, const Frame& whole);
   Status take_doorbell(const DecodedFrame& frame);
+  void send_each(FrameType type, Round round);
   void complete_if_all_there();
   void after_completion();
   [[nodiscard]] bool alone() const;
@@ -142,6 +158,7 @@ class RoundProtocol {
   Batches current_, next_;                 ///< of rounds completed+1 and completed+2, by node
   std::vector<Output> outputs_;
   std::vector<Note> notes_;
+  std::vector<Kept> kept_;
   std::optional<CompletedRound> ready_;
   std::vector<Batch> spare_batches_;                    ///< empty
   std::vector<std::vector<std::byte>> spare_payloads_;  ///< empty each; at most two a node

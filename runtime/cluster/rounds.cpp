@@ -69,6 +69,12 @@ void Node::Inside::on_frame(std::uint32_t from, std::span<const std::byte> frame
   member.on_frame(MemberId{from}, frame, now_.time_since_epoch());
 }
 
+/// It is kept until its round is applied, and not copied.
+void Node::Inside::on_whole_frame(std::uint32_t from, const Frame& frame) {
+  traffic.received(from, frame->size());
+  member.on_whole_frame(MemberId{from}, frame, now_.time_since_epoch());
+}
+
 void Node::Inside::on_gone(std::uint32_t node) {
   member.on_gone(MemberId{node}, now_.time_since_epoch());
 }
@@ -81,6 +87,7 @@ bool Node::Inside::advance() {
     if (member.has_events()) handle_events();
     for (int given = 0; given < finals_at_once; ++given) {
       const auto* const round = member.next_final();
+      if (!member.views()) tell_kept();
       if (round == nullptr) break;
       take(*round);
       again = true;
@@ -111,6 +118,7 @@ void Node::Inside::post() {
     // will ever be.
     auto taken = window.take(self, in_flight, member.room());
     offer.payload = std::move(taken.payload);
+    offer.head_room = taken.head_room;
     offer.items = taken.count;
     offer.more = taken.more;
     offer.oldest_snapshot = consumer.oldest_snapshot();
@@ -131,6 +139,11 @@ void Node::Inside::post() {
   if (const auto where = closing.elsewhere(); !where.empty()) member.tell_elsewhere(where);
   member.post(std::move(offer), now_.time_since_epoch());
   flush();
+}
+
+void Node::Inside::tell_kept() {
+  member.fixed().tell_kept();
+  if (member.fixed().has_outputs()) flush();
 }
 
 void Node::Inside::flush() {
@@ -186,7 +199,7 @@ void Node::Inside::forget_others(const CompletedRound& round) {
 Status Node::Inside::hand_over(const CompletedRound& round) {
   items.clear();
   for (const auto& batch : round.batches)
-    if (auto status = decode_items(batch.member, batch.payload, items); !status.ok()) return status;
+    if (auto status = decode_items(batch.member, batch.bytes(), items); !status.ok()) return status;
   mine.assign(items.size(), false);
   outcomes.assign(items.size(), {});
   bool transactions = false;
@@ -209,10 +222,9 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     return "apply " + std::to_string(items.size()) + " items, published csn " +
            std::to_string(consumer.published().value);
   });
-  if (options.observer != nullptr) {
+  if (options.voters) {
     for (const auto& item : items)
-      if (item.kind == RoundItem::Kind::gone)
-        options.observer->origin_gone(item.member, item.origin);
+      if (item.kind == RoundItem::Kind::gone) origin_gone(item.member, item.origin);
   }
   answer_mine(round.round);
   if (items.capacity() > items_kept) {
@@ -221,6 +233,13 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     empty_keeping(outcomes, 0);
   }
   return {};
+}
+
+/// At the same place in the order on all members.
+void Node::Inside::origin_gone(MemberId by, NodeId origin) {
+  member.fixed().on_node_ended(by, origin);
+  quorum.update(member.quorum());
+  if (options.observer != nullptr) options.observer->origin_gone(by, origin);
 }
 
 namespace {

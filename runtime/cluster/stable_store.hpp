@@ -8,9 +8,10 @@
 // memory: nothing that the protocol does not know.
 //
 // Invariants
-//   S1  The order of append(), drop_after(), restart() of the history and remember() is the order in
-//       which they reach the device: what a recovery finds is what was there after one of them, not
-//       before the last that stored() names.
+//   S1  All that is given to the history (append(), drop_after(), restart()) and to remember() between
+//       two calls of newest() is one step. Steps reach the device in order, each whole or not at all:
+//       what a recovery finds is what was there after one of them, not before the last that stored()
+//       names.
 //   S2  stored() never goes back, and is never beyond newest().
 //   S3  After a failure stored() stays, and the node ends with its text.
 // Threads: remember() and newest() under the drive lock, the rest from any.
@@ -25,14 +26,14 @@ namespace exdb {
 
 class StableStore {
  public:
-  /// Counts what was given to the store: changes of the history and memories. Zero: nothing yet.
+  /// Counts steps: changes of the history and memories. Zero: nothing yet.
   using Ticket = std::uint64_t;
 
   virtual ~StableStore() = default;
   /// Takes the place of what was remembered before: ViewMemory as bytes. Does not block.
   virtual void remember(Bytes memory) = 0;
-  /// Of the last thing that was given.
-  [[nodiscard]] virtual Ticket newest() const = 0;
+  /// Ends the step, if anything was given since the last call. The newest ticket.
+  virtual Ticket newest() = 0;
   /// All up to this one is on the device.
   [[nodiscard]] virtual Ticket stored() const = 0;
   /// Why nothing more will be; ok while it may.

@@ -10,7 +10,9 @@
 //   V2  A majority is strictly more than half of the configured qrank, whoever is up: exactly half
 //       is none (I14 of the protocol).
 //   V3  Between two starts a node that kept nothing is another one: its incarnation is higher, and
-//       what it promised before is void.
+//       what it promised before is void. One that kept its memory (view_memory.hpp) has another life,
+//       too, so that what a former one had on its way is not taken for its own; but what it promised
+//       binds it, and its state counts.
 // Threads: plain values.
 #pragma once
 #include <algorithm>
@@ -33,9 +35,17 @@ struct Ballot {
 
 /// One life of a node, from start to crash. Higher after each start.
 struct Incarnation {
+  /// Where nodes are on disk: the number of the memory before, in these bits the lives with it.
+  static constexpr unsigned bits_of_lives = 16;
   std::uint64_t value = 0;
   auto operator<=>(const Incarnation&) const = default;
 };
+
+/// Two lives of one node, of which the later knows all that the former has said. Only where nodes are
+/// on disk; for people, as no rule needs it.
+[[nodiscard]] inline bool same_memory(Incarnation one, Incarnation other) {
+  return one.value >> Incarnation::bits_of_lives == other.value >> Incarnation::bits_of_lives;
+}
 
 /// A set of members: one bit each.
 class MemberSet {

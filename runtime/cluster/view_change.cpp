@@ -4,6 +4,7 @@
 // ViewMember's changes of view: when one is wanted and who begins it, ballots, acceptance,
 // installation, and how a member leaves a view.
 #include <algorithm>
+#include <limits>
 
 #include "base/assert.hpp"
 #include "cluster/view_member.hpp"
@@ -263,7 +264,12 @@ void ViewMember::choose_view() {
   auto choice = candidacy_->choose(besides);
   besides.kept_out = odd_;
   if (!choice) choice = candidacy_->choose(besides);
+  // After a restart of all nobody knows how much of what is here is final: then all seem behind.
+  besides.lag_max = std::numeric_limits<std::uint64_t>::max() / 2;
+  if (!choice && options_.store) choice = candidacy_->choose(besides);
   if (!choice) return abandon(choice.status().text());
+  // A state that came now would take the rounds away that the view is to go on from.
+  stop_catching_up();
   pending_.emplace();
   pending_->view = {candidacy_->ballot(), choice->view.seats};
   pending_->after = choice->view.after;
@@ -287,6 +293,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const NewView& vi
   if (pending_ && pending_->view.ballot == ballot) return;
   View proposed{ballot, view.seats, view.lineage.unconfirmed()};
   if (!proposed.has(options_.self, options_.incarnation)) return;
+  if (options_.store && part_from_fork(from, &view.lineage)) return;
   promised_ = ballot;
   candidacy_.reset();
   wedge();
@@ -349,9 +356,19 @@ void ViewMember::accept_pending() {
   pending_.reset();
   const auto ballot = pending.view.ballot;
   EXDB_ASSERT(ballot >= promised_ && ballot >= accepted_, "W2: what is accepted never goes back");
-  auto status = history_.drop_after(pending.base.round);
-  for (auto& round : pending.staged)
-    if (status) status = history_.append(std::move(round));
+  // Only what this node has and that view has not is dropped: between two of these steps it may
+  // crash, and others count on the rest.
+  auto same = pending.base;
+  std::size_t kept = 0;
+  for (; kept < pending.staged.size(); ++kept) {
+    const Chain next{same.round.next(), chained(same.hash, pending.staged[kept])};
+    auto here = history_.chain_at(next.round);
+    if (!here.ok() || *here != next) break;
+    same = next;
+  }
+  auto status = history_.drop_after(same.round);
+  for (; kept < pending.staged.size(); ++kept)
+    if (status) status = history_.append(std::move(pending.staged[kept]));
   if (!status) return fail(status);
   EXDB_ASSERT(history_.chain() == pending.after, "W4: a view goes on from the rounds it names");
   last_round_ = {};
@@ -363,6 +380,7 @@ void ViewMember::accept_pending() {
     if (unconfirmed_.size() == unconfirmed_max) unconfirmed_.erase(unconfirmed_.begin());
     unconfirmed_.push_back(ballot);
   }
+  remember();
   const bool at_once = mutated(ViewMutation::no_accept_phase);
   if (candidacy_ && candidacy_->ballot() == ballot) {
     proposed_ = true;
@@ -401,6 +419,8 @@ void ViewMember::install_if_accepted() {
   const bool own = candidacy_ && proposed_ && candidacy_->ballot() == accepted_ &&
                    (candidacy_->has_acceptances() || mutated(ViewMutation::no_accept_phase));
   if (seated_ || accepted_.none() || (told_installed_ != accepted_ && !own)) return;
+  // A former life of this node was to be a member, and nobody knows what it has posted.
+  if (!accepted_view_.has(options_.self, options_.incarnation)) return;
   // This node has left it, or followed another lineage since.
   const bool left = accepted_ == installed_ || history_view_ != accepted_;
   if (left && !mutated(ViewMutation::installs_after_promise)) return;
@@ -421,6 +441,7 @@ void ViewMember::install() {
   next_try_ = now_;
   progress_at_ = now_;
   installed_ = accepted_;
+  if (first_installed_.none()) first_installed_ = installed_;
   seated_ = true;
   // What it has forgotten of a majority's views an override does not give back.
   voter_ |= !accepted_view_.by_override;
@@ -465,7 +486,8 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Evicted& ev
   if (evicted.known > options_.incarnation)
     return fail({ErrorCode::cluster_duplicate_node,
                  "node " + std::to_string(from.value) +
-                     " knows a later start of this node: another process has its number"});
+                     " knows a later start of this node: another process has its number" +
+                     (options_.store ? ", or this folder is an older copy of its own" : "")});
   if (evicted.known < options_.incarnation) return;
   if (leave_since_ && header.ballot > installed_) return finish(Phase::left, {});
   const bool newer = header.ballot > installed_ && (!parted(from) || outranks(from));

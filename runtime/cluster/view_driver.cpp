@@ -16,12 +16,15 @@ ViewDriver::ViewDriver(ViewMember::Options options, Time timeout, bool asks, Rou
       give_up_alone_after_(options.timing.link_grace),
       every_(tick_every(options.timing)),
       asks_(asks),
+      store_(options.store),
       member_(options, history, source, sink, now),
       count_(options.qranks),
       backlog_(options.qranks.size()),
       next_tick_(now),
       apart_since_(now),
       without_since_(now) {
+  if (store_) gate_.emplace(*store_, options.mutation);
+  look_at_final();
   for (std::uint32_t id = 0; id < backlog_.size(); ++id) {
     if (MemberId{id} == self_) continue;
     count_.lose(MemberId{id});
@@ -39,6 +42,7 @@ ViewDriver::Time ViewDriver::tick_every(const ViewTiming& timing) {
 
 void ViewDriver::on_gone(MemberId member, Time now) {
   backlog_[member.value].clear();
+  if (gate_) gate_->lose(member);
   if (active()) member_.on_link_down(member, now);
 }
 
@@ -49,11 +53,13 @@ void ViewDriver::on_up(MemberId member, Time now) {
 bool ViewDriver::tick(Time now) {
   if (!active() || now < next_tick_) return false;
   next_tick_ = now + every_;
+  if (store_)
+    if (auto failed = store_->failure(); !failed) member_.fail(failed);
   member_.tick(now);
   if (phase() != Phase::running) return true;
   count(now);
   // There are too few with whom to end: no round will ever say so.
-  const auto alone = count_.reached_but(self_).empty();
+  const auto alone = count_.reached_but(NodeId{self_.value}).empty();
   if (stop_wanted_ && without_since_ &&
       now - *without_since_ >= (alone ? give_up_alone_after_ : give_up_after_))
     finish(Phase::ended);
@@ -92,13 +98,24 @@ void ViewDriver::fail(const Status& why) {
   if (!over_) member_.fail(why);
 }
 
+/// What is final before it and after it is not the same, and not stored at the same time.
+bool ViewDriver::advance(Time now) {
+  if (!active()) return false;
+  look_at_final();
+  const bool any = member_.advance(now);
+  look_at_final();
+  return any;
+}
+
 const CompletedRound* ViewDriver::next_final() {
-  return phase() == Phase::running ? member_.next_final() : nullptr;
+  if (phase() != Phase::running) return nullptr;
+  if (gate_ && gate_->may_give() <= member_.applied_round()) return nullptr;
+  return member_.next_final();
 }
 
 bool ViewDriver::parting() const {
   return !over_ && member_.phase() == Phase::ended &&
-         member_.slowest_applied() < member_.applied_round();
+         (member_.slowest_applied() < member_.applied_round() || (gate_ && !gate_->empty()));
 }
 
 std::string ViewDriver::awaited_names() const {

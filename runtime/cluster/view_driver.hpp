@@ -14,12 +14,15 @@
 //       would have seen.
 //   I3  While quorumCallback is to be asked, or has not answered, the count is undecided: nobody is
 //       refused meanwhile, unless this node stops.
+//   I4  Where the node is on disk nothing is said or given out before the store has all that it rests
+//       on (OutputGate); a store that fails ends the node with its text.
 // Threads: none; the caller has one lock around it.
 #pragma once
 #include <deque>
 #include <limits>
 
 #include "cluster/member.hpp"
+#include "cluster/output_gate.hpp"
 #include "cluster/view_member.hpp"
 
 namespace exdb {
@@ -34,7 +37,10 @@ class ViewDriver {
              StateSource& source, StateSink& sink, Time now);
 
   // --- as Member ---
-  void on_frame(MemberId from, Bytes frame, Time now) { member_.on_frame(from, frame, now); }
+  void on_frame(MemberId from, Bytes frame, Time now) {
+    member_.on_frame(from, frame, now);
+    look_at_final();
+  }
   void on_gone(MemberId member, Time now);
   void on_up(MemberId member, Time now);
   void heard(Time /*now*/) {}
@@ -49,7 +55,7 @@ class ViewDriver {
   void cannot_apply(const Status& why) { member_.cannot_apply(why); }
   void fail(const Status& why);
   void go() { finish(Phase::left); }
-  bool advance(Time now) { return active() && member_.advance(now); }
+  bool advance(Time now);
   const CompletedRound* next_final();
   [[nodiscard]] Csn horizon() const { return member_.horizon(); }
   std::vector<std::byte> room() { return {}; }
@@ -81,8 +87,17 @@ class ViewDriver {
   /// room now.
   template <class Send>
   void send_all(Send&& send) {
-    for (auto& output : member_.take_outputs())
+    const auto queue = [this](ViewMember::Output&& output) {
       backlog_[output.to.value].push_back(std::move(output.frame));
+    };
+    auto outputs = member_.take_outputs();
+    if (gate_) {
+      look_at_final();
+      gate_->hold(std::move(outputs));
+      gate_->release(queue);
+    } else {
+      for (auto& output : outputs) queue(std::move(output));
+    }
     for (std::uint32_t to = 0; to < backlog_.size(); ++to)
       while (!backlog_[to].empty() && send(MemberId{to}, backlog_[to].front()))
         backlog_[to].pop_front();
@@ -94,11 +109,19 @@ class ViewDriver {
  private:
   void finish(Phase phase);
   void count(Time now);
+  /// Before anything is stamped.
+  void look_at_final() {
+    if (!gate_) return;
+    member_.remember();
+    gate_->see_final(member_.final_round());
+  }
 
   const MemberId self_;
   const Time timeout_, give_up_after_, give_up_alone_after_, every_;
   const bool asks_;
+  StableStore* const store_;  ///< may be null
   ViewMember member_;
+  std::optional<OutputGate> gate_;
   QuorumCount count_;
   std::vector<std::deque<Frame>> backlog_;  ///< by receiver
   std::optional<Phase> over_;               ///< ended by the caller, whatever the member does

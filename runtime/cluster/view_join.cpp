@@ -178,9 +178,20 @@ void ViewMember::tick_join() {
   auto donor = first ? first : best_donor();
   const auto level = std::exchange(level_with_, {});
   if (!donor && level && reached_.has(*level) && !parted(*level)) donor = level;
-  if (!donor) return;
+  if (!donor || hears_final(*donor)) return;
   catch_up_ = CatchUp{*donor, now_, first.has_value()};
   send(*donor, Fetch{chain_known(final_), false, first.has_value()});
+}
+
+/// Rounds that came from the disk, or with a view that was not installed, are here and not known to be
+/// final; they need not be fetched.
+bool ViewMember::hears_final(MemberId donor) {
+  const auto theirs = peers_.of(donor).final;
+  if (!options_.store || theirs.round <= final_ || parted(donor)) return false;
+  auto same = history_.chain_at(theirs.round);
+  if (!same.ok() || *same != theirs) return false;
+  set_final(theirs.round);
+  return true;
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& header, Rounds& rounds) {
@@ -258,6 +269,7 @@ void ViewMember::take_final(MemberId from, Rounds& rounds) {
     next_catch_up_ = now_ + options_.timing.beat;
     return;
   }
+  join_history(rounds.lineage);
   for (auto& round : rounds.rounds)
     if (!append_final(std::move(round))) break;
   follow_lineage(rounds.lineage);
@@ -287,6 +299,7 @@ bool ViewMember::append_final(CompletedRound&& round) {
   const Chain now{round.round, chained(before.hash, round)};
   auto same = history_.chain_at(round.round);
   if (!same.ok() || *same != now) {
+    remember();
     auto status = history_.drop_after(before.round);
     if (status) status = history_.append(std::move(round));
     if (!status) {
@@ -367,6 +380,9 @@ void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
   EXDB_ASSERT(parted || begin.upto.round > final_, "W1: what was given out is never taken back");
   ++counters_.states_taken;
   auto common = parted ? common_rounds(begin) : std::vector<CompletedRound>();
+  if (options_.store && parted)
+    return fail({ErrorCode::unsupported, "a node on disk gives up no history for another one"});
+  join_history(begin.lineage);
   auto status = history_.restart(begin.upto, parted);
   for (auto& round : common)
     if (status) status = history_.append(std::move(round));

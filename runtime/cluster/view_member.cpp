@@ -24,6 +24,9 @@ ViewMember::ViewMember(Options options, RoundHistory& history, StateSource& sour
       given_(weights_.members()) {
   EXDB_ASSERT(options_.self.value < weights_.members(), "a node is one of the nodes");
   reached_.add(options_.self);
+  final_ = applied_ = options_.applied;
+  horizon_ = horizon_applied_ = options_.horizon;
+  if (options_.memory) recall(*options_.memory);
 }
 
 // --- frames ---
@@ -59,6 +62,7 @@ void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
   auto& message = decoded->message;
   const bool wants = std::holds_alternative<Ack>(message) || std::holds_alternative<Fetch>(message);
   if (phase_ == Phase::ended && !wants) return;
+  if (part_from_fork(from, message)) return;
   counter_seen_ = std::max(counter_seen_, header.ballot.counter);
   std::visit([&](auto& body) { take(from, header, body); }, message);
 }
@@ -257,7 +261,8 @@ void ViewMember::settle(CompletedRound&& round) {
       return fail({ErrorCode::inconsistent,
                    "round " + std::to_string(round.round.value) +
                        ": the state of this node differs from the others' (digests in the batch "
-                       "headers); it must not answer again: restart it"});
+                       "headers); it must not answer again: restart it" +
+                       (options_.store ? " with an empty folder" : "")});
     if (!odd_.has(member))
       tell(Event::Kind::warning, member,
            "its state differs from the majority's: the others go on without it");
@@ -266,6 +271,7 @@ void ViewMember::settle(CompletedRound&& round) {
   if (round.last) last_round_ = round.round;
   for (const auto& batch : round.batches)
     if (!batch.payload.empty()) items_at_ = now_;
+  remember();
   if (const auto status = history_.append(std::move(round)); !status) return fail(status);
   rounds_->holds(history_.chain().round);
   ack_due_ = true;
@@ -293,7 +299,9 @@ void ViewMember::set_final(Round upto) {
         std::erase_if(unfinished_, [&held](const Unfinished& one) {
           return one.view == held.view && one.round == held.round;
         });
-    if (held.last) last_round_ = round;
+    const bool of_this_life = !options_.store || mutated(ViewMutation::ends_again) ||
+                              (was_seated() && held.view >= first_installed_);
+    if (held.last && of_this_life) last_round_ = round;
     final_view_ = held.view;
   }
   final_ = std::max(final_, upto);
@@ -364,6 +372,7 @@ void ViewMember::tick(Time now) {
     if (peers_.of(member).linked && now - peers_.of(member).spoken_to >= options_.timing.beat)
       send_status(member);
   if (phase_ == Phase::ended) return;
+  tick_fork();
   tick_rounds();
   tick_ballot();
   consider_change();

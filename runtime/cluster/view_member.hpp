@@ -37,6 +37,15 @@
 //       order, and what a node says of itself in one lineage never goes down).
 //   W12 Consent is for one set of reached nodes; a node that does not consent is a member only of
 //       views with a majority's weight. A node without a state is never asked.
+// Where nodes are on disk (`store`):
+//   W13 remember() has given the store all that ViewMemory is of, after the rounds that it speaks of
+//       and before those that rest on it. So what is said and given out once all of that is stored
+//       (OutputGate) binds the next life as it did this one, and a crash is a node that stood still
+//       and lost its links. A new life takes part only in a view that names it.
+//   W14 Who has a state of a history that was founded apart, or went on without a majority, changes
+//       nothing here but for a warning; a node that was a member of no view in this life ends with
+//       `inconsistent`, which names it.
+//   W15 A round that ends the cluster ends only a life that was a member when it was made.
 // Threads: none; the caller has one lock around it. No clock: `now` is passed in, and only its
 //   differences on this node count (H16, I19).
 // Failure: the event `finished` with a Status.
@@ -49,7 +58,9 @@
 #include "cluster/candidacy.hpp"
 #include "cluster/member_phase.hpp"
 #include "cluster/peers.hpp"
+#include "cluster/stable_store.hpp"
 #include "cluster/state_transfer.hpp"
+#include "cluster/view_memory.hpp"
 #include "cluster/view_rounds.hpp"
 
 namespace exdb {
@@ -78,6 +89,15 @@ class ViewMember {
     /// more.
     std::size_t ahead_bytes_min = std::size_t{64} << 20;
     ViewMutation mutation = ViewMutation::none;
+    // Of a node on disk.
+    /// What must not be forgotten goes there, as do the changes of the history; null: nowhere. It
+    /// outlives the member.
+    StableStore* store = nullptr;
+    /// Of the life before. REQUIRES: `incarnation` is next_life() of it.
+    std::optional<ViewMemory> memory = {};
+    /// What the consumer has. REQUIRES: the history has the chain there, and the rounds after it.
+    Round applied = {};
+    Csn horizon = {};  ///< as of that round
   };
 
   struct Event {
@@ -134,6 +154,8 @@ class ViewMember {
   /// The consumer could not take it.
   void cannot_apply(const Status& why);
   void fail(const Status& why) { finish(Phase::failed, why); }
+  /// Gives the store what has changed since the last time (W13). O(1).
+  void remember();
   /// What quorumCallback says while asks() and `reach` are what they are now.
   void answer(const MemberSet& reach, bool consents);
 
@@ -249,6 +271,14 @@ class ViewMember {
   void look_at_links();
   void tick_rounds();
 
+  // view_stable.cpp: from one life to the next
+  void recall(const ViewMemory& memory);
+  [[nodiscard]] ViewMemory memory() const;
+  bool part_from_fork(MemberId from, const ViewMessage& message);
+  bool part_from_fork(MemberId from, const Lineage* theirs);
+  void tick_fork();
+  void join_history(const Lineage& theirs);
+
   // view_change.cpp: ballots
   void take(MemberId from, const ViewHeader& header, const Prepare&);
   void take(MemberId from, const ViewHeader& header, const Promise& promise);
@@ -300,6 +330,7 @@ class ViewMember {
   void take(MemberId from, const ViewHeader& header, const SnapAck& ack);
   void take(MemberId from, const ViewHeader& header, const SnapEnd& end);
   void tick_join();
+  bool hears_final(MemberId donor);
   void stay_level(MemberId with);
   void stop_catching_up();
   [[nodiscard]] std::optional<MemberId> best_donor() const;
@@ -337,6 +368,11 @@ class ViewMember {
                          ///< lineage was followed
   Lineage lineage_;
   std::optional<Answer> answer_;
+  std::optional<ViewMemory> remembered_;  ///< what the store has
+  Ballot first_installed_;                ///< in this life
+  MemberSet forks_;                       ///< who is told of already
+  std::optional<Time> fork_since_;        ///< W14: so that the other one hears of it, too
+  Status fork_;
 
   // The view.
   std::optional<ViewRounds> rounds_;  ///< of the newest view installed here

@@ -39,7 +39,7 @@
 namespace exdb {
 
 constexpr std::size_t view_header_bytes = 64;
-constexpr std::uint16_t view_version = 2;
+constexpr std::uint16_t view_version = 3;
 
 struct ViewHeader {
   std::uint64_t cluster_id = 0;

@@ -8,6 +8,7 @@
 #include "database/core.hpp"
 #include "database/logged_writes.hpp"
 #include "database/replay.hpp"
+#include "durability/copies.hpp"
 #include "durability/disk_folder.hpp"
 #include "durability/inspection.hpp"
 
@@ -46,10 +47,11 @@ ArchiveReport report_of(const std::string& path, const Inspection& found) {
   report.path = path;
   report.database = found.identity.database;
   report.dictionary = found.identity.dictionary;
-  report.format = disk_format_version;
+  report.format = found.identity.format;
   report.schema = found.text;
   report.last_round = found.last.round.value;
   report.chain = found.last.hash;
+  report.held = found.held;
   report.closed = found.closed;
   report.torn = text_of(found.torn);
   for (const auto& file : found.files) {
@@ -132,17 +134,58 @@ std::string archive_schema(const std::string& path) {
   return text;
 }
 
-std::optional<bool> archive_agrees(const std::string& path, std::uint64_t round,
-                                   std::uint64_t chain) {
-  std::optional<bool> agrees;
-  while_it_changes(path, [&]() -> Status {
-    auto folder = DiskFolder::look(path);
+namespace {
+
+Copy copy_of(const ArchiveEnd& end) {
+  Copy copy;
+  while_it_changes(end.path, [&]() -> Status {
+    auto folder = DiskFolder::look(end.path);
     if (!folder) return folder.status();
-    auto held = has_chain(**folder, {Round{round}, chain});
+    std::string text;
+    auto identity = read_base(**folder, text);
+    if (!identity) return identity.status();
+    auto epochs = read_epochs(**folder, identity->database);
+    if (!epochs) return epochs.status();
+    const Round newest{end.round};
+    copy = {end.path, identity->database, epochs_until(std::move(*epochs), newest),
+            {newest, end.chain}};
+    return {};
+  });
+  return copy;
+}
+
+/// Beyond what epochs tell: the chain of the furthest after the newest round of this one.
+Status check_chain(const Copy& copy, const Copy& furthest) {
+  std::optional<bool> agrees;
+  while_it_changes(furthest.path, [&]() -> Status {
+    auto folder = DiskFolder::look(furthest.path);
+    if (!folder) return folder.status();
+    auto held = has_chain(**folder, copy.newest);
     if (held) agrees = *held;
     return held.status();
   });
-  return agrees;
+  if (agrees.value_or(true)) return {};
+  return {ErrorCode::inconsistent, "'" + copy.path + "' has another round " +
+                                       std::to_string(copy.newest.round.value) + " than '" +
+                                       furthest.path + "'"};
+}
+
+}  // namespace
+
+ComparedArchives compare_archives(const std::vector<ArchiveEnd>& ends) {
+  std::vector<Copy> copies;
+  for (const auto& end : ends) copies.push_back(copy_of(end));
+  ComparedArchives compared;
+  compared.furthest = *furthest_one(copies);
+  const auto& furthest = copies[compared.furthest];
+  compared.epoch = furthest.epoch();
+  for (const auto& copy : copies) {
+    auto status = check_older(copy, furthest);
+    if (status.ok() && copy.newest.round != Round{} && &copy != &furthest)
+      status = check_chain(copy, furthest);
+    if (!status.ok()) compared.forks.push_back(status.text());
+  }
+  return compared;
 }
 
 OpenedArchive open_archive(const std::string& path, std::shared_ptr<const Dictionary> dictionary,

@@ -28,6 +28,7 @@ class ClusterRoute final : public SendingRoute {
   void drive() override { (void)node_.progress(); }
   [[nodiscard]] Status refusal() const override;
   Status put(const std::shared_ptr<PendingItem>& item) override { return node_.submit(item); }
+  [[nodiscard]] std::size_t head_room() const override { return node_.item_head_room(); }
   bool try_put(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,
                int priority) override {
     return node_.try_submit(kind, sequence, std::move(bytes), priority, self());

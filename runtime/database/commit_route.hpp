@@ -31,6 +31,7 @@ struct Outgoing {
   TxnId id;
   int priority = 0;
   bool later = false;        ///< commit_later(): wait() may come late, or never
+  bool of_engine = false;    ///< goes also where the program has stopped, while others go on
   TransactionRecord shared;  ///< over classes that all nodes have
   TransactionRecord local;   ///< over classes of this process; empty where none are set apart
   /// What answers, of a commit before: used again once nobody else refers to it. May be null.
@@ -39,7 +40,7 @@ struct Outgoing {
   /// Keeps the room for a small transaction.
   void clear() {
     id = {};
-    later = false;
+    later = of_engine = false;
     shared.clear();
     local.clear();
   }

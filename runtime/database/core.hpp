@@ -7,6 +7,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "cluster/participant.hpp"
 #include "database/commit_route.hpp"
@@ -16,6 +18,9 @@
 #include "replica/replica_state.hpp"
 
 namespace exdb {
+
+class Checkpoint;
+class LeaderRoute;
 
 struct DatabaseCore {
   std::string name;
@@ -37,6 +42,7 @@ struct DatabaseCore {
   std::unique_ptr<Participant> node;
   /// The way of transactions into the order; it refers to both of the above.
   std::unique_ptr<CommitRoute> route;
+  LeaderRoute* leader = nullptr;     ///< the route, of a process whose host has a leader
   std::unique_ptr<Durable> durable;  ///< null in memory; it refers to all of these and goes first
   std::optional<Restored> restored;  ///< of a node on disk, or one whose leader is
   NodeId self;
@@ -52,6 +58,12 @@ struct DatabaseCore {
   /// Snapshots of files that somebody reads, each a database of its own.
   std::mutex named_lock;
   std::map<std::string, std::weak_ptr<DatabaseCore>> named;
+  /// Likewise those that the leader of this host keeps pinned.
+  std::map<std::string, std::weak_ptr<Snapshots>> named_beside;
+
+  /// Those that are written while the program goes on.
+  std::mutex checkpoints_lock;
+  std::vector<std::pair<std::shared_ptr<Checkpoint>, std::jthread>> checkpoints;
 
   struct Counters {
     std::atomic<std::uint64_t> committed{0}, aborted{0}, conflicts{0}, rolled_back{0}, read_only{0};

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "database/alone_route.hpp"
+#include "database/checkpoints.hpp"
 #include "database/core.hpp"
 #include "database/open.hpp"
 #include "database/open_shared.hpp"
@@ -78,6 +79,7 @@ void empty_transient_classes(Database& database) {
 
 void open_disk(DatabaseCore& core) {
   const auto& disk = *core.options.disk;
+  check_copies(core.options, 1).or_throw();
   if (auto nodes = nodes_below(disk.path); nodes && !nodes->empty())
     throw Error(ErrorCode::unsupported, "'" + disk.path + "' has the database of a cluster (" +
                                             node_folder(disk.path, nodes->front()) +
@@ -88,6 +90,7 @@ void open_disk(DatabaseCore& core) {
   options.name = core.name;
   options.log.fsync = disk.fsync;
   options.checkpoint_bytes = disk.checkpoint_bytes;
+  options.checkpoint_every = disk.checkpoint_every;
   const auto random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   auto durable =
       Durable::open(std::move(*folder), core.dictionary, core.storage, std::move(options), random);
@@ -98,6 +101,12 @@ void open_disk(DatabaseCore& core) {
   core.durable = std::move(*durable);
   if (core.durable->was_torn_down())
     std::fprintf(stderr, "exdb: %s\n", core.durable->told().c_str());
+}
+
+/// They have ended with what they wrote to.
+void end_checkpoints(DatabaseCore& core) {
+  const std::lock_guard lock(core.checkpoints_lock);
+  core.checkpoints.clear();
 }
 
 }  // namespace
@@ -190,12 +199,18 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
   const auto core = core_;
   if (!core->open.exchange(false)) return;
   if (!core->node) {
-    if (core->durable) core->durable->close().or_throw();
-    return;
+    const auto closed = core->durable ? core->durable->close() : Status();
+    end_checkpoints(*core);
+    return closed.or_throw();
   }
+  // Nodes may wait for what this one has begun to write.
+  if (core->durable)
+    core->durable->finish_agreed(std::chrono::steady_clock::now() +
+                                 deadline.value_or(std::chrono::hours(24)));
   const auto stopped = core->node->stop(deadline);
   core->node->close(stopped.ok());
   const auto closed = core->durable ? core->durable->close() : Status();
+  end_checkpoints(*core);
   stopped.or_throw();
   closed.or_throw();
 }
@@ -210,16 +225,16 @@ void Database::abandon() {
     core->node->close(false);
   }
   if (core->durable) (void)core->durable->close();
+  end_checkpoints(*core);
 }
 
 void Database::checkpoint() {
-  core_->require_open();
-  if (!core_->durable && core_->restored) return;  // the leader of this host writes them
-  if (!core_->durable)
-    throw Error(ErrorCode::invalid_handle,
-                "checkpoint: database '" + core_->name + "' is in memory; open it with is_disk");
-  core_->durable->checkpoint().or_throw();
+  const auto core = core_;
+  core->require_open();
+  write_checkpoint(*core);
 }
+
+std::shared_ptr<Checkpoint> Database::begin_checkpoint() { return exdb::begin_checkpoint(core_); }
 
 std::string Database::recovered() const {
   if (core_->restored) return core_->restored->told;

@@ -42,6 +42,14 @@ std::uint64_t first_number_after(std::uint64_t highest) {
   return std::max(now, highest + 2 * OutcomeTable::life_gap + now % part);
 }
 
+/// What a checkpoint is of: taken at one round, written later.
+struct Durable::Begun {
+  LoggedRounds::State at;
+  std::optional<WriterStream> stream;
+  std::uint64_t log_bytes = 0;
+  Status status;  ///< why there is no stream
+};
+
 Durable::Durable(std::unique_ptr<Folder> folder, std::shared_ptr<const Dictionary> dictionary,
                  Options options)
     : folder_(std::move(folder)),
@@ -145,10 +153,27 @@ std::shared_ptr<DurableHistory> Durable::make_history(std::function<Marks()> mar
   return history_;
 }
 
+std::shared_ptr<StableHistory> Durable::make_stable_history(StableHistory::Begin begin,
+                                                            std::function<Marks()> marks) {
+  StableHistory::Options options;
+  options.waits = options_.log.fsync;
+  stable_ = std::make_shared<StableHistory>(*folder_, std::move(log_), std::move(begin),
+                                            std::move(marks), options);
+  rounds_ = stable_.get();
+  rounds_->on_round([this] { tell_if_due(); });
+  return stable_;
+}
+
+StateSink& Durable::make_stored_state(StateSink& sink, std::function<Marks()> marks) {
+  arriving_ = std::make_unique<StoredState>(sink, *folder_, identity_, std::move(marks));
+  return *arriving_;
+}
+
 void Durable::watch(Replica& replica, std::mutex& lock) {
   replica_ = &replica;
   lock_ = &lock;
-  if (options_.checkpoint_bytes == 0) return;
+  last_time_ = std::chrono::steady_clock::now().time_since_epoch().count();
+  if (options_.checkpoint_bytes == 0 && options_.checkpoint_every.count() == 0 && !history_) return;
   writer_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -159,64 +184,163 @@ void Durable::tell_if_due() {
 }
 
 bool Durable::due() const {
+  if (options_.checkpoint_bytes == 0) return false;
   const auto grown = log_before_ + rounds_->written_bytes() - log_at_last_.load();
   return grown > std::max(options_.checkpoint_bytes, last_bytes_.load());
 }
 
-/// One that fails for want of room is tried again when the log has grown as much again: meanwhile
-/// nothing is lost but time at the next open.
+bool Durable::due_by_time() const {
+  using Clock = std::chrono::steady_clock;
+  if (options_.checkpoint_every.count() == 0) return false;
+  const Clock::time_point last{Clock::duration(last_time_.load())};
+  return Clock::now() - last >= options_.checkpoint_every &&
+         log_before_ + rounds_->written_bytes() != log_at_last_.load();
+}
+
+/// One that fails for want of room is tried again when the log has grown as much again, or after as
+/// long: meanwhile nothing is lost but time at the next open.
 void Durable::run(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {  // wait() says that one is due also when it is told to stop
+  constexpr std::chrono::milliseconds look_at_least{10};
+  const auto look = std::max(look_at_least, options_.checkpoint_every / 8);
+  while (!stop.stop_requested()) {  // a wait says that one is due also when it is told to stop
+    std::unique_ptr<Begun> agreed;
     {
       std::unique_lock due_lock(due_lock_);
-      if (!due_changed_.wait(due_lock, stop, [this] { return due(); })) return;
+      const auto wanted = [this] { return agreed_ || due() || due_by_time(); };
+      if (options_.checkpoint_every.count() != 0)
+        due_changed_.wait_for(due_lock, stop, look, wanted);
+      else
+        due_changed_.wait(due_lock, stop, wanted);
+      agreed.swap(agreed_);
     }
+    if (stop.stop_requested()) return;
+    if (agreed) {
+      write_agreed(*agreed);
+      continue;
+    }
+    if (!due() && !due_by_time()) continue;
     const auto status = checkpoint();
     if (status.ok() || status.code() == ErrorCode::interrupted) continue;
     log_at_last_ = log_before_ + rounds_->written_bytes();
+    last_time_ = std::chrono::steady_clock::now().time_since_epoch().count();
     std::fprintf(stderr, "exdb: warning: database '%s' made no checkpoint: %s\n",
                  options_.name.c_str(), status.text().c_str());
   }
 }
 
+void Durable::begin_agreed(Round round) {
+  auto begun = begin(history_->state_after(round));
+  const std::lock_guard lock(due_lock_);
+  agreed_ = std::move(begun);  // F4
+  agreed_busy_ = true;
+  due_changed_.notify_all();
+}
+
+void Durable::write_agreed(Begun& begun) {
+  const auto round = begun.at.chain.round;
+  (void)write_guarded(
+      [&] {
+        // One by size or time has come in between: it has more.
+        return round < last_ ? Status() : write(begun, stop_.get_token());
+      },
+      [&](const Status& status) {
+        if (written_) written_(round, status);
+      });
+  const std::lock_guard lock(due_lock_);
+  agreed_busy_ = agreed_ != nullptr;
+  due_changed_.notify_all();
+}
+
+void Durable::finish_agreed(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(due_lock_);
+  due_changed_.wait_until(lock, until, [this] { return !agreed_busy_; });
+}
+
 Status Durable::checkpoint() {
-  const std::lock_guard writing(writing_);
-  if (closed_) return {ErrorCode::invalid_handle, "the database is closed"};
-  if (auto failure = rounds_->failure(); !failure.ok()) return failure;
-  auto status = write(stop_.get_token());
-  if (!status.ok() && !harmless(status.code())) rounds_->stop(status);
+  Status status;
+  do {
+    status = write_guarded([this] {
+      std::unique_ptr<Begun> begun;
+      {
+        const std::lock_guard lock(*lock_);
+        auto at = rounds_->state();
+        if (at.chain.round == last_ && replica_->names().files_to_remove().empty()) return Status();
+        begun = begin(at);
+      }
+      return write(*begun, stop_.get_token());
+    });
+    // The state may have been replaced meanwhile by that of another node.
+  } while (stable_ && status.code() == ErrorCode::interrupted && !stop_.stop_requested());
   return status;
 }
 
-Status Durable::write(const std::stop_token& stop) {
-  LoggedRounds::State applied;
-  std::optional<WriterStream> stream;
-  std::uint64_t log_now = 0;
+/// What failed is told before it ends this node, which then tells nothing more.
+Status Durable::write_guarded(const std::function<Status()>& what,
+                              const std::function<void(const Status&)>& tell) {
+  Status status;
+  bool stops = false;
   {
-    const std::lock_guard lock(*lock_);
-    applied = rounds_->state();
-    if (applied.chain.round == last_ && replica_->names().files_to_remove().empty()) return {};
-    log_now = log_before_ + rounds_->written_bytes();
-    auto writer = SnapshotWriter::begin(*replica_, applied.chain);
-    if (!writer) return writer.status();
-    stream.emplace(std::move(*writer));
+    const std::lock_guard writing(writing_);
+    if (closed_) return {ErrorCode::invalid_handle, "the database is closed"};
+    status = rounds_->failure();
+    if (status.ok()) {
+      status = what();
+      stops = !status.ok() && !harmless(status.code());
+    }
   }
+  if (tell) tell(status);
+  if (stops) rounds_->stop(status);
+  return status;
+}
+
+/// Under the replica's lock, between two rounds.
+std::unique_ptr<Durable::Begun> Durable::begin(LoggedRounds::State at) {
+  auto made = std::make_unique<Begun>();
+  auto& begun = *made;
+  begun.at = at;
+  begun.log_bytes = log_before_ + rounds_->written_bytes();
+  auto writer = SnapshotWriter::begin(*replica_, at.chain);
+  begun.status = writer.status();
+  if (writer) begun.stream.emplace(std::move(*writer));
+  return made;
+}
+
+Status Durable::write(Begun& begun, const std::stop_token& stop) {
+  if (!begun.stream) return begun.status;
+  const auto& at = begun.at;
   // A checkpoint is never ahead of its log.
   if (auto status = rounds_->in_turn([](RoundLog& log) { return log.settle(); }); !status)
     return status;
-  if (auto status = write_named(*folder_, identity_, dictionary_, history_ != nullptr,
-                                replica_->names(), applied.chain.round, stop);
+  if (auto status =
+          write_named(*folder_, identity_, dictionary_, history_ != nullptr || stable_ != nullptr,
+                      replica_->names(), at.chain.round, stop);
       !status)
     return status;
-  if (applied.chain.round == last_) return {};
-  CheckpointProgress told(*stream, options_.name);
-  auto bytes = write_checkpoint(*folder_, identity_, applied.chain, applied.marks, told, stop);
+  if (at.chain.round == last_) return {};
+  bytes_now_ = 0;
+  CheckpointProgress told(*begun.stream, options_.name, bytes_now_);
+  auto bytes = write_checkpoint(*folder_, identity_, at.chain, at.marks, told, stop,
+                                [&](const std::function<Status()>& name_it) {
+                                  return stable_ ? in_turn(at, [&](RoundLog&) { return name_it(); })
+                                                 : name_it();
+                                });
   if (!bytes) return bytes.status();
-  last_ = applied.chain.round;
+  last_ = at.chain.round;
   last_bytes_ = *bytes;
-  log_at_last_ = log_now;
+  log_at_last_ = begun.log_bytes;
+  last_time_ = std::chrono::steady_clock::now().time_since_epoch().count();
   ++checkpoints_;
-  return drop(last_);
+  return drop(at);
+}
+
+/// What is done of a state is done while it is the one in the folder.
+Status Durable::in_turn(const LoggedRounds::State& applied,
+                        const std::function<Status(RoundLog&)>& what) {
+  return rounds_->in_turn([&](RoundLog& log) {
+    return log.restarts() == applied.restarts
+               ? what(log)
+               : Status(ErrorCode::interrupted, "the state was replaced by that of another node");
+  });
 }
 
 Result<std::unique_ptr<Replica>> Durable::read_named(const NamedSnapshot& snapshot,
@@ -231,9 +355,11 @@ bool Durable::never_came(TxnId id) const {
          id.sequence + OutcomeTable::remembered > highest_recovered_;
 }
 
-Status Durable::drop(Round upto) {
-  if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
-  return rounds_->in_turn([upto](RoundLog& log) { return log.drop_before(upto); });
+Status Durable::drop(const LoggedRounds::State& applied) {
+  return in_turn(applied, [this, upto = applied.chain.round](RoundLog& log) {
+    if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
+    return log.drop_before(upto);
+  });
 }
 
 Status Durable::close() {
@@ -243,6 +369,7 @@ Status Durable::close() {
   const std::lock_guard writing(writing_);
   if (closed_) return {};
   closed_ = true;
+  if (arriving_) arriving_->end_writing();
   auto status = rounds_ == nullptr ? Status() : rounds_->close();
   folder_.reset();
   return status;

@@ -12,6 +12,8 @@
 //   F3  The log that a recovery would have to read is not longer than `checkpoint_bytes`, or the last
 //       checkpoint if that is larger, and what is committed while the next is written: so at most half
 //       of what is written is checkpoints.
+//   F4  An agreed checkpoint is of the state after its round, however much is committed meanwhile; one
+//       that is not begun to be written when the next is agreed on is left out for that.
 // Threads: checkpoint() and close() from any.
 // Failure: what fails a checkpoint is given back; unless it is disk_full, no_memory or interrupted the
 //   device is not trusted any more and the route stops too.
@@ -23,6 +25,8 @@
 #include "database/durable_history.hpp"
 #include "database/durable_route.hpp"
 #include "database/replica_sink.hpp"
+#include "database/stable_history.hpp"
+#include "database/stored_state.hpp"
 
 namespace exdb {
 
@@ -36,7 +40,8 @@ class Durable {
   struct Options {
     std::string name;  ///< of the database, for messages
     RoundLog::Options log;
-    std::uint64_t checkpoint_bytes = 0;  ///< F3; 0: only when asked for
+    std::uint64_t checkpoint_bytes = 0;             ///< F3; 0: only when asked for
+    std::chrono::milliseconds checkpoint_every{0};  ///< 0: not by time
   };
 
   /// Recovers. O(what is on disk). `random`: names a database that is made now.
@@ -68,6 +73,11 @@ class Durable {
                                                         std::atomic<std::uint64_t>& autoids);
   /// The history of a node, once; it outlives neither this nor what `marks` reads.
   [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks);
+  /// Of a node that comes and goes: the same.
+  [[nodiscard]] std::shared_ptr<StableHistory> make_stable_history(StableHistory::Begin begin,
+                                                                   std::function<Marks()> marks);
+  /// Where states go that it takes from others, on their way to `sink`.
+  [[nodiscard]] StateSink& make_stored_state(StateSink& sink, std::function<Marks()> marks);
   /// From here on there may be checkpoints. After make_history().
   void watch(Replica& replica, std::mutex& lock);
   [[nodiscard]] Marks marks() const { return end_.marks; }
@@ -82,6 +92,15 @@ class Durable {
   /// Writes the state into a file; the log before it goes. Blocks; commits go on. Nothing is written
   /// when nothing was committed since the last.
   Status checkpoint();
+  /// Of a node: begins a checkpoint of what its replica has after `round`, which the thread writes.
+  /// Under the replica's lock.
+  void begin_agreed(Round round);
+  /// `tell` is called in that thread when it is written, or why it is not. Before the first.
+  void on_written(std::function<void(Round, const Status&)> tell) { written_ = std::move(tell); }
+  /// Blocks until what was begun is written and told, or `until`.
+  void finish_agreed(std::chrono::steady_clock::time_point until);
+  /// Of the checkpoint that is being written, or was last.
+  [[nodiscard]] std::uint64_t bytes_now() const { return bytes_now_.load(); }
   /// A replica to be read, of the file of a named snapshot. O(rows).
   Result<std::unique_ptr<Replica>> read_named(const NamedSnapshot& snapshot,
                                               const StorageOptions& storage);
@@ -101,10 +120,17 @@ class Durable {
           Options options);
   Status recover_all(const StorageOptions& storage, std::uint64_t random);
   void tell(const Recovery& recovery, std::chrono::steady_clock::duration took);
-  Status write(const std::stop_token& stop);
-  Status drop(Round upto);
+  struct Begun;
+  std::unique_ptr<Begun> begin(LoggedRounds::State at);
+  Status write(Begun& begun, const std::stop_token& stop);
+  Status write_guarded(const std::function<Status()>& what,
+                       const std::function<void(const Status&)>& tell = {});
+  void write_agreed(Begun& begun);
+  Status drop(const LoggedRounds::State& applied);
+  Status in_turn(const LoggedRounds::State& applied, const std::function<Status(RoundLog&)>& what);
   void run(const std::stop_token& stop);
   [[nodiscard]] bool due() const;
+  [[nodiscard]] bool due_by_time() const;
   void tell_if_due();
 
   std::unique_ptr<Folder> folder_;
@@ -122,6 +148,8 @@ class Durable {
   LoggedRounds* rounds_ = nullptr;
   std::unique_ptr<RoundLog> log_;            ///< of a node, until it has its history
   std::shared_ptr<DurableHistory> history_;  ///< of a node
+  std::shared_ptr<StableHistory> stable_;    ///< or of one that comes and goes
+  std::unique_ptr<StoredState> arriving_;
   std::mutex* lock_ = nullptr;
 
   std::mutex writing_;  ///< one checkpoint at a time
@@ -131,7 +159,13 @@ class Durable {
   std::atomic<std::uint64_t> log_at_last_{0};  ///< written_bytes() then
   std::uint64_t log_before_ = 0;               ///< bytes that were recovered after the checkpoint
 
-  std::mutex due_lock_;
+  std::atomic<std::uint64_t> bytes_now_{0};
+  std::atomic<std::chrono::steady_clock::rep> last_time_{0};
+  std::function<void(Round, const Status&)> written_;
+
+  std::mutex due_lock_;  ///< of what follows
+  std::unique_ptr<Begun> agreed_;
+  bool agreed_busy_ = false;  ///< until it is told
   std::condition_variable_any due_changed_;
   std::stop_source stop_;
   std::jthread writer_;

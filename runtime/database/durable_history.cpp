@@ -44,15 +44,15 @@ Status DurableHistory::append(CompletedRound&& round) {
   return failure_;
 }
 
+Round DurableHistory::written() const {
+  const Lock lock(mutex_);
+  return written_;
+}
+
 /// N2.
 void DurableHistory::release(Round upto) {
   applied_ = upto;
-  Round written;
-  {
-    const Lock lock(mutex_);
-    written = written_;
-  }
-  kept_.release(std::min(applied_, written));
+  kept_.release(std::min(applied_, written()));
 }
 
 Round DurableHistory::newest_final(const RoundHistory& /*history*/) {
@@ -78,8 +78,10 @@ void DurableHistory::tell() {
 }
 
 /// The applied round may be one that is not written yet, if it is empty; in_turn() writes it first.
-LoggedRounds::State DurableHistory::state() const {
-  auto at = kept_.chain_at(applied_);
+LoggedRounds::State DurableHistory::state() const { return state_after(applied_); }
+
+LoggedRounds::State DurableHistory::state_after(Round round) const {
+  auto at = kept_.chain_at(round);
   EXDB_ASSERT(at.ok(), "what is not applied is kept");
   return {*at, marks_()};
 }

@@ -60,12 +60,16 @@ class DurableHistory final : public RoundHistory, public Finality, public Logged
 
   // --- LoggedRounds ---
   [[nodiscard]] State state() const override;
+  /// Of a round that is complete and not released. Under the drive lock.
+  [[nodiscard]] State state_after(Round round) const;
   Status in_turn(const std::function<Status(RoundLog&)>& what) override;
   void stop(const Status& why) override;
   Status close() override;
   [[nodiscard]] std::uint64_t written_bytes() const override { return log_->written_bytes(); }
   [[nodiscard]] std::uint64_t rounds() const override { return groups_rounds_.load(); }
   void on_round(std::function<void()> tell) override { on_round_ = std::move(tell); }
+  /// All rounds up to this one are in the log and synced.
+  [[nodiscard]] Round written() const;
   /// How many times the log was synced.
   [[nodiscard]] std::uint64_t groups() const { return groups_.load(); }
 

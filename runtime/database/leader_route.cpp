@@ -2,11 +2,17 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/leader_route.hpp"
 
+#include "database/named_files.hpp"
+
 namespace exdb {
 
-std::vector<std::byte> LeaderRoute::answer(const Replica& replica, std::uint32_t question,
-                                           Bytes bytes) {
+std::vector<std::byte> LeaderRoute::answer(Replica& replica, std::uint32_t question, Bytes bytes) {
   std::vector<std::byte> made;
+  if (question == static_cast<std::uint32_t>(HostQuestion::words)) return replica.words().encode();
+  if (question == static_cast<std::uint32_t>(HostQuestion::names)) {
+    encode_names(replica.names().all(), made);
+    return made;
+  }
   ByteWriter out(made);
   if (question == static_cast<std::uint32_t>(HostQuestion::outcome)) {
     ByteReader in(bytes);
@@ -24,13 +30,24 @@ std::vector<std::byte> LeaderRoute::answer(const Replica& replica, std::uint32_t
   return made;
 }
 
+Result<std::vector<NamedSnapshot>> LeaderRoute::names() const {
+  auto answer = follower_.ask(HostQuestion::names, {});
+  if (!answer.ok()) return answer.status();
+  return decode_names(*answer);
+}
+
+Status LeaderRoute::words(AgreedWords& words) const {
+  auto answer = follower_.ask(HostQuestion::words, {});
+  return answer.ok() ? words.decode(*answer) : answer.status();
+}
+
 std::optional<ErrorCode> LeaderRoute::outcome(TxnId id) const {
   std::vector<std::byte> question;
   ByteWriter out(question);
   out.put(id.origin.value);
   out.put(id.sequence);
   auto answer = follower_.ask(HostQuestion::outcome, question);
-  if (!answer.ok()) return std::nullopt;
+  if (!answer.ok()) return follower_.remembered(id);
   ByteReader in(*answer);
   const auto code = static_cast<ErrorCode>(in.get<std::int32_t>());
   return !in.ok() || code == ErrorCode::not_found ? std::nullopt : std::optional(code);

@@ -19,7 +19,10 @@ class LeaderRoute final : public SendingRoute {
       : SendingRoute(replica, self, mode_mask), follower_(follower), open_(open) {}
 
   /// The leader's side of what a route here asks (HostQuestion).
-  static std::vector<std::byte> answer(const Replica& replica, std::uint32_t question, Bytes bytes);
+  static std::vector<std::byte> answer(Replica& replica, std::uint32_t question, Bytes bytes);
+  /// What the leader knows: snapshots with a name, and whether it has them pinned; what was said.
+  Result<std::vector<NamedSnapshot>> names() const;
+  Status words(AgreedWords& words) const;
 
   [[nodiscard]] std::optional<ErrorCode> outcome(TxnId id) const override;
   [[nodiscard]] AppliedCounts applied() const override;

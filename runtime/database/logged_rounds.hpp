@@ -15,6 +15,7 @@ class LoggedRounds {
   struct State {
     RoundHistory::Chain chain;
     Marks marks;
+    std::uint64_t restarts = 0;  ///< how often the state was replaced (RoundLog::restarts())
   };
   virtual ~LoggedRounds() = default;
   /// What the replica has. Under its lock.

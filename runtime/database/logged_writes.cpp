@@ -104,7 +104,8 @@ Status LoggedWrites::transaction(const RoundItem& item, const Snapshot& state) {
   told.member = item.member.value;
   told.id = id;
   told.parts_missing = parts.size() != record.parts;
-  if (only_ == nullptr && !record.snapshot_name.empty())
+  if (only_ == nullptr && !record.snapshot_name.empty() &&
+      !AgreedWords::is_word(record.snapshot_name))
     told.writes.push_back(
         {record.drops_name ? LoggedWrite::Kind::drop_snapshot : LoggedWrite::Kind::snapshot,
          {},

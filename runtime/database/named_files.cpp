@@ -17,7 +17,7 @@ Status write_named(Folder& folder, const DatabaseIdentity& identity,
     return std::binary_search(there->begin(), there->end(), file);
   };
   for (const auto& entry : names.all()) {
-    if (entry.on_disk || entry.round > upto || !entry.pinned || entry.inner()) continue;
+    if (entry.on_disk || entry.round > upto || !entry.pinned) continue;
     const auto file = snapshot_file_name(entry.name);
     if (exists(unfinished(file))) {
       if (auto status = folder.remove(unfinished(file)); !status) return status;
@@ -73,6 +73,35 @@ Result<std::unique_ptr<Replica>> read_named(Folder& folder, const DatabaseIdenti
   if (!reader.header() || reader.header()->csn != snapshot.csn)
     return damaged(folder.path_of(file), 0, "its chunks are of another csn than its head");
   return reader.finish();
+}
+
+void encode_names(const std::vector<NamedSnapshot>& names, std::vector<std::byte>& into) {
+  ByteWriter out(into);
+  for (const auto& entry : names) {
+    out.put_text(entry.name);
+    out.put(entry.csn.value);
+    out.put(entry.round.value);
+    out.put(std::uint8_t(entry.pinned != nullptr));
+    out.put(static_cast<std::int32_t>(entry.why_not.code()));
+    out.put_text(entry.why_not.text());
+  }
+}
+
+Result<std::vector<NamedSnapshot>> decode_names(Bytes bytes) {
+  std::vector<NamedSnapshot> names;
+  ByteReader in(bytes);
+  while (in.ok() && in.remaining() != 0) {
+    NamedSnapshot entry;
+    entry.name = in.get_text();
+    entry.csn.value = in.get<std::uint64_t>();
+    entry.round.value = in.get<std::uint64_t>();
+    entry.pinned_there = in.get<std::uint8_t>() != 0;
+    const auto code = static_cast<ErrorCode>(in.get<std::int32_t>());
+    entry.why_not = {code, std::string(in.get_text())};
+    names.push_back(std::move(entry));
+  }
+  if (!in.ok()) return Status(ErrorCode::cluster_protocol, "names that cannot be read");
+  return names;
 }
 
 }  // namespace exdb

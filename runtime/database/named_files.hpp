@@ -15,6 +15,7 @@
 #pragma once
 #include <stop_token>
 
+#include "base/bytes.hpp"
 #include "durability/checkpoint.hpp"
 #include "replica/replica.hpp"
 
@@ -31,5 +32,9 @@ Result<std::unique_ptr<Replica>> read_named(Folder& folder, const DatabaseIdenti
                                             const std::shared_ptr<const Dictionary>& dictionary,
                                             const StorageOptions& storage,
                                             const NamedSnapshot& snapshot);
+
+/// A list of names for another process: `pinned` becomes `pinned_there`.
+void encode_names(const std::vector<NamedSnapshot>& names, std::vector<std::byte>& into);
+[[nodiscard]] Result<std::vector<NamedSnapshot>> decode_names(Bytes bytes);
 
 }  // namespace exdb

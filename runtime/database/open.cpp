@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <random>
 #include <set>
 
 #include "base/hash.hpp"
+#include "database/checkpoints.hpp"
 #include "database/cluster_route.hpp"
 #include "database/dictionary_difference.hpp"
+#include "database/kept_copies.hpp"
+#include "database/restore_node.hpp"
 #include "exdb/collective_gather.hpp"
 
 namespace exdb {
@@ -18,6 +22,13 @@ namespace {
 Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
 
 }  // namespace
+
+Status check_copies(const DatabaseOptions& options, std::uint32_t replicas) {
+  if (!options.disk || options.disk->copies <= replicas) return {};
+  return wrong("durable_copies " + std::to_string(options.disk->copies) + " is more than the " +
+               std::to_string(replicas) + (options.shared ? " hosts" : " nodes") +
+               " that could keep one");
+}
 
 /// What this node alone can see to be wrong.
 Status check_params(const ClusterParams& params, std::uint32_t nodes) {
@@ -89,6 +100,10 @@ Status compare(const std::vector<Hello>& hellos, std::size_t node) {
     return {ErrorCode::cluster_incompatible,
             both + " disagree about is_disk: " + (first.disk ? "node 0" : name) +
                 " opens the database on disk; all must, or none"};
+  if (other.copies != first.copies)
+    return {ErrorCode::cluster_incompatible,
+            both + " disagree about durable_copies: " + std::to_string(first.copies) + " and " +
+                std::to_string(other.copies) + " (0: every node keeps a copy)"};
   if (other.qranks == first.qranks) return {};
   if (other.qranks.size() != first.qranks.size())
     return {ErrorCode::cluster_incompatible, both + " give qranks of different numbers of nodes"};
@@ -116,6 +131,7 @@ std::vector<std::byte> Hello::encode() const {
   out.put_varint(qranks.size());
   for (const auto qrank : qranks) out.put(qrank);
   out.put(std::uint8_t(disk));
+  out.put(copies);
   out.put(std::uint8_t(shared));
   return bytes;
 }
@@ -139,6 +155,7 @@ Result<Hello> Hello::decode(Bytes bytes) {
   if (count > in.remaining()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   for (std::uint64_t i = 0; i < count; ++i) hello.qranks.push_back(in.get<std::uint32_t>());
   hello.disk = in.get<std::uint8_t>() != 0;
+  hello.copies = in.get<std::uint32_t>();
   hello.shared = in.get<std::uint8_t>() != 0;
   if (!in.ok()) return {ErrorCode::cluster_protocol, "its greeting cannot be read"};
   return hello;
@@ -172,6 +189,7 @@ Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint3
   mine.random = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   for (const auto& node : params.nodes) mine.qranks.push_back(node.qrank);
   mine.disk = core.options.disk.has_value();
+  mine.copies = core.options.disk ? core.options.disk->copies : 0;
   mine.shared = core.options.shared;
   return mine;
 }
@@ -215,8 +233,21 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params,
   return options;
 }
 
+namespace {
+
+Durable::Options durable_options(const DatabaseCore& core) {
+  Durable::Options options;
+  options.name = core.name;
+  options.log.fsync = core.options.disk->fsync;
+  options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
+  options.checkpoint_every = core.options.disk->checkpoint_every;
+  return options;
+}
+
+}  // namespace
+
 Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
-               std::vector<bool> writes, std::uint64_t epoch_name) {
+               std::vector<bool> replicas, std::uint64_t epoch_name) {
   RestoreRequest request;
   request.name = core.name;
   request.dictionary = core.dictionary;
@@ -224,31 +255,42 @@ Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
   request.disk = *core.options.disk;
   request.gather = &gather;
   request.self = self;
-  request.writes = std::move(writes);
+  request.replicas = std::move(replicas);
   request.epoch_name = epoch_name;
   auto restored = collective_restore(std::move(request));
   if (!restored) return restored.status();
   core.restored = std::move(*restored);
   if (self == 0 && core.restored->worth_telling)
     std::fprintf(stderr, "exdb: %s\n", core.restored->told.c_str());
+  core.replica = std::move(core.restored->replica);
   if (!core.restored->recovered) return {};
-  Durable::Options options;
-  options.name = core.name;
-  options.log.fsync = core.options.disk->fsync;
-  options.checkpoint_bytes = core.options.disk->checkpoint_bytes;
   core.durable = std::make_unique<Durable>(std::move(*core.restored->recovered), core.dictionary,
-                                           std::move(options));
+                                           durable_options(core));
   core.replica = core.durable->take_replica();
   return {};
 }
 
-void add_history(DatabaseCore& core, Node::Options& options) {
-  if (!core.durable) return;
-  auto history = core.durable->make_history([&core] {
-    return Marks{core.route->last_number(), core.next_autoid.load()};
-  });
-  options.history = history;
-  options.finality = history;
+void add_history(DatabaseCore& core, Node::Options& options,
+                 const std::vector<std::uint32_t>& members) {
+  if (!core.restored) return;
+  std::shared_ptr<DurableHistory> own;
+  if (core.durable) {
+    own = core.durable->make_history([&core] {
+      return Marks{core.route->last_number(), core.next_autoid.load()};
+    });
+    options.history = own;
+    options.finality = own;
+  } else {
+    options.history = std::make_shared<MemoryRoundHistory>();
+    options.history->restart(core.restored->newest, true).or_throw();
+  }
+  if (core.options.disk->copies == 0) return;
+  std::vector<MemberId> keepers;
+  for (std::uint32_t member = 0; member < members.size(); ++member)
+    if (core.restored->keeps[members[member]] && members[member] != core.self.value)
+      keepers.push_back({member});
+  options.finality = std::make_shared<KeptCopies>(std::move(keepers), std::move(own),
+                                                  core.restored->newest.round, core.name);
 }
 
 void empty_transient(DatabaseCore& core, const std::function<void()>& delete_them) {
@@ -284,6 +326,7 @@ void begin_life(DatabaseCore& core) {
   const auto life = static_cast<std::uint64_t>(std::chrono::nanoseconds(since_1970).count());
   core.route->number_from(first_number_after(marks.sequence));
   core.next_autoid = std::max(autoids_from(life), marks.autoid + autoids_in_doubt);
+  watch_checkpoints(core);
   if (core.durable) core.durable->watch(*core.replica, *core.drive_lock);
 }
 
@@ -332,16 +375,57 @@ std::string in_threes(std::uint64_t number) {
   return text;
 }
 
+/// Of a node on disk: its folder, whose state becomes core.replica.
+Result<RestoredNode> restore_own(DatabaseCore& core, std::uint64_t cluster_id) {
+  auto found = restore_node({core.name, core.dictionary, core.storage, *core.options.disk,
+                             MemberId{core.self.value}, cluster_id});
+  if (!found) return found;
+  auto& recovered = found->recovered;
+  core.restored.emplace();
+  core.restored->told = recovered.told;
+  core.restored->worth_telling = recovered.worth_telling;
+  core.restored->marks = recovered.marks;
+  if (recovered.worth_telling)
+    std::fprintf(stderr, "exdb[node %u] %s\n", core.self.value, recovered.told.c_str());
+  core.durable =
+      std::make_unique<Durable>(std::move(recovered), core.dictionary, durable_options(core));
+  core.replica = core.durable->take_replica();
+  return found;
+}
+
+/// Before the node is made: its history, what it must not forget, and where states go.
+void add_store(DatabaseCore& core, RestoredNode restored, Node::Options& options) {
+  const auto marks = [&core] {
+    return Marks{core.route ? core.route->last_number() : 0, core.next_autoid.load()};
+  };
+  const auto applied = restored.begin.applied.round;
+  const auto history = core.durable->make_stable_history(std::move(restored.begin), marks);
+  auto& membership = *options.membership;
+  membership.incarnation = restored.memory
+                               ? next_life(*restored.memory)
+                               : first_life(std::chrono::system_clock::now().time_since_epoch());
+  membership.sink = &core.durable->make_stored_state(*core.replica_state, marks);
+  membership.store = history.get();
+  membership.memory = std::move(restored.memory);
+  membership.applied = applied;
+  membership.horizon = restored.horizon;
+  options.history = history;
+}
+
 /// Nobody has to be told of a failure here: the others do without this node.
 void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
                    Status failure) {
   if (failure.ok()) failure = check_keep_alive(params);
-  if (failure.ok() && core.options.disk)
+  if (failure.ok() && core.options.disk && params.quorum)
     failure = {
         ErrorCode::unsupported,
-        "is_disk where nodes come and go (over TCP, or resilient) comes in a later release: a "
-        "node that is started again would have to remember what it has promised to the others "
-        "too, not only the rounds; use is_disk=False, or MPI, where all nodes start together"};
+        "is_disk with quorumCallback where nodes come and go: who goes on without a majority "
+        "may have to give up what it has acknowledged, and on disk nothing is given up; leave "
+        "one of the two out"};
+  if (failure.ok() && core.options.disk && core.options.disk->copies != 0)
+    failure = {ErrorCode::unsupported,
+               "durable_copies where nodes come and go: there each node counts by what is on its "
+               "own disk, so all of them keep a copy; leave it out"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
     failure = wrong("nodeId " + std::to_string(*params.node_id) +
                     " is not that of the transport, " + std::to_string(transport->self()));
@@ -351,6 +435,16 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   }
   fill_core(core, params, transport->self(), transport->size());
   core.description = transport->describe();
+  const auto cluster_id = cluster_id_of(core, params);
+  std::optional<RestoredNode> restored;
+  if (core.options.disk) {
+    auto found = restore_own(core, cluster_id);
+    if (!found) {
+      transport->close(false);
+      found.status().or_throw();
+    }
+    restored.emplace(std::move(*found));
+  }
   core.replica->expect_repeats();
   core.replica_state =
       std::make_unique<ReplicaState>(*core.replica, core.dictionary, core.storage, core.self,
@@ -365,9 +459,10 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   const auto patience = params.connect_timeout;
   const auto cancelled = params.cancelled;
-  auto options = options_of(core, params, cluster_id_of(core, params));
+  auto options = options_of(core, params, cluster_id);
   options.membership = {timing_of(params, *transport), Incarnation{life}, core.replica_state.get(),
                         core.replica_state.get()};
+  if (restored) add_store(core, std::move(*restored), options);
   auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   auto& node = *made;
   core.node = std::move(made);
@@ -376,6 +471,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
       std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
   core.route->number_from(life >> sequence_shift);
   core.next_autoid = autoids_from(life);
+  begin_life(core);
   node.start(own_listener);
   if (node.wait_seated(patience, cancelled.get())) return;
   node.failure().or_throw();
@@ -398,7 +494,8 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
 /// once would leave them in the gather until its timeout.
 void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure) {
   auto transport = std::move(params.transport);
-  const auto failure = local_failure.ok() ? check_params(params, transport->size()) : local_failure;
+  auto failure = local_failure.ok() ? check_params(params, transport->size()) : local_failure;
+  if (failure.ok()) failure = check_copies(core.options, transport->size());
   if (params.nodes.empty()) params.nodes.resize(transport->size());
   CollectiveGather* const gather = transport->gather();
   if (gather == nullptr)
@@ -417,8 +514,8 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   std::uint64_t cluster_id = 0;
   for (const auto& each : *gathered) cluster_id = hash_bytes(each, cluster_id);
   if (core.options.disk) {
-    const std::vector<bool> writes(transport->size(), true);
-    if (const auto verdict = restore(core, *gather, transport->self(), writes, cluster_id);
+    const std::vector<bool> replicas(transport->size(), true);
+    if (const auto verdict = restore(core, *gather, transport->self(), replicas, cluster_id);
         !verdict.ok()) {
       transport->close(true);
       verdict.or_throw();
@@ -429,7 +526,9 @@ void open_cluster(DatabaseCore& core, ClusterParams params, Status local_failure
   core.description = transport->describe();
   const bool own_listener = core.options.own_listener && params.progress != Progress::cooperative;
   auto options = options_of(core, params, cluster_id);
-  add_history(core, options);
+  std::vector<std::uint32_t> members(core.nodes);
+  std::iota(members.begin(), members.end(), 0U);
+  add_history(core, options, members);
   auto made = std::make_unique<Node>(std::move(transport), *core.replica, std::move(options));
   auto& node = *made;
   core.node = std::move(made);

@@ -14,7 +14,7 @@ namespace exdb {
 /// What a node tells of itself. Whatever must agree is in here, and so is a failure it has found:
 /// the gather is what lets all nodes fail together where one alone would leave the others waiting.
 struct Hello {
-  static constexpr std::uint32_t version_now = 4;
+  static constexpr std::uint32_t version_now = 5;
   /// Every node gets it of every node.
   static constexpr std::size_t outline_bytes_max = 16 * 1024;
   std::uint32_t version = version_now;
@@ -26,6 +26,7 @@ struct Hello {
   std::uint64_t random = 0;
   std::vector<std::uint32_t> qranks;
   bool disk = false;    ///< DatabaseOptions::disk
+  std::uint32_t copies = 0;  ///< DiskOptions::copies
   bool shared = false;  ///< DatabaseOptions::shared
 
   [[nodiscard]] std::vector<std::byte> encode() const;
@@ -39,6 +40,8 @@ Status judge(const std::vector<Hello>& hellos);
 // --- parts of opening, the same for a node of its own and for hosts ---
 
 /// What this node alone can see to be wrong.
+/// `replicas`: of nodes, or of hosts where these share one.
+Status check_copies(const DatabaseOptions& options, std::uint32_t replicas);
 Status check_params(const ClusterParams& params, std::uint32_t nodes);
 Hello greeting(const DatabaseCore& core, const ClusterParams& params, std::uint32_t self,
                const Status& failure);
@@ -54,9 +57,11 @@ Node::Options options_of(const DatabaseCore& core, ClusterParams& params, std::u
 /// core.durable of those that write (one a node), and core.restored of all. COLLECTIVE. The same Status
 /// on every node.
 Status restore(DatabaseCore& core, CollectiveGather& gather, std::uint32_t self,
-               std::vector<bool> writes, std::uint64_t epoch_name);
+               std::vector<bool> replicas, std::uint64_t epoch_name);
 /// Before the node is made: its history, if it is on disk.
-void add_history(DatabaseCore& core, Node::Options& options);
+/// `members`: the node of each.
+void add_history(DatabaseCore& core, Node::Options& options,
+                 const std::vector<std::uint32_t>& members);
 /// When the route is made: numbers that no former life of the node has given; and checkpoints.
 void begin_life(DatabaseCore& core);
 /// When the node drives: rows of classes that are declared transient go. COLLECTIVE in effect: ends

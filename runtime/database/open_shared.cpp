@@ -83,6 +83,7 @@ class LinesOfFollowers final : public ReplicaReaders {
     auto& joint = segment_.line(index).joint;
     if (joint.sequence.load() == id.sequence) joint.decided.store(csn.value + 1);
   }
+  void decided(TxnId id, ErrorCode code) const override { segment_.outcomes().record(id, code); }
 
  private:
   const HostSegment& segment_;
@@ -98,6 +99,8 @@ class Opening {
 
   void run(Status failure) {
     if (failure.ok()) failure = check_params(params_, hosts_->nodes());
+    if (failure.ok())
+      failure = check_copies(core_.options, std::uint32_t(hosts_->leaders().size()));
     if (params_.nodes.empty()) params_.nodes.resize(hosts_->nodes());
     map_.nodes = params_.nodes;
     const auto greetings = gather(greeting(core_, params_, map_.self, failure).encode());
@@ -119,7 +122,7 @@ class Opening {
     if (map_.leads())
       lead(std::move(*transport), cluster_id);
     else
-      follow();
+      follow(cluster_id);
   }
 
  private:
@@ -139,11 +142,11 @@ class Opening {
 
   /// One folder a host, its leader's.
   Status restore_by_leaders(std::uint64_t epoch_name) {
-    std::vector<bool> writes(hosts_->nodes());
-    for (const auto leader : map_.leaders) writes[leader] = true;
+    std::vector<bool> replicas(hosts_->nodes());
+    for (const auto leader : map_.leaders) replicas[leader] = true;
     const auto own = core_.storage;
     core_.storage = shared_storage();
-    auto status = restore(core_, hosts_->gather(), map_.self, std::move(writes), epoch_name);
+    auto status = restore(core_, hosts_->gather(), map_.self, std::move(replicas), epoch_name);
     core_.storage = own;
     return status;
   }
@@ -210,7 +213,7 @@ class Opening {
     const bool own_listener =
         core_.options.own_listener && params_.progress != Progress::cooperative;
     auto options = options_of(core_, params_, cluster_id);
-    add_history(core_, options);
+    add_history(core_, options, map_.leaders);
     auto made = std::make_unique<HostLeader>(
         std::move(segment_), map_, std::move(transport), *core_.replica, std::move(options),
         HostLeader::Hooks{[replica = core_.replica.get()](std::uint32_t question, Bytes bytes) {
@@ -227,16 +230,19 @@ class Opening {
     leader.start(own_listener);
   }
 
-  void follow() {
-    auto options = options_of(core_, params_, 0);
+  void follow(std::uint64_t cluster_id) {
+    auto options = options_of(core_, params_, cluster_id);
     auto made = std::make_unique<HostFollower>(
         std::move(segment_), map_, offer_.pid,
-        HostFollower::Options{params_.timeout, options.in_exchange_max, std::move(options.notify),
+        HostFollower::Options{std::move(options.name), cluster_id, params_.timeout,
+                              options.in_exchange_max, std::move(options.notify),
                               std::move(options.quorum), true});
     auto& follower = *made;
     core_.node = std::move(made);
-    core_.route = std::make_unique<LeaderRoute>(*core_.replica, follower, core_.self,
-                                                core_.mode_mask, core_.open);
+    auto route = std::make_unique<LeaderRoute>(*core_.replica, follower, core_.self,
+                                               core_.mode_mask, core_.open);
+    core_.leader = route.get();
+    core_.route = std::move(route);
     begin_life(core_);
     follower.start();
   }

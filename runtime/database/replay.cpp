@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cluster/commit_window.hpp"
+#include "durability/arrived_state.hpp"
 
 namespace exdb {
 namespace {
@@ -43,12 +44,18 @@ class Replaying {
   }
 
  private:
+  [[nodiscard]] bool views() const { return identity_.format == disk_format_views; }
   [[nodiscard]] bool done() const { return bounds_.upto && made_.round >= *bounds_.upto; }
   Result<Replayed> finished() { return std::move(made_); }
 
   /// The newest checkpoint that is whole and not too new; else the empty state, if the log goes back
   /// so far.
   Status begin(const std::vector<std::string>& names) {
+    if (views()) {
+      auto arrived = arrived_in_force(folder_, identity_);
+      if (!arrived) return arrived.status();
+      if (*arrived) return load(**arrived);
+    }
     auto newest = bounds_.base_upto ? bounds_.base_upto : bounds_.upto;
     if (bounds_.upto && newest) newest = std::min(*newest, *bounds_.upto);
     std::optional<Round> first_round, oldest_checkpoint;
@@ -84,6 +91,7 @@ class Replaying {
     auto made = Replica::create(dictionary_, storage_, false, NodeId{});
     if (!made) return made.status();
     made_.replica = std::move(*made);
+    if (views()) made_.replica->expect_repeats();
     digests_.push_back(made_.replica->digest());
     return {};
   }
@@ -98,6 +106,7 @@ class Replaying {
     auto made = reader.finish();
     if (!made) return made.status();
     made_.replica = std::move(*made);
+    if (views()) made_.replica->expect_repeats();
     at_ = read->head.at;
     made_.checkpoint = made_.round = at_.round;
     digests_.assign(1, made_.replica->digest());

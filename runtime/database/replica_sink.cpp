@@ -16,11 +16,12 @@ constexpr std::size_t digests_kept = 256;
 }  // namespace
 
 ReplicaSink::ReplicaSink(std::shared_ptr<const Dictionary> dictionary, StorageOptions storage,
-                         bool clustered, NodeId self)
+                         bool clustered, NodeId self, bool repeats)
     : dictionary_(std::move(dictionary)),
       storage_(std::move(storage)),
       clustered_(clustered),
-      self_(self) {}
+      self_(self),
+      repeats_(repeats) {}
 
 Status ReplicaSink::begin() {
   replica_.reset();  // its memory first
@@ -28,6 +29,7 @@ Status ReplicaSink::begin() {
   auto made = Replica::create(dictionary_, storage_, clustered_, self_);
   if (!made) return made.status();
   replica_ = std::move(*made);
+  if (repeats_) replica_->expect_repeats();
   horizon_ = {};
   digests_.assign(1, replica_->digest());
   return {};
@@ -39,6 +41,7 @@ Status ReplicaSink::complete(RoundHistory::Chain at) {
   auto made = reader_->finish();
   if (!made) return made.status();
   replica_ = std::move(*made);
+  if (repeats_) replica_->expect_repeats();
   digests_.assign(1, replica_->digest());
   return {};
 }

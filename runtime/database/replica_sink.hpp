@@ -21,9 +21,9 @@ namespace exdb {
 
 class ReplicaSink final : public RecoverySink {
  public:
-  /// `clustered`, `self`: as Replica::create().
+  /// `clustered`, `self`: as Replica::create(). `repeats`: as Replica::expect_repeats().
   ReplicaSink(std::shared_ptr<const Dictionary> dictionary, StorageOptions storage, bool clustered,
-              NodeId self);
+              NodeId self, bool repeats = false);
 
   Status begin() override;
   Status chunk(Bytes chunk) override { return reader_->add(chunk); }
@@ -39,6 +39,7 @@ class ReplicaSink final : public RecoverySink {
   const StorageOptions storage_;
   const bool clustered_;
   const NodeId self_;
+  const bool repeats_;
   std::optional<SnapshotReader> reader_;
   std::unique_ptr<Replica> replica_;
   Csn horizon_;

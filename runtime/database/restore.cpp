@@ -6,16 +6,14 @@
 #include <map>
 
 #include "base/bytes.hpp"
-#include "database/restore_words.hpp"
+#include "database/kept_copies.hpp"
+#include "database/restore_handout.hpp"
+#include "database/restore_pieces.hpp"
 
 namespace exdb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::size_t rounds_bytes = std::size_t{1} << 20;
-/// What a piece of what one node gives to the others begins with.
-constexpr std::byte piece_of_files{1}, piece_of_rounds{2}, no_more{3};
 
 class NoSink final : public RecoverySink {
  public:
@@ -35,13 +33,15 @@ class Restoring {
   Result<Restored> run() {
     for (const auto phase :
          {&Restoring::meet, &Restoring::survey, &Restoring::choose, &Restoring::give_all_files,
-          &Restoring::give_all_rounds, &Restoring::begin_epoch})
+          &Restoring::give_all_states, &Restoring::give_all_rounds, &Restoring::begin_epoch})
       if (auto status = (this->*phase)(); !status) return status;
     return done();
   }
 
  private:
-  [[nodiscard]] bool writes() const { return request_.writes[request_.self]; }
+  [[nodiscard]] bool writes() const { return keeps_[request_.self]; }
+  /// Has a replica, and no copy on disk.
+  [[nodiscard]] bool in_memory() const { return request_.replicas[request_.self] && !writes(); }
   [[nodiscard]] std::string own_path() const { return node_folder(path_, request_.self); }
   [[nodiscard]] HeldCopy& own() { return held_.front(); }
 
@@ -53,14 +53,10 @@ class Restoring {
 
   Status meet() {
     auto status = make_path(path_);
-    if (status.ok()) {
-      auto place = read_place(path_);
-      status = place.status();
-      if (place && !*place)
-        status = write_place(path_, (request_.epoch_name + request_.self) | 1, request_.self);
-    }
-    auto barrier = exchange(status);
-    if (!barrier) return barrier.status();
+    if (status.ok() && request_.self == 0) status = mark_place();
+    if (auto barrier = exchange(status); !barrier) return barrier.status();
+    // Those that do not see what node 0 sees. Where all do, only it has written.
+    if (auto barrier = exchange(mark_place()); !barrier) return barrier.status();
     auto place = read_place(path_);
     auto nodes = nodes_below(path_);
     status = place ? nodes.status() : place.status();
@@ -75,23 +71,38 @@ class Restoring {
     return divide(*all);
   }
 
-  /// Each folder is read by one of those that see it: by its node, if that is there.
+  Status mark_place() {
+    auto place = read_place(path_);
+    if (!place || *place) return place.status();
+    return write_place(path_, (request_.epoch_name + request_.self) | 1, request_.self);
+  }
+
+  /// Who keeps a copy; and each folder is read by one of those that see it: by its node, if that keeps
+  /// it.
   Status divide(const Blocks& seen) {
     std::map<std::uint64_t, std::vector<std::uint32_t>> places;
     std::vector<std::uint64_t> place_of;
+    std::vector<bool> has_folder(seen.size());
     for (std::uint32_t node = 0; node < seen.size(); ++node) {
-      place_of.push_back(ByteReader(seen[node]).get<std::uint64_t>());
+      ByteReader in(seen[node]);
+      place_of.push_back(in.get<std::uint64_t>());
       places[place_of.back()].push_back(node);
+      while (in.remaining() >= sizeof(std::uint32_t))
+        if (in.get<std::uint32_t>() == node) has_folder[node] = true;
     }
+    keeps_ = choose_keepers(request_.replicas, request_.disk.copies, place_of, has_folder);
     for (const auto& [place, members] : places) {
       ByteReader in(seen[members.front()]);
       (void)in.get<std::uint64_t>();
       while (in.remaining() >= sizeof(std::uint32_t)) {
         const auto node = in.get<std::uint32_t>();
-        const bool there = node < seen.size() && request_.writes[node] && place_of[node] == place;
+        const bool there = node < seen.size() && keeps_[node] && place_of[node] == place;
         if (!there && members[node % members.size()] == request_.self) others_.push_back(node);
       }
     }
+    for (std::uint32_t node = 0; node < seen.size() && !writes(); ++node)
+      if (keeps_[node] && place_of[node] == place_of[request_.self])
+        seen_folders_.push_back(node_folder(path_, node));
     return {};
   }
 
@@ -155,6 +166,8 @@ class Restoring {
     identity_.database = giver_->copy.database;
     newest_ = giver_->copy.newest;
     epochs_ = giver_->copy.epochs;
+    for (std::uint32_t node = 0; node < keeps_.size(); ++node)
+      if (request_.replicas[node] && !keeps_[node]) in_memory_[node] = giver_->checkpoint;
     for (const auto& known : known_) {
       if (!known.own || known.copy.newest.round == newest_.round) continue;
       const bool by_rounds = !known.empty && known.copy.newest.round >= giver_->checkpoint;
@@ -163,41 +176,14 @@ class Restoring {
     return {};
   }
 
-  [[nodiscard]] bool gives() const { return giver_ && giver_->by == request_.self; }
   [[nodiscard]] HeldCopy& given() { return held_[giver_->held]; }
 
-  /// The giver: hands a piece to all, and to itself when it gives from the folder of another node. A
-  /// failure of one of them comes back.
-  Status give(std::byte kind, Bytes bytes, const std::function<Status(Bytes)>& take_it) {
-    std::vector<std::byte> piece(1, kind);
-    piece.insert(piece.end(), bytes.begin(), bytes.end());
-    auto all = exchange(taking_, piece);
-    given_up_ = !all.ok();
-    if (!given_up_) taking_ = take_it(bytes);
-    return all.status();
-  }
-
-  /// All: what the giver hands out, until it says that there is no more. What fails here is told with
-  /// the next piece.
-  Status hand_out(const std::function<Status()>& give_it,
-                  const std::function<Status(Bytes)>& take_it) {
-    if (gives()) {
-      auto status = give_it();
-      if (!status.ok() && given_up_) return status;
-      if (status.ok()) status = taking_;
-      auto all = exchange(status, std::vector<std::byte>(1, no_more));
-      return all.status();
-    }
-    Status mine;
-    while (true) {
-      auto all = exchange(mine);
-      if (!all) return all.status();
-      const Bytes piece((*all)[giver_->by]);
-      if (piece.empty()) return {ErrorCode::cluster_protocol, "a node gives nothing"};
-      if (piece[0] == no_more) return {};
-      if (mine.ok()) mine = take_it(piece.subspan(1));
-      taking_ = mine;
-    }
+  /// COLLECTIVE, when anybody lacks what it gives. `finish`: once all of it has come.
+  Status hand_out(const Status& ready, const std::function<Status(const Handout::Give&)>& all_of_it,
+                  const Handout::Take& take, const std::function<Status()>& finish) {
+    Handout handout(*request_.gather, giver_->by, giver_->by == request_.self);
+    if (auto status = handout.run(ready, all_of_it, take); !status) return status;
+    return exchange(finish()).status();
   }
 
   // --- whole copies ---
@@ -205,20 +191,17 @@ class Restoring {
   Status give_all_files() {
     if (by_files_.empty()) return {};
     const bool mine = by_files_.count(request_.self) != 0;
+    Status ready;
     std::optional<TakenFiles> taken;
     if (mine) {
       auto begun = TakenFiles::begin(own_path(), identity_, request_.dictionary->to_text());
-      taking_ = begun.status();
+      ready = begun.status();
       if (begun) taken.emplace(std::move(*begun));
     }
-    if (auto ready = exchange(taking_); !ready) return ready.status();
-    const auto take = [&](Bytes piece) { return mine ? taken->add(piece) : Status(); };
-    const auto give_it = [&] {
-      return give_files(given(), [&](Bytes piece) { return give(piece_of_files, piece, take); });
-    };
-    if (auto status = hand_out(give_it, take); !status) return status;
-    if (mine && taking_.ok()) taking_ = keep_files(*taken);
-    return exchange(taking_).status();
+    return hand_out(
+        ready, [&](const Handout::Give& give) { return give_files(given(), give); },
+        [&](Bytes piece) { return mine ? taken->add(piece) : Status(); },
+        [&] { return mine ? keep_files(*taken) : Status(); });
   }
 
   Status keep_files(TakenFiles& taken) {
@@ -232,60 +215,61 @@ class Restoring {
                                          "' and ends with another round"};
   }
 
+  // --- the state, to nodes that keep no copy ---
+
+  Status give_all_states() {
+    if (in_memory() && !giver_) return sink_.begin();
+    if (in_memory_.empty() || !giver_) return {};
+    return hand_out(
+        in_memory() ? sink_.begin() : Status(),
+        [&](const Handout::Give& give) { return give_state(given(), give); },
+        [&](Bytes piece) {
+          return in_memory() ? take_state(piece, sink_, memory_at_, names_) : Status();
+        },
+        [] { return Status(); });
+  }
+
   // --- rounds ---
 
   Status give_all_rounds() {
-    if (by_rounds_.empty()) return {};
+    auto lacking = by_rounds_;
+    lacking.insert(in_memory_.begin(), in_memory_.end());
+    if (lacking.empty() || !giver_) return {};
     const bool mine = by_rounds_.count(request_.self) != 0;
+    Status ready;
     if (mine) {
       // Before the rounds: K3 of copies.hpp.
-      taking_ = write_epochs(*own().folder, identity_.database, epochs_);
+      ready = write_epochs(*own().folder, identity_.database, epochs_);
       begin_log();
     }
-    if (auto ready = exchange(taking_); !ready) return ready.status();
     auto oldest = newest_.round;
-    for (const auto& [node, round] : by_rounds_) oldest = std::min(oldest, round);
-    const auto take = [&](Bytes piece) { return mine ? take_rounds(piece) : Status(); };
-    if (auto status = hand_out([&] { return give_rounds(oldest, take); }, take); !status)
-      return status;
-    if (mine && taking_.ok()) taking_ = log_->settle();
-    return exchange(taking_).status();
+    for (const auto& [node, round] : lacking) oldest = std::min(oldest, round);
+    return hand_out(
+        ready,
+        [&](const Handout::Give& give) { return give_rounds(given(), identity_, oldest, give); },
+        [&](Bytes piece) {
+          if (!mine && !in_memory()) return Status();
+          return take_rounds(piece, identity_, mine ? log_->chain() : memory_at_,
+                             [&](CompletedRound&& round) { return take_round(std::move(round)); });
+        },
+        [&] {
+          if (in_memory() && !(memory_at_ == newest_))
+            return Status(ErrorCode::inconsistent,
+                          "what came of '" + giver_->copy.path + "' ends with another round");
+          return mine ? log_->settle() : Status();
+        });
   }
 
-  Status give_rounds(Round after, const std::function<Status(Bytes)>& take) {
-    std::vector<std::byte> rounds;
-    auto read = read_log(*given().folder, identity_, given().recovery.from, {},
-                         [&](const CompletedRound& round) {
-                           if (round.round <= after) return Status();
-                           LogRecord record;
-                           record.offset = rounds.size();
-                           record.chain.round = round.round;
-                           encode_record(record, round, identity_.database, rounds);
-                           if (rounds.size() < rounds_bytes) return Status();
-                           auto status = give(piece_of_rounds, rounds, take);
-                           rounds.clear();
-                           return status;
-                         });
-    if (!read) return read.status();
-    return rounds.empty() ? Status() : give(piece_of_rounds, rounds, take);
-  }
-
-  Status take_rounds(Bytes rounds) {
-    for (std::uint64_t offset = 0; offset < rounds.size();) {
-      auto found = decode_record(rounds, offset, identity_.database);
-      if (found.found != ReadRecord::Found::record)
-        return {ErrorCode::cluster_protocol, "rounds that cannot be read: " + found.why};
-      offset += found.bytes;
-      auto& round = found.record.round;
-      const auto number = round.round;
-      if (number <= log_->chain().round) continue;
-      if (number != log_->chain().round.next())
-        return {ErrorCode::cluster_protocol, "a round is missing among those that came"};
-      if (auto status = sink_.round(round); !status) return status;
-      if (auto status = log_->append(std::move(round)); !status) return status;
-      log_->release(number);
+  Status take_round(CompletedRound&& round) {
+    if (auto status = sink_.round(round); !status) return status;
+    if (in_memory()) {
+      memory_at_ = {round.round, chained(memory_at_.hash, round)};
+      return {};
     }
-    return log_->sync();
+    const auto number = round.round;
+    if (auto status = log_->append(std::move(round)); !status) return status;
+    log_->release(number);
+    return {};
   }
 
   // --- from here on ---
@@ -331,8 +315,8 @@ class Restoring {
     }
     auto all = exchange(status, mine);
     if (!all) return all.status();
-    const auto writer = std::find(request_.writes.begin(), request_.writes.end(), true);
-    ByteReader in((*all)[std::size_t(writer - request_.writes.begin())]);
+    const auto writer = std::find(keeps_.begin(), keeps_.end(), true);
+    ByteReader in((*all)[std::size_t(writer - keeps_.begin())]);
     csn_.value = in.get<std::uint64_t>();
     transient_rows_ = in.get<std::uint8_t>() != 0;
     return {};
@@ -356,10 +340,19 @@ class Restoring {
     for (const auto& known : known_)
       restored.worth_telling |= giver_ && (known.torn_down || !known.own || !known.cut.empty());
     restored.worth_telling |= !by_rounds_.empty() || !by_files_.empty();
-    if (!writes()) return restored;
+    restored.keeps = keeps_;
+    restored.newest = newest_;
+    restored.identity = identity_;
+    restored.seen_folders = seen_folders_;
+    if (!request_.replicas[request_.self]) return restored;
     // Of transactions that were under way: they will not go on.
     auto replica = sink_.take();
     replica->forget_others({});
+    if (!writes()) {
+      replica->names().merge(std::move(names_));
+      restored.replica = std::move(replica);
+      return restored;
+    }
     const auto& recovery = own().recovery;
     restored.recovered.emplace();
     auto& recovered = *restored.recovered;
@@ -379,7 +372,7 @@ class Restoring {
   [[nodiscard]] std::string told() const {
     if (!giver_) return "database '" + request_.name + "' is new, in '" + path_ + "'";
     return "database '" + request_.name + "' " +
-           told_of(known_, *giver_, by_rounds_, by_files_, Clock::now() - begun_);
+           told_of(known_, *giver_, by_rounds_, by_files_, in_memory_, Clock::now() - begun_);
   }
 
   const RestoreRequest request_;
@@ -395,8 +388,11 @@ class Restoring {
   RoundHistory::Chain newest_;
   Epochs epochs_;
   CaughtUp by_rounds_, by_files_;  ///< who lacks something; what it has
-  Status taking_;                  ///< what fails here on the way
-  bool given_up_ = false;          ///< all know of a failure
+  CaughtUp in_memory_;             ///< who keeps no copy
+  std::vector<bool> keeps_;        ///< who does
+  std::vector<std::string> seen_folders_;  ///< of other nodes, if this one keeps none
+  RoundHistory::Chain memory_at_;  ///< what has come to memory
+  std::vector<NamedSnapshot> names_;
   std::unique_ptr<RoundLog> log_;
   Csn csn_;
   bool transient_rows_ = false;

@@ -9,7 +9,8 @@
 //   O1  All nodes come through the same gathers, whatever is wrong on one, and end with the same
 //       Status, which says on which node.
 //   O2  The state is that of the furthest copy (copies.hpp K1). When this returns ok, every node that
-//       writes has all of it in its own folder, synced, and a new epoch has begun there.
+//       keeps a copy has all of it in its own folder, synced, and a new epoch has begun there; the others
+//       have it in memory.
 //   O3  A copy with less is given the rounds it lacks when the furthest still has them after its
 //       checkpoint, and else the files.
 //   O4  No folder is changed before the furthest is known and no copy is a fork of it; those of nodes
@@ -32,12 +33,17 @@ struct RestoreRequest {
   DiskOptions disk;
   CollectiveGather* gather = nullptr;
   std::uint32_t self = 0;
-  std::vector<bool> writes;      ///< one a node: has a folder
+  std::vector<bool> replicas;    ///< one a node: has a replica, so keeps a copy if it is to
   std::uint64_t epoch_name = 0;  ///< random, agreed
 };
 
 struct Restored {
-  std::optional<Durable::Recovered> recovered;  ///< of a node that writes
+  std::optional<Durable::Recovered> recovered;  ///< of a node that keeps a copy
+  std::unique_ptr<Replica> replica;  ///< of one that keeps none, where it has a replica
+  std::vector<bool> keeps;           ///< one a node: keeps a copy
+  RoundHistory::Chain newest;        ///< of the state
+  DatabaseIdentity identity;
+  std::vector<std::string> seen_folders;  ///< of one that keeps none: copies of others that it sees
   std::string told;                             ///< one line, the same on all nodes
   bool worth_telling = false;   ///< somebody was torn down, or has caught up, or is not there
   Marks marks;                  ///< the highest that any node knows

@@ -135,6 +135,7 @@ Result<HeldCopy> hold_copy(const std::string& path, const Dictionary& dictionary
   std::string text;
   auto identity = read_base(of, text);
   if (!identity) return identity.status();
+  if (auto status = check_format(path, *identity, disk_format_version); !status) return status;
   if (auto status = check_schema(of, *identity, text, dictionary); !status) return status;
   auto epochs = read_epochs(of, identity->database);
   if (!epochs) return epochs.status();

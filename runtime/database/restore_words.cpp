@@ -89,7 +89,7 @@ Status decode(ByteReader& in, Known& known) {
 }
 
 std::string told_of(const std::vector<Known>& known, const Known& giver, const CaughtUp& by_rounds,
-                    const CaughtUp& by_files, std::chrono::steady_clock::duration took) {
+                    const CaughtUp& by_files, const CaughtUp& in_memory, std::chrono::steady_clock::duration took) {
   std::size_t copies = 0;
   std::string left, cut;
   for (const auto& each : known) {
@@ -104,8 +104,9 @@ std::string told_of(const std::vector<Known>& known, const Known& giver, const C
       << " ms";
   if (!by_rounds.empty()) out << "; " << names(by_rounds) << " caught up by rounds";
   if (!by_files.empty()) out << "; " << names(by_files) << " by a copy of it";
+  if (!in_memory.empty()) out << "; " << names(in_memory) << " keep no copy, and took the state";
   if (!cut.empty()) out << "; cut of what was not finished: " << cut;
-  if (!left.empty()) out << "; left alone, of nodes that are not there: " << left;
+  if (!left.empty()) out << "; left alone, of nodes that keep none now: " << left;
   return out.str();
 }
 

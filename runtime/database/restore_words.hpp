@@ -43,6 +43,7 @@ using CaughtUp = std::map<std::uint32_t, Round>;
 /// "recovered to round …": one line.
 [[nodiscard]] std::string told_of(const std::vector<Known>& known, const Known& giver,
                                   const CaughtUp& by_rounds, const CaughtUp& by_files,
+                                  const CaughtUp& in_memory,
                                   std::chrono::steady_clock::duration took);
 
 }  // namespace exdb

@@ -45,7 +45,7 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::submit(Outgoing& out) {
 }
 
 Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
-  if (auto status = refusal(); !status.ok()) return status;
+  if (auto status = out.of_engine ? Status() : refusal(); !status.ok()) return status;
   out.shared.normalise_ops();
   out.shared.normalise_reads();
   const auto length = out.shared.encoded_bytes();
@@ -60,7 +60,11 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
   item->sequence = out.id.sequence;
   item->priority = out.priority;
   item->history = out.shared.history;
-  if (length > item->bytes.capacity()) item->bytes = LargeBuffers::shared().room(length);
+  const auto before = length >= LargeBuffers::buffer_bytes_min ? head_room() : 0;
+  if (before + length > item->bytes.capacity())
+    item->bytes = LargeBuffers::shared().room(before + length);
+  item->bytes.resize(before);
+  item->head_room = before;
   out.shared.encode(item->bytes);
   if (auto status = put(item); !status.ok()) return status;
   return item;

@@ -39,6 +39,8 @@ class SendingRoute : public ReplicaRoute {
   /// Why nothing is taken any more; ok otherwise.
   [[nodiscard]] virtual Status refusal() const { return {}; }
   virtual Status put(const std::shared_ptr<PendingItem>& item) = 0;
+  /// PendingItem::head_room of a large item that is put.
+  [[nodiscard]] virtual std::size_t head_room() const { return 0; }
   /// What may as well be left; false when it was not taken. Waits for nothing.
   virtual bool try_put(RoundItem::Kind kind, std::uint64_t sequence, std::vector<std::byte> bytes,
                        int priority) = 0;

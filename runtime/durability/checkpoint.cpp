@@ -14,40 +14,6 @@ constexpr std::size_t frame_bytes = 16;
 /// A chunk has a bound, or is one object that is larger: a row of 4 GiB at most.
 constexpr std::uint64_t chunk_bytes_max = (std::uint64_t{4} << 30) + (std::uint64_t{1} << 20);
 
-class CheckpointWriter {
- public:
-  CheckpointWriter(File& file, const FileHead& head) : file_(file) {
-    encode_head(head, bytes_);
-    crc_ = crc32c(bytes_);
-  }
-  Status add(Bytes chunk) {
-    ByteWriter out(bytes_);
-    const std::uint64_t length = chunk.size();
-    crc_ = crc32c(chunk, crc32c(std::as_bytes(std::span(&length, 1)), crc_));
-    out.put(length);
-    out.put(crc_);
-    out.put(std::uint32_t{0});
-    if (auto status = flush(); !status) return status;
-    if (auto status = file_.write(offset_, chunk); !status) return status;
-    offset_ += chunk.size();
-    return {};
-  }
-  [[nodiscard]] std::uint64_t bytes() const { return offset_; }
-
- private:
-  Status flush() {
-    if (auto status = file_.write(offset_, bytes_); !status) return status;
-    offset_ += bytes_.size();
-    bytes_.clear();
-    return {};
-  }
-
-  File& file_;
-  std::vector<std::byte> bytes_;
-  std::uint64_t offset_ = 0;
-  std::uint32_t crc_ = 0;
-};
-
 Result<std::uint64_t> write_all(File& file, const FileHead& head, StateStream& state,
                                 const std::stop_token& stop) {
   CheckpointWriter writer(file, head);
@@ -127,16 +93,42 @@ Result<std::uint64_t> write_and_verify(File& file, const std::string& path, cons
 
 }  // namespace
 
+CheckpointWriter::CheckpointWriter(File& file, const FileHead& head) : file_(file) {
+  encode_head(head, bytes_);
+  crc_ = crc32c(bytes_);
+}
+
+Status CheckpointWriter::add(Bytes chunk) {
+  ByteWriter out(bytes_);
+  const std::uint64_t length = chunk.size();
+  crc_ = crc32c(chunk, crc32c(std::as_bytes(std::span(&length, 1)), crc_));
+  out.put(length);
+  out.put(crc_);
+  out.put(std::uint32_t{0});
+  if (auto status = flush(); !status) return status;
+  if (auto status = file_.write(offset_, chunk); !status) return status;
+  offset_ += chunk.size();
+  return {};
+}
+
+Status CheckpointWriter::flush() {
+  if (auto status = file_.write(offset_, bytes_); !status) return status;
+  offset_ += bytes_.size();
+  bytes_.clear();
+  return {};
+}
+
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
-                                       const std::stop_token& stop) {
+                                       const std::stop_token& stop, const NameIt& name_it) {
   return write_state(folder, file_name(FileKind::checkpoint, at.round), identity, at, marks, state,
-                     stop);
+                     stop, name_it);
 }
 
 Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const DatabaseIdentity& identity, RoundHistory::Chain at,
-                                  Marks marks, StateStream& state, const std::stop_token& stop) {
+                                  Marks marks, StateStream& state, const std::stop_token& stop,
+                                  const NameIt& name_it) {
   auto file = folder.create(unfinished(name));
   if (!file) return file.status();
   auto written = write_and_verify(**file, folder.path_of(unfinished(name)),
@@ -147,8 +139,14 @@ Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
     (void)folder.remove(unfinished(name));
     return written;
   }
-  if (auto status = folder.rename(unfinished(name), name); !status) return status;
-  if (auto status = folder.sync(); !status) return status;
+  const auto named = [&] {
+    if (auto status = folder.rename(unfinished(name), name); !status) return status;
+    return folder.sync();
+  };
+  if (auto status = name_it ? name_it(named) : named(); !status) {
+    if (status.code() == ErrorCode::interrupted) (void)folder.remove(unfinished(name));
+    return status;
+  }
   return written;
 }
 

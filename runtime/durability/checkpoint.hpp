@@ -27,14 +27,35 @@
 
 namespace exdb {
 
+/// The bytes of one, as they come; all else is its caller's.
+class CheckpointWriter {
+ public:
+  CheckpointWriter(File& file, const FileHead& head);
+  /// The next chunk; an empty one is the end. Nothing more after a failure.
+  Status add(Bytes chunk);
+  [[nodiscard]] std::uint64_t bytes() const { return offset_; }
+
+ private:
+  Status flush();
+
+  File& file_;
+  std::vector<std::byte> bytes_;
+  std::uint64_t offset_ = 0;
+  std::uint32_t crc_ = 0;
+};
+
+/// Gives a file its name: calls what it is given at a time when that may be done, or fails.
+using NameIt = std::function<Status(const std::function<Status()>&)>;
+
 /// Writes the checkpoint of `at`, of the chunks of `state`. Returns its bytes.
 Result<std::uint64_t> write_checkpoint(Folder& folder, const DatabaseIdentity& identity,
                                        RoundHistory::Chain at, Marks marks, StateStream& state,
-                                       const std::stop_token& stop);
+                                       const std::stop_token& stop, const NameIt& name_it = {});
 /// The same under another name, for a state that is kept beside them.
 Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const DatabaseIdentity& identity, RoundHistory::Chain at,
-                                  Marks marks, StateStream& state, const std::stop_token& stop);
+                                  Marks marks, StateStream& state, const std::stop_token& stop,
+                                  const NameIt& name_it = {});
 /// Removes those of older rounds than `upto`, whose own is there.
 Status drop_checkpoints_before(Folder& folder, Round upto);
 

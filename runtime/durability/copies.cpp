@@ -37,6 +37,9 @@ Status check_older(const Copy& copy, const Copy& furthest) {
                       ". Each may have commits that were acknowledged. Decide which one shall be "
                       "kept, move the other folder elsewhere, and open again");
   };
+  if (copy.database != furthest.database)
+    return {ErrorCode::inconsistent, where(copy) + " and " + where(furthest) +
+                                         " are of two databases: move one of them elsewhere"};
   auto left_at = furthest.newest;
   auto next = furthest.epochs.begin();
   if (!copy.epochs.empty()) {
@@ -56,21 +59,20 @@ Status check_older(const Copy& copy, const Copy& furthest) {
   return {};
 }
 
-Result<std::optional<std::size_t>> furthest_of(const std::vector<Copy>& copies) {
-  if (copies.empty()) return std::optional<std::size_t>();
+std::optional<std::size_t> furthest_one(const std::vector<Copy>& copies) {
+  if (copies.empty()) return std::nullopt;
+  const auto rank = [](const Copy& copy) { return std::pair(copy.epoch(), copy.newest.round); };
   std::size_t best = 0;
-  for (std::size_t i = 1; i < copies.size(); ++i) {
-    const auto rank = [](const Copy& copy) { return std::pair(copy.epoch(), copy.newest.round); };
+  for (std::size_t i = 1; i < copies.size(); ++i)
     if (rank(copies[best]) < rank(copies[i])) best = i;
-  }
-  for (const auto& copy : copies) {
-    if (copy.database != copies[best].database)
-      return Status(ErrorCode::inconsistent,
-                    where(copy) + " and " + where(copies[best]) +
-                        " are of two databases: move one of them elsewhere");
-    if (auto status = check_older(copy, copies[best]); !status) return status;
-  }
-  return std::optional(best);
+  return best;
+}
+
+Result<std::optional<std::size_t>> furthest_of(const std::vector<Copy>& copies) {
+  const auto best = furthest_one(copies);
+  for (const auto& copy : copies)
+    if (auto status = check_older(copy, copies[*best]); !status) return status;
+  return best;
 }
 
 std::vector<std::byte> encode_epochs(std::uint64_t database, const Epochs& epochs) {

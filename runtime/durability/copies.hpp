@@ -29,6 +29,7 @@
 // Failure: inconsistent for a fork, disk_damaged, disk_version, and as file.hpp.
 // Cost: O(epochs), of which the newest epochs_max are kept.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,10 +60,12 @@ struct Copy {
 
 /// Those that count for a copy whose newest round this is.
 [[nodiscard]] Epochs epochs_until(Epochs epochs, Round newest);
-/// K1; the first of equal ones. Nothing when there are none. Fails when they are not of one database,
+/// K1; the first of equal ones, whatever the others are. Nothing when there are none.
+[[nodiscard]] std::optional<std::size_t> furthest_one(const std::vector<Copy>& copies);
+/// The same; fails when they are not of one database,
 /// or one is a fork of the furthest, naming both folders and what can be done.
 [[nodiscard]] Result<std::optional<std::size_t>> furthest_of(const std::vector<Copy>& copies);
-/// ok, or why `copy` is no older state of `furthest` (K2).
+/// ok, or why `copy` is no older state of `furthest` (K2), or of another database.
 [[nodiscard]] Status check_older(const Copy& copy, const Copy& furthest);
 
 [[nodiscard]] std::vector<std::byte> encode_epochs(std::uint64_t database, const Epochs& epochs);

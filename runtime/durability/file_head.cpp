@@ -30,7 +30,7 @@ void encode_head(const FileHead& head, std::vector<std::byte>& out) {
   const auto begin = out.size();
   ByteWriter writer(out);
   writer.put_raw(as_bytes(magics[std::size_t(head.kind)]));
-  writer.put(disk_format_version);
+  writer.put(head.identity.format);
   writer.put(std::uint32_t{0});
   writer.put(head.identity.database);
   writer.put(head.identity.dictionary);
@@ -47,10 +47,10 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
   if (as_text(in.get_raw(version_at)) != magics[std::size_t(kind)])
     return damaged(path, 0, "it does not begin as such a file does");
   const auto version = in.get<std::uint32_t>();
-  if (in.ok() && version > disk_format_version)
+  if (in.ok() && version > disk_format_newest)
     return {ErrorCode::disk_version, "'" + path + "' has format " + std::to_string(version) +
                                          ", and this exdb reads up to " +
-                                         std::to_string(disk_format_version) +
+                                         std::to_string(disk_format_newest) +
                                          ": open it with the exdb that wrote it, or a newer one"};
   if (bytes.size() < head_bytes) return damaged(path, bytes.size(), "it ends within its head");
   if (version == 0) return damaged(path, version_at, "there is no format 0");
@@ -58,6 +58,7 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
     return damaged(path, crc_at, "the checksum of its head is wrong");
   FileHead head;
   head.kind = kind;
+  head.identity.format = version;
   head.identity.database = in.get<std::uint64_t>();
   head.identity.dictionary = in.get<std::uint64_t>();
   head.at.round.value = in.get<std::uint64_t>();
@@ -83,6 +84,10 @@ Status check_identity(const DatabaseIdentity& found, const DatabaseIdentity& wan
   if (found.database != wanted.database)
     return {ErrorCode::disk_damaged,
             "'" + path + "' is of another database than the folder it is in"};
+  if (found.format != wanted.format)
+    return {ErrorCode::disk_damaged, "'" + path + "' is of format " + std::to_string(found.format) +
+                                         ", and its folder of format " +
+                                         std::to_string(wanted.format)};
   if (found.dictionary != wanted.dictionary)
     return {ErrorCode::disk_schema, "'" + path + "' was written with another schema"};
   return {};

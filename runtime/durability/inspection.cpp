@@ -2,6 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "durability/inspection.hpp"
 
+#include <algorithm>
+
+#include "durability/arrived_state.hpp"
 #include "durability/recovery.hpp"
 
 namespace exdb {
@@ -63,13 +66,19 @@ class Inspecting {
       if (file.kind == FoundFile::Kind::checkpoint || file.kind == FoundFile::Kind::snapshot)
         checkpoint(file);
     }
-    for (auto& file : found_.files)
-      if (file.kind == FoundFile::Kind::checkpoint && file.damage.ok())
-        file.damage = in_chain(file);
+    if (views()) {
+      if (auto status = whole_log(); !status) return status;
+    } else {
+      for (auto& file : found_.files)
+        if (file.kind == FoundFile::Kind::checkpoint && file.damage.ok())
+          file.damage = in_chain(file);
+    }
     return std::move(found_);
   }
 
  private:
+  [[nodiscard]] bool views() const { return found_.identity.format == disk_format_views; }
+
   Status measure(FoundFile& file) {
     auto opened = folder_.open(file.name);
     if (!opened) return opened.status();
@@ -88,6 +97,7 @@ class Inspecting {
       file.damage = head.status();
       return;
     }
+    if (views()) return records(file, *head);
     OnlyFile only(folder_, file.name);
     auto read = read_log(only, found_.identity, head->at, head->marks,
                          [](const CompletedRound&) { return Status(); });
@@ -128,9 +138,62 @@ class Inspecting {
     file.used_bytes = read->bytes;
     file.items = read->chunks;
     file.last = read->head.at;
-    if (file.kind == FoundFile::Kind::snapshot) return;
+    if (file.kind != FoundFile::Kind::checkpoint) return;
     if (file.last.round != *round_of_name(FileKind::checkpoint, file.name))
       file.damage = damaged(folder_.path_of(file.name), 0, "its name is not that of its round");
+  }
+
+  // --- format 2: a file alone does not tell which of its rounds were taken back later ---
+
+  void records(FoundFile& file, const FileHead& head) {
+    file.before = file.last.round = head.at.round;
+    auto opened = folder_.open(file.name);
+    auto bytes = opened ? exdb::read_all(**opened, ~std::uint64_t{0})
+                        : Result<std::vector<std::byte>>(opened.status());
+    if (!bytes) {
+      file.damage = bytes.status();
+      return;
+    }
+    file.used_bytes = head_bytes;
+    while (true) {
+      const auto read = decode_record(*bytes, file.used_bytes, found_.identity.database);
+      if (read.found != ReadRecord::Found::record) return;
+      file.used_bytes += read.bytes;
+      file.items += read.record.is_round() ? 1 : 0;
+      file.last = read.record.chain;
+    }
+  }
+
+  /// N2: all of the log after the newest checkpoint that is whole.
+  Status whole_log() {
+    auto arrived = arrived_in_force(folder_, found_.identity);
+    if (!arrived) return arrived.status();
+    RoundHistory::Chain from;
+    for (auto& file : found_.files) {
+      const bool counts = *arrived ? file.name == **arrived
+                                   : file.kind == FoundFile::Kind::checkpoint && file.damage.ok();
+      if (!counts) continue;
+      if (*arrived) checkpoint(file);
+      from = file.last;
+    }
+    auto read = read_log(folder_, found_.identity, from, {},
+                         [](const CompletedRound&) { return Status(); });
+    if (!read) {
+      const auto text = read.status().text();
+      const auto in_text = [&](const FoundFile& file) {
+        return text.find("'" + folder_.path_of(file.name) + "'") != std::string::npos;
+      };
+      const auto file = std::find_if(found_.files.begin(), found_.files.end(), in_text);
+      if (read.status().code() != ErrorCode::disk_damaged || file == found_.files.end())
+        return read.status();
+      if (file->damage.ok()) file->damage = read.status();
+      return {};
+    }
+    found_.last = read->final;
+    found_.held = read->held.size();
+    found_.closed = read->end.closed;
+    found_.torn = read->torn;
+    return {};
   }
 
   /// N2: of the file of the log in which its round is.
@@ -155,12 +218,46 @@ class Inspecting {
 
 Result<Inspection> inspect(Folder& folder) { return Inspecting(folder).all(); }
 
+namespace {
+
+/// In format 2: among what is known to be final after a checkpoint that is not newer.
+Result<std::optional<bool>> has_final(Folder& folder, const DatabaseIdentity& identity,
+                                      const std::vector<std::string>& names,
+                                      RoundHistory::Chain at) {
+  RoundHistory::Chain chain;
+  std::optional<Round> first;
+  for (const auto& name : names) {
+    if (!first) first = round_of_name(FileKind::log, name);
+    const auto round = round_of_name(FileKind::checkpoint, name);
+    if (!round || *round > at.round) continue;
+    auto head = read_checkpoint_head(folder, name, identity);
+    if (!head) return head.status();
+    chain = head->at;
+  }
+  if (chain.round == Round{} && first != Round{1}) return std::optional<bool>();
+  std::optional<bool> agrees;
+  const auto look = [&] {
+    if (chain.round == at.round) agrees = chain.hash == at.hash;
+  };
+  look();
+  auto read = read_log(folder, identity, chain, {}, [&](const CompletedRound& round) {
+    chain = {round.round, chained(chain.hash, round)};
+    look();
+    return Status();
+  });
+  if (!read) return read.status();
+  return agrees;
+}
+
+}  // namespace
+
 Result<std::optional<bool>> has_chain(Folder& folder, RoundHistory::Chain at) {
   std::string text;
   auto identity = read_base(folder, text);
   if (!identity) return identity.status();
   auto names = folder.list();
   if (!names) return names.status();
+  if (identity->format == disk_format_views) return has_final(folder, *identity, *names, at);
   std::optional<std::string> file;  // the last of the log that begins before the round
   for (const auto& name : *names) {
     const auto first = round_of_name(FileKind::log, name);

@@ -35,7 +35,8 @@ struct Inspection {
   DatabaseIdentity identity;
   std::string text;  ///< of the schema
   std::vector<FoundFile> files;
-  RoundHistory::Chain last;  ///< of the log
+  RoundHistory::Chain last;  ///< of the log; in format 2 of what is known to be final
+  std::uint64_t held = 0;    ///< rounds after that, of which the cluster decides
   bool closed = false;
   std::optional<TornEnd> torn;
 };

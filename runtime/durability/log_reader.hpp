@@ -10,6 +10,9 @@
 //       others are damage, with file and offset; nothing is passed over.
 //   R3  The chain of each record is that of the one before and what it carries; and at the round where
 //       the reading began that of `from`.
+//   R4  In format 2 each() is given only what was known to be final, and `from`; what is left at the end
+//       is held. What was taken back is not among either. A step counts whole or not at all, and files
+//       before the last that begins anew not at all.
 // Threads: none.
 // Failure: as file_head.hpp; what each() gives.
 // Cost: every byte once; the largest file in memory.
@@ -32,11 +35,13 @@ struct ReadLog {
   std::uint64_t rounds = 0;  ///< given to each()
   std::uint64_t bytes = 0;   ///< of the records that were read
   std::optional<TornEnd> torn;
+  RoundHistory::Chain final;        ///< up to here each() was given them (R4)
+  std::deque<CompletedRound> held;  ///< after that
 };
 
 using EachRound = std::function<Status(const CompletedRound&)>;
 
-/// The rounds after `from` to the last. Files that have none of them are listed in the end, and not
+/// The rounds after `from` to the last that is final. Files that have none of them are listed in the end, and not
 /// read. `marks`: those known before.
 Result<ReadLog> read_log(Folder& folder, const DatabaseIdentity& identity, RoundHistory::Chain from,
                          Marks marks, const EachRound& each);

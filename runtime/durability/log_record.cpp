@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint32_t magic = 0x43525845;  // "EXRC", little-endian
 constexpr std::size_t crc_at = 4, checked_from = 8, length_at = 48;
 constexpr std::uint8_t flag_stop = 1, flag_leave = 2, flag_more = 4;
+constexpr std::uint64_t step_goes_on = 256;
 constexpr std::uint64_t members_max = std::numeric_limits<std::uint32_t>::max();
 
 constexpr std::uint64_t aligned(std::uint64_t bytes) {
@@ -38,7 +39,7 @@ void encode_batch(const Batch& batch, ByteWriter& out) {
   out.put(batch.header.digest);
   out.put_varint(batch.header.digest_lag);
   out.put(batch.checksum);
-  out.put_bytes(batch.payload);
+  out.put_bytes(batch.bytes());
 }
 
 bool decode_batch(ByteReader& in, Batch& batch) {
@@ -61,6 +62,7 @@ bool decode_batch(ByteReader& in, Batch& batch) {
 
 bool decode_round(Bytes payload, LogRecord& record) {
   ByteReader in(payload);
+  if (record.kind == LogRecord::Kind::held_round) record.final.value = in.get_varint();
   record.marks.sequence = in.get_varint();
   record.marks.autoid = in.get_varint();
   const auto last = in.get<std::uint8_t>();
@@ -68,6 +70,7 @@ bool decode_round(Bytes payload, LogRecord& record) {
   record.round.last = last != 0;
   record.round.view.counter = in.get_varint();
   const auto member = in.get_varint();
+  if (record.kind == LogRecord::Kind::held_round) record.round.view.life = in.get_varint();
   const auto batches = in.get_varint();
   if (!in.ok() || last > 1 || member > members_max || batches > in.remaining()) return false;
   record.round.view.member.value = std::uint32_t(member);
@@ -100,10 +103,12 @@ ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t databa
       crc_of(database, bytes.subspan(checked_from, record_head_bytes - checked_from + length)))
     return bad("the checksum of a record is wrong");
   if (read.record.offset != offset) return bad("a record is not where it was written");
-  if (kind != std::uint64_t(LogRecord::Kind::round) &&
-      kind != std::uint64_t(LogRecord::Kind::closed))
+  const auto plain = kind & ~step_goes_on;
+  if (plain < std::uint64_t(LogRecord::Kind::round) ||
+      plain > std::uint64_t(LogRecord::Kind::memory))
     return bad("a record of an unknown kind");
-  read.record.kind = LogRecord::Kind(kind);
+  read.record.kind = LogRecord::Kind(plain);
+  read.record.step_goes_on = kind != plain;
   read.bytes = std::min<std::uint64_t>(aligned(record_head_bytes + length), bytes.size());
   payload = bytes.subspan(record_head_bytes, std::size_t(length));
   const auto used = record_head_bytes + std::size_t(length);
@@ -130,18 +135,22 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
   ByteWriter writer(out);
   writer.put(magic);
   writer.put(std::uint32_t{0});
-  writer.put(std::uint64_t(record.kind));
+  writer.put(std::uint64_t(record.kind) | (record.step_goes_on ? step_goes_on : 0));
   writer.put(record.offset);
   writer.put(record.synced);
   writer.put(record.chain.round.value);
   writer.put(record.chain.hash);
   writer.put(std::uint64_t{0});
-  if (record.kind == LogRecord::Kind::round) {
+  if (record.kind == LogRecord::Kind::memory) writer.put_raw(record.memory);
+  const bool said = record.kind == LogRecord::Kind::closed && record.final > Round{};
+  if (said || record.kind == LogRecord::Kind::held_round) writer.put_varint(record.final.value);
+  if (record.is_round()) {
     writer.put_varint(record.marks.sequence);
     writer.put_varint(record.marks.autoid);
     writer.put(std::uint8_t(round.last));
     writer.put_varint(round.view.counter);
     writer.put_varint(round.view.member.value);
+    if (record.kind == LogRecord::Kind::held_round) writer.put_varint(round.view.life);
     writer.put_varint(round.batches.size());
     for (const auto& batch : round.batches) encode_batch(batch, writer);
   }
@@ -160,9 +169,15 @@ ReadRecord decode_record(Bytes file, std::uint64_t offset, std::uint64_t databas
   Bytes payload;
   auto read = decode_head_of(file, offset, database, payload);
   if (read.found != ReadRecord::Found::record) return read;
-  if (read.record.kind == LogRecord::Kind::round ? !decode_round(payload, read.record)
-                                                 : !payload.empty())
+  if (read.record.kind == LogRecord::Kind::memory) {
+    read.record.memory.assign(payload.begin(), payload.end());
+  } else if (read.record.kind == LogRecord::Kind::closed && !payload.empty()) {
+    ByteReader in(payload);
+    read.record.final.value = in.get_varint();
+    if (!in.ok() || in.remaining() != 0) return bad("a record cannot be read");
+  } else if (read.record.is_round() ? !decode_round(payload, read.record) : !payload.empty()) {
     return bad("a record cannot be read");
+  }
   return read;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/bytes.hpp"
 #include "cluster/crc32c.hpp"
+#include "durability/arrived_state.hpp"
 
 namespace exdb {
 namespace {
@@ -16,9 +17,10 @@ bool is_ours(const std::string& name) {
   return round_of_name(FileKind::log, name) || round_of_name(FileKind::checkpoint, name);
 }
 
-Status write_base(Folder& folder, const DatabaseIdentity& identity, const std::string& text) {
+Status write_base(Folder& folder, const DatabaseIdentity& identity, const std::string& text,
+                  Marks owner) {
   std::vector<std::byte> bytes;
-  encode_head({FileKind::base, identity, {}, {}, text.size() + sizeof(std::uint32_t)}, bytes);
+  encode_head({FileKind::base, identity, {}, owner, text.size() + sizeof(std::uint32_t)}, bytes);
   ByteWriter out(bytes);
   out.put_raw(as_bytes(text));
   out.put(crc32c(as_bytes(text)));
@@ -35,7 +37,8 @@ Status write_base(Folder& folder, const DatabaseIdentity& identity, const std::s
 Status remove_unfinished(Folder& folder, const std::vector<std::string>& names) {
   const auto ours = [](const std::string& name) {
     const auto finished = name.substr(0, name.size() - unfinished("").size());
-    return is_unfinished(name) && (finished == base_name || is_ours(finished));
+    return is_unfinished(name) &&
+           (finished == base_name || finished == arriving_name || is_ours(finished));
   };
   for (const auto& name : names) {
     if (!ours(name)) continue;
@@ -89,22 +92,46 @@ Result<DatabaseIdentity> read_base(Folder& folder, std::string& text_there) {
 }
 
 Result<DatabaseIdentity> open_base(Folder& folder, const DatabaseIdentity& made,
-                                   const std::string& text, std::string& text_there) {
+                                   const std::string& text, std::string& text_there, Marks owner) {
   auto names = folder.list();
   if (!names) return names.status();
-  if (std::find(names->begin(), names->end(), base_name) != names->end())
-    return read_base(folder, text_there);
+  if (std::find(names->begin(), names->end(), base_name) != names->end()) {
+    auto found = read_base(folder, text_there);
+    if (!found) return found;
+    if (auto status = check_format(folder.path_of(""), *found, made.format); !status) return status;
+    return found;
+  }
   for (const auto& name : *names) {
     if (is_ours(name))
       return damaged(folder.path_of(base_name), 0, "it is missing, and '" + name + "' is there");
   }
   if (auto status = remove_unfinished(folder, *names); !status) return status;
-  if (auto status = write_base(folder, made, text); !status) return status;
+  if (auto status = write_base(folder, made, text, owner); !status) return status;
   text_there = text;
   return made;
 }
 
+Status check_format(const std::string& path, const DatabaseIdentity& found, std::uint32_t wanted) {
+  if (found.format == wanted) return {};
+  if (found.format == disk_format_views)
+    return {
+        ErrorCode::unsupported,
+        "'" + path +
+            "' is of a node of a cluster whose nodes come and go: open it as that node, over TCP "
+            "or with resilient=True; `python -m exdb backup` and `restore` make another database "
+            "of what it has"};
+  return {
+      ErrorCode::unsupported,
+      "'" + path +
+          "' is of a database of one process, or of a cluster over MPI whose nodes start "
+          "together: it cannot be that of a node that comes and goes (TCP, resilient=True). Open "
+          "it as it was, or give another path"};
+}
+
 Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, RecoverySink& sink) {
+  if (identity.format == disk_format_views) {
+    if (auto status = settle_arrived(folder, identity); !status) return status;
+  }
   auto names = folder.list();
   if (!names) return names.status();
   if (auto status = remove_unfinished(folder, *names); !status) return status;

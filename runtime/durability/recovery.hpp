@@ -41,14 +41,19 @@ struct Recovery {
 };
 
 /// The identity of the database in this folder; makes it when there is none: then that of `made`, with
-/// the text of its schema. `text_there` becomes the text that is there. A folder with files of a
-/// database and without its base is damaged.
+/// the text of its schema, and `owner` in its head. `text_there` becomes the text that is there. A folder
+/// with files of a database and without its base is damaged.
 Result<DatabaseIdentity> open_base(Folder& folder, const DatabaseIdentity& made,
-                                   const std::string& text, std::string& text_there);
+                                   const std::string& text, std::string& text_there,
+                                   Marks owner = {});
 /// As open_base() of one that is there.
 Result<DatabaseIdentity> read_base(Folder& folder, std::string& text_there);
 
-/// Also removes what was never finished.
+/// ok, or unsupported: the folder `path` is one of a node that comes and goes, or is not, and is opened
+/// otherwise.
+Status check_format(const std::string& path, const DatabaseIdentity& found, std::uint32_t wanted);
+
+/// Also removes what was never finished, and finishes taking in a state (arrived_state.hpp).
 Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, RecoverySink& sink);
 
 }  // namespace exdb

@@ -20,6 +20,7 @@ RoundLog::RoundLog(Folder& folder, DatabaseIdentity identity, const Options& opt
       identity_(identity),
       options_(options),
       marks_(end.marks),
+      memory_(std::move(end.memory)),
       segments_(std::move(end.segments)),
       written_(end.offset),
       synced_(end.offset),
@@ -52,20 +53,31 @@ Status RoundLog::rotate(std::uint64_t bytes) {
   if (file_ && synced_ != written_) {
     if (auto status = file_->sync(); !status) return status;
   }
+  std::vector<std::byte> head;
+  encode_head({FileKind::log, identity_, chain(), marks_, 0}, head);
+  lay_out_memory(head);
+  return begin_file(bytes, head);
+}
+
+/// Of format 2 names are counted where rounds were taken back.
+Round RoundLog::next_name() const {
   const auto first = chain().round.next();
+  return segments_.empty() ? first : std::max(first, segments_.back().first.next());
+}
+
+Status RoundLog::begin_file(std::uint64_t bytes, std::vector<std::byte>& head) {
+  const auto first = next_name();
   const auto name = file_name(FileKind::log, first);
   auto file = folder_.create(unfinished(name));
   if (!file) return file.status();
   file_ = std::move(*file);
-  capacity_ = std::max(options_.segment_bytes, head_bytes + bytes);
+  capacity_ = std::max<std::uint64_t>(options_.segment_bytes, head.size() + bytes);
   if (auto status = file_->preallocate(capacity_); !status) return status;
-  std::vector<std::byte> head;
-  encode_head({FileKind::log, identity_, chain(), marks_, 0}, head);
   if (auto status = file_->write(0, head); !status) return status;
   if (auto status = file_->sync(); !status) return status;
   if (auto status = folder_.rename(unfinished(name), name); !status) return status;
   if (auto status = folder_.sync(); !status) return status;
-  written_ = synced_ = head_bytes;
+  written_ = synced_ = head.size();
   segments_.push_back({name, first});
   return {};
 }
@@ -151,12 +163,17 @@ Status RoundLog::close() {
     failure_ = closed_now;
     return {};
   }
-  if (auto status = ready_for(record_head_bytes); !status) return fail(std::move(status));
+  constexpr std::uint64_t closed_bytes = record_head_bytes + 2 * record_alignment;
+  if (auto status =
+          ready_for(identity_.format == disk_format_views ? closed_bytes : record_head_bytes);
+      !status)
+    return fail(std::move(status));
   LogRecord closed;
   closed.kind = LogRecord::Kind::closed;
   closed.offset = written_;
   closed.synced = written_;
   closed.chain = chain();
+  closed.final = final_;
   encode_record(closed, {}, identity_.database, pending_);
   if (auto status = flush(true); !status) return fail(std::move(status));
   in_doubt_ = false;

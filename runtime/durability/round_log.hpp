@@ -14,6 +14,12 @@
 //   L4  in_doubt() is true exactly when rounds that sync() has not answered for may be found by a
 //       recovery all the same: who waits for them is told "unknown", never "no".
 //   L5  A file is removed only when a checkpoint has all its rounds, the oldest first.
+//   In format 2, of a node of a cluster whose nodes come and go:
+//   L6  The changes of a step are in one file and count together (I3 of log_record.hpp).
+//   L7  Behind the head of each file is what was remembered last, before the file has its name: so files
+//       before it can go.
+//   L8  restart() begins a file with all of its step, which takes the place of all files before in the
+//       moment in which it is given its name.
 // Threads: one at a time, but written_bytes() from any.
 // Failure: Status disk or disk_full, from the file that failed.
 // Cost: append() one copy of the payload; sync() one write and one fdatasync. A file that is begun
@@ -21,6 +27,7 @@
 #pragma once
 #include <atomic>
 #include <deque>
+#include <span>
 
 #include "durability/log_record.hpp"
 
@@ -38,6 +45,18 @@ struct LogEnd {
   bool torn = false;         ///< there are bytes behind the last record
   RoundHistory::Chain chain;
   Marks marks;
+  std::vector<std::byte> memory;  ///< of format 2
+};
+
+/// One of the changes of a step, in format 2.
+struct LogChange {
+  enum class Kind : std::uint8_t { round, back, memory };
+  Kind kind = Kind::round;
+  const CompletedRound* round = nullptr;  ///< the next
+  Marks marks;                            ///< with it
+  Round final;                            ///< with it: the newest that is known to be so
+  RoundHistory::Chain to;                 ///< back: what comes after is taken back
+  std::vector<std::byte> memory;          ///< takes the place of what was remembered before
 };
 
 class RoundLog final : public RoundHistory {
@@ -65,6 +84,19 @@ class RoundLog final : public RoundHistory {
     return kept_.read_from(from, each);
   }
 
+  // --- format 2: no append(), and nothing is held ---
+  /// Lays out a step. What it refers to may go then.
+  Status append(std::span<const LogChange> step);
+  /// Begins anew after `at`, with a step, on the device when this returns (L8). Then
+  /// drop_before_restart(). Blocks.
+  Status restart(Chain at, std::span<const LogChange> step);
+  /// Kept when it is closed: the newest round that is known to be final.
+  void set_final(Round final) { final_ = final; }
+  /// The state that the log begins with has its name: files before it go.
+  Status drop_before_restart();
+  /// How often it has begun anew.
+  [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
+
   /// Kept with the rounds that are appended from here on.
   void set_marks(Marks marks) { marks_ = marks; }
   [[nodiscard]] bool in_doubt() const { return in_doubt_; }  ///< L4
@@ -84,6 +116,11 @@ class RoundLog final : public RoundHistory {
   Status ready_for(std::uint64_t bytes);
   Status go_on();
   Status rotate(std::uint64_t bytes);
+  Status begin_file(std::uint64_t bytes, std::vector<std::byte>& head);
+  [[nodiscard]] Round next_name() const;
+  void lay_out(const LogChange& change, bool goes_on, std::uint64_t offset, std::uint64_t synced,
+               std::vector<std::byte>& out);
+  void lay_out_memory(std::vector<std::byte>& out) const;
   Status flush(bool to_device);
   Status fail(Status status);
 
@@ -92,6 +129,9 @@ class RoundLog final : public RoundHistory {
   const Options options_;
   MemoryRoundHistory kept_;
   Marks marks_;
+  std::vector<std::byte> memory_;  ///< of format 2: the newest
+  std::uint64_t restarts_ = 0;
+  Round final_;
 
   std::deque<LogEnd::Segment> segments_;
   std::unique_ptr<File> file_;  ///< the last of them, when something was written

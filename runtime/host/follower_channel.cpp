@@ -58,7 +58,8 @@ Status FollowerChannel::look() {
   if (segment_.phase() != HostPhase::serving) return look();
   fail({ErrorCode::cluster,
         leader_name() + ", has ended (process " + std::to_string(leader_.pid()) +
-            "): nothing can be committed on this host any more, what is here can still be read"});
+            "): nothing can be committed on this host any more; what is here can still be read, so "
+            "keep what you need of it, close() the database, end the job and start it again"});
   return failure();
 }
 

@@ -33,7 +33,7 @@ void traffic(Traffic& of, Each&& each) {
 
 template <class Node, class Each>
 void numbers_of_node(Node& of, Each&& each) {
-  each(of.self), each(of.active), each(of.reached), each(of.rounds_behind);
+  each(of.self), each(of.active), each(of.reached), each(of.stopped), each(of.rounds_behind);
   traffic(of.traffic, each);
 }
 

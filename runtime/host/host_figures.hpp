@@ -19,6 +19,8 @@ enum class HostQuestion : std::uint32_t {
   figures = 1,  ///< HostFigures
   outcome = 2,  ///< what became of a transaction: the database's to answer
   applied = 3,  ///< what the replica has applied: likewise
+  names = 4,    ///< the snapshots that have a name: likewise
+  words = 5,    ///< AgreedWords: likewise
 };
 
 struct HostFigures {

@@ -21,11 +21,8 @@ FollowerChannel::Options channel_options(const HostFollower::Options& options,
           topology().allowed_pus <= segment.followers() + 1};
 }
 
-QuorumCount count_of(const HostMap& map) {
-  std::vector<std::uint32_t> qranks;
-  for (const auto& member : map.members()) qranks.push_back(member.qrank);
-  return QuorumCount(std::move(qranks));
-}
+/// Of what is known here a node is reached or not, whoever speaks for it.
+QuorumCount count_of(const HostMap& map) { return QuorumCount(map.voters().qranks); }
 
 }  // namespace
 
@@ -37,12 +34,13 @@ HostFollower::HostFollower(std::unique_ptr<HostSegment> segment, HostMap map, st
       leader_(leader),
       channel_(std::make_unique<FollowerChannel>(*segment_, leader_,
                                                  channel_options(options_, *segment_))),
-      quorum_(MemberId{map_.host()}, count_of(map_),
-              options_.quorum ? [this](const std::vector<std::uint32_t>& members) {
-                return options_.quorum(map_.neighbours(
-                    members, [this](auto node) { return segment_->present(node); }));
-              } : Quorum::Callback()),
+      quorum_(NodeId{map_.self}, count_of(map_), options_.quorum),
       count_(count_of(map_)),
+      closing_place_(options_.cluster_id, options_.name,
+                     [this](std::uint64_t cluster_id, bool accuses) {
+                       HostOrder::say(*segment_, map_.self, cluster_id, accuses);
+                     }),
+      order_(*segment_, closing_place_, map_.self, options_.name, options_.timeout),
       notifier_(options_.notify) {}
 
 HostFollower::~HostFollower() { close(false); }
@@ -63,24 +61,22 @@ Status HostFollower::refusal() const {
 
 /// What the leader has lost may not have been looked at here; should it lose more in between, it
 /// refuses what comes with the old count.
-Status HostFollower::check_quorum() {
-  {
-    const std::lock_guard lock(quorum_lock_);
-    const auto changes = segment_->header().presence_changes.load();
-    if (changes != presence_seen_) {
-      presence_seen_ = changes;
-      for (std::uint32_t host = 0; host < map_.leaders.size(); ++host)
-        if (host != map_.host())
-          count_.set_reached(MemberId{host}, segment_->present(map_.leaders[host]));
-      quorum_.update(count_);
-    }
+Quorum& HostFollower::quorum() const {
+  const std::lock_guard lock(quorum_lock_);
+  const auto changes = segment_->header().presence_changes.load();
+  if (changes != presence_seen_) {
+    presence_seen_ = changes;
+    for (std::uint32_t node = 0; node < map_.hosts.size(); ++node)
+      if (node != map_.self) count_.set_reached(MemberId{node}, segment_->present(node));
+    quorum_.update(count_);
   }
-  return quorum_.check();
+  return quorum_;
 }
 
 Status HostFollower::submit(const std::shared_ptr<PendingItem>& item) {
+  closing_place_.used();
   if (auto status = refusal(); !status.ok()) return status;
-  if (auto status = check_quorum(); !status.ok()) return status;
+  if (auto status = quorum().check(); !status.ok()) return status;
   item->overrules_quorum = !quorum_.allows();
   return channel_->send(item);
 }
@@ -88,7 +84,7 @@ Status HostFollower::submit(const std::shared_ptr<PendingItem>& item) {
 bool HostFollower::try_submit(RoundItem::Kind kind, std::uint64_t sequence, Bytes bytes,
                               int priority) {
   if (!refusal().ok()) return false;
-  if (kind != RoundItem::Kind::discard && !quorum_.known_to_allow()) return false;
+  if (kind != RoundItem::Kind::discard && !quorum().known_to_allow()) return false;
   return channel_->try_send(kind, sequence, bytes, priority);
 }
 
@@ -113,12 +109,13 @@ Status HostFollower::wait_applied(const std::function<bool()>& there, const std:
 
 Status HostFollower::wait_fresh(const std::atomic<bool>& wanted) {
   auto& header = segment_->header();
-  // Before anything else: HostSegment I2.
+  closing_place_.used();
+  // Before anything that waits: HostSegment I2.
   const auto target = options_.fresh_rule ? header.posted.load() : 0;
   // After the common end this process has it all.
   if (auto status = channel_->look(); !status.ok() && segment_->phase() != HostPhase::stopped)
     return status;
-  if (auto status = check_quorum(); !status.ok()) return status;
+  if (auto status = quorum().check(); !status.ok()) return status;
   return wait_applied([&] { return header.applied.load() >= target; }, "the newest state", false,
                       wanted);
 }
@@ -164,12 +161,21 @@ Status HostFollower::stop(std::optional<std::chrono::milliseconds> deadline) {
     say(FollowerState::stopped);
   }
   auto& header = segment_->header();
+  const Closing::Waiting waiting(closing_place_);
+  Status opposite;
   const auto over = [&] {
-    return left_.load() || Clock::now() >= std::min(until, next_warning) ||
+    const auto now = Clock::now();
+    opposite = order_.look(now);
+    return !opposite.ok() || left_.load() || now >= std::min(until, next_warning) ||
            header.phase.load() != HostPhase::serving;
   };
   while (true) {
     auto status = channel_->wait_on(header.changes, over);
+    if (opposite.ok()) opposite = order_.told();
+    if (!opposite.ok()) {
+      leave(0ms);
+      return opposite;
+    }
     if (status.ok() && header.phase.load() != HostPhase::serving) status = channel_->look();
     if (left_)
       return {ErrorCode::interrupted,
@@ -248,10 +254,11 @@ NodeState HostFollower::state() const {
     state.phase = Phase::stopping;
     state.text = refusal().text();
   }
-  const bool quorum = quorum_.allows() || quorum_.callback_decides();
-  state.writes = state.phase == Phase::open && quorum;
-  state.fresh_reads = state.phase != Phase::left && state.phase != Phase::failed && quorum;
-  if (state.text.empty() && !quorum_.allows()) state.text = quorum_.explain();
+  const Quorum& now = quorum();
+  const bool counts = now.allows() || now.callback_decides();
+  state.writes = state.phase == Phase::open && counts;
+  state.fresh_reads = state.phase != Phase::left && state.phase != Phase::failed && counts;
+  if (state.text.empty() && !now.allows()) state.text = now.explain();
   return state;
 }
 

@@ -7,6 +7,7 @@
 //
 // Invariants
 //   I1  After stop() nothing is accepted; what was accepted before is still answered.
+//   I2  A stop ends where another process of the host closes in opposite order (HostOrder).
 // Threads: all functions from any thread.
 // Failure: once failed, whatever comes after is refused with the same Status, which names the
 //   leader. Reads need none of this.
@@ -21,12 +22,15 @@
 #include "host/follower_channel.hpp"
 #include "host/host_figures.hpp"
 #include "host/host_map.hpp"
+#include "host/host_order.hpp"
 
 namespace exdb {
 
 class HostFollower final : public Participant {
  public:
   struct Options {
+    std::string name;              ///< of the database, for texts
+    std::uint64_t cluster_id = 0;  ///< the same as the leader's
     std::chrono::milliseconds timeout{60'000};
     std::uint32_t in_exchange_max = 50;  ///< submitted and not answered; submit waits above it
     std::function<void(Notification, const NodeInfo&)> notify;
@@ -59,13 +63,18 @@ class HostFollower final : public Participant {
   /// The leader's answer to a question.
   Result<std::vector<std::byte>> ask(HostQuestion question, Bytes bytes) const;
 
+  /// What became of a transaction, as far as the segment tells: also when the leader has gone.
+  [[nodiscard]] std::optional<ErrorCode> remembered(TxnId id) const {
+    return segment_->outcomes().find(id);
+  }
+
   /// Nothing more is accepted here.
   [[nodiscard]] bool stopped() const { return stopping_.load() || !failure().ok(); }
 
   // --- Participant ---
   Status listen() override;
   bool progress() override;
-  void used() override {}
+  void used() override { closing_place_.used(); }
   Status stop(std::optional<std::chrono::milliseconds> deadline) override;
   void leave(std::chrono::milliseconds cap) override;
   void close(bool collective) override;
@@ -83,7 +92,8 @@ class HostFollower final : public Participant {
 
   /// Why nothing more is accepted here; ok while it is.
   [[nodiscard]] Status refusal() const;
-  Status check_quorum();
+  /// The quorum as of what the leader has written. Cheap where nothing has changed.
+  Quorum& quorum() const;
   void run_notifications();
   void tell_presence(std::vector<bool>& known);
   void say(FollowerState state);
@@ -94,10 +104,12 @@ class HostFollower final : public Participant {
   const Options options_;
   const ProcessWatch leader_;
   const std::unique_ptr<FollowerChannel> channel_;
-  Quorum quorum_;
-  std::mutex quorum_lock_;
-  std::uint32_t presence_seen_ = 0;  ///< under quorum_lock_
-  QuorumCount count_;                ///< likewise
+  mutable Quorum quorum_;
+  mutable std::mutex quorum_lock_;
+  mutable std::uint32_t presence_seen_ = 0;  ///< under quorum_lock_
+  mutable QuorumCount count_;                ///< likewise
+  Closing closing_place_;
+  HostOrder order_;
   Notifier notifier_;
   std::atomic<bool> stopping_{false}, left_{false}, closing_{false};
   std::mutex thread_lock_;

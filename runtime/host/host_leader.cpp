@@ -26,7 +26,13 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
       map_(std::move(map)),
       hooks_(std::move(hooks)),
       notifier_(options.notify),
-      told_gone_(map_.hosts.size()) {
+      told_gone_(map_.hosts.size()),
+      closing_(std::make_shared<Closing>(options.cluster_id, options.name,
+                                         [this](std::uint64_t cluster_id, bool accuses) {
+                                           HostOrder::say(*segment_, map_.self, cluster_id,
+                                                          accuses);
+                                         })),
+      order_(*segment_, *closing_, map_.self, options.name, options.timeout) {
   const auto timeout = options.timeout;
   node_ = std::make_unique<Node>(std::move(transport), consumer, of_hosts(std::move(options)));
   HostRelay::Hooks relayed;
@@ -51,10 +57,12 @@ HostLeader::HostLeader(std::unique_ptr<HostSegment> segment, HostMap map,
 /// The relay uses the node, and ends when that has.
 HostLeader::~HostLeader() { close(false); }
 
-/// What a callback of this process is told and asked about members, it is told of their nodes.
+/// What a callback of this process is told about members, it is told of their nodes.
 Node::Options HostLeader::of_hosts(Node::Options options) {
   options.nodes = map_.members();
+  options.voters = map_.voters();
   options.observer = this;
+  options.closing = closing_;
   options.in_exchange_max *= segment_->followers() + 1;
   if (options.notify) {
     options.notify = [this](Notification what, const NodeInfo& member) {
@@ -64,11 +72,6 @@ Node::Options HostLeader::of_hosts(Node::Options options) {
         else
           notifier_.tell(what, map_.info(node));
       }
-    };
-  }
-  if (options.quorum) {
-    options.quorum = [this, asked = options.quorum](const std::vector<std::uint32_t>& members) {
-      return asked(map_.neighbours(members, [this](auto node) { return segment_->present(node); }));
     };
   }
   return options;
@@ -111,6 +114,7 @@ Status HostLeader::wait_for_followers(Clock::time_point until) {
   auto next_warning = began + warn_first;
   while (relay_->busy() != 0 && !node_->finished()) {
     const auto now = Clock::now();
+    if (auto status = order_.look(now); !status.ok()) return status;
     if (now >= until)
       return {ErrorCode::timeout,
               "stop() waited for " + relay_->running_names() +
@@ -125,13 +129,13 @@ Status HostLeader::wait_for_followers(Clock::time_point until) {
     }
     (void)node_->drive([this] { return relay_->busy() == 0; }, std::min(until, now + look_every));
   }
-  return {};
+  return order_.told();
 }
 
 Status HostLeader::stop(std::optional<std::chrono::milliseconds> deadline) {
   const auto until = deadline ? Clock::now() + *deadline : Clock::time_point::max();
   stopping_ = true;
-  node_->used();
+  const Closing::Waiting waiting(*closing_);
   if (auto status = wait_for_followers(until); !status.ok()) {
     leave(leave_cap);
     return status;
@@ -156,7 +160,7 @@ void HostLeader::close(bool collective) {
 
 NodeState HostLeader::state() const {
   auto state = node_->state();
-  if (!state.text.empty()) state.text += map_.explain();
+  if (state.phase == NodeState::Phase::failed) state.text += map_.explain();
   if (state.phase != NodeState::Phase::open || !stopping_) return state;
   state.phase = NodeState::Phase::stopping;
   state.writes = false;

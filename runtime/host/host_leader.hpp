@@ -9,6 +9,7 @@
 //       them have stopped or gone; only then the node stops.
 //   I2  Every process of the host is told of the end (HostSegment I3).
 //   I3  That a node is gone is told once, whether it went alone or with its host.
+//   I4  A stop that waits for followers ends where one of them closes in opposite order (HostOrder).
 // Threads: as Participant.
 // Failure: as Node; followers are told the same.
 #pragma once
@@ -18,6 +19,7 @@
 
 #include "cluster/notifier.hpp"
 #include "host/host_map.hpp"
+#include "host/host_order.hpp"
 #include "host/host_relay.hpp"
 
 namespace exdb {
@@ -85,6 +87,8 @@ class HostLeader final : public Participant, private NodeObserver {
   Notifier notifier_;
   std::vector<std::atomic<bool>> told_gone_;  ///< a node each
   std::atomic<bool> stopping_{false};
+  const std::shared_ptr<Closing> closing_;
+  HostOrder order_;
   std::unique_ptr<Node> node_;
   std::unique_ptr<HostRelay> relay_;
 };

@@ -46,18 +46,13 @@ std::vector<ClusterNodeParams> HostMap::members() const {
   return made;
 }
 
-std::vector<std::uint32_t> HostMap::neighbours(
-    const std::vector<std::uint32_t>& of_hosts,
-    const std::function<bool(std::uint32_t)>& there) const {
-  std::vector<std::uint32_t> found;
-  const auto add = [&](std::uint32_t of) {
-    for (const auto node : nodes_of(of))
-      if (node != self && there(node)) found.push_back(node);
-  };
-  for (const auto of : of_hosts) add(of);
-  add(host());
-  std::sort(found.begin(), found.end());
-  return found;
+Voters HostMap::voters() const {
+  Voters made{NodeId{self}, {}, {}};
+  for (std::uint32_t node = 0; node < hosts.size(); ++node) {
+    made.qranks.push_back(nodes[node].qrank);
+    made.speakers.push_back(MemberId{hosts[node]});
+  }
+  return made;
 }
 
 ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
@@ -75,6 +70,7 @@ ClusterInfo HostMap::of_nodes(ClusterInfo of_members,
     each.self = node == self;
     each.active = member.active && here;
     each.reached = member.reached && here;
+    each.stopped = member.stopped;
     each.rounds_behind = member.rounds_behind;
     if (node == leaders[hosts[node]]) each.traffic = member.traffic;
     made.nodes.push_back(std::move(each));

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/quorum_count.hpp"
 #include "exdb/cluster_info.hpp"
 
 namespace exdb {
@@ -34,10 +35,8 @@ struct HostMap {
   [[nodiscard]] NodeInfo info(std::uint32_t node) const;
   /// One a host: the sum of its nodes' qranks.
   [[nodiscard]] std::vector<ClusterNodeParams> members() const;
-  /// The other nodes of these hosts and of this one that have not left.
-  [[nodiscard]] std::vector<std::uint32_t> neighbours(
-      const std::vector<std::uint32_t>& of_hosts,
-      const std::function<bool(std::uint32_t)>& there) const;
+  /// Whose qranks count: each node for itself, with its host as the member.
+  [[nodiscard]] Voters voters() const;
   /// What is known of members, as what is known of nodes; `there`: those that have not left. What was
   /// sent and received is the leader's.
   [[nodiscard]] ClusterInfo of_nodes(ClusterInfo of_members,

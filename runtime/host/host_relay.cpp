@@ -44,7 +44,7 @@ void HostRelay::start() {
     const auto& line = segment_.line(index);
     of.index = index;
     of.node = NodeId{line.node};
-    of.reader = {segment_.submit_ring(index), Node::item_bytes_max};
+    of.reader = {segment_.submit_ring(index), Node::item_bytes_max, node_.item_head_room()};
     of.watch.emplace(line.pid.load());
   }
   thread_ = std::thread([this] { run(); });
@@ -106,7 +106,7 @@ bool HostRelay::collect(Follower& of) {
 void HostRelay::take(Follower& of, RecordReader<SubmitHead>::Record record) {
   const auto& head = record.head;
   if (head.kind == SubmitHead::Kind::question) {
-    const auto text = hooks_.answer(head.question, record.bytes);
+    const auto text = hooks_.answer(head.question, record.message());
     return answer(of, head.sequence, true, ErrorCode::ok, {}, text);
   }
   if (head.kind == SubmitHead::Kind::fragment)
@@ -119,6 +119,7 @@ void HostRelay::take(Follower& of, RecordReader<SubmitHead>::Record record) {
   item->sequence = head.sequence;
   item->priority = head.priority;
   item->bytes = std::move(record.bytes);
+  item->head_room = record.head_room;
   item->relayed = true;
   item->overrules_quorum = head.overrules_quorum != 0;
   of.ready.push_back(std::move(item));

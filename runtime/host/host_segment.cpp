@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t at_line(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 constexpr std::size_t presence_at() { return at_line(sizeof(HostHeader)); }
-std::size_t lines_at(std::uint64_t nodes) { return presence_at() + at_line(nodes); }
+std::size_t outcomes_at(std::uint64_t nodes) { return presence_at() + at_line(nodes); }
+std::size_t lines_at(std::uint64_t nodes) { return outcomes_at(nodes) + sizeof(OutcomeRing); }
 std::size_t rings_at(std::uint64_t nodes, std::uint64_t followers) {
   return lines_at(nodes) + sizeof(FollowerLine) * followers;
 }
@@ -44,6 +45,7 @@ Status HostSegment::map(std::size_t bytes) {
 
 void HostSegment::find_parts() {
   presence_ = reinterpret_cast<std::atomic<std::uint8_t>*>(base_ + presence_at());
+  outcomes_ = reinterpret_cast<OutcomeRing*>(base_ + outcomes_at(header_->nodes));
   lines_ = reinterpret_cast<FollowerLine*>(base_ + lines_at(header_->nodes));
   rings_ = base_ + rings_at(header_->nodes, header_->followers);
 }
@@ -125,6 +127,22 @@ std::uint32_t HostSegment::index_of(std::uint32_t node) const {
   std::uint32_t index = 0;
   while (index < followers() && lines_[index].node != node) ++index;
   return index;
+}
+
+std::vector<std::uint32_t> HostSegment::nodes_here() const {
+  std::vector<std::uint32_t> nodes{header_->leader};
+  for (std::uint32_t index = 0; index < followers(); ++index) nodes.push_back(lines_[index].node);
+  return nodes;
+}
+
+OrderWords& HostSegment::order_of(std::uint32_t node) const {
+  return node == header_->leader ? header_->order : lines_[index_of(node)].order;
+}
+
+bool HostSegment::gone(std::uint32_t node) const {
+  if (node == header_->leader) return false;
+  const auto state = lines_[index_of(node)].state.load();
+  return state == FollowerState::left || state == FollowerState::dead;
 }
 
 void HostSegment::set_present(std::uint32_t node, bool present) {

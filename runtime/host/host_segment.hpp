@@ -5,7 +5,8 @@
 // transactions and answers, what the leader has posted and applied, who is there. The replica itself
 // is another segment (storage/segment.hpp).
 //
-// Layout: HostHeader | presence, a byte a node | FollowerLine a follower | the bytes of the rings
+// Layout: HostHeader | presence, a byte a node | OutcomeRing | FollowerLine a follower | the bytes of
+// the rings
 //
 // Invariants
 //   I1  The layout follows from the header's first line, which is written last, with the nonce.
@@ -23,7 +24,7 @@
 //       written and every answer that there will be is in the rings.
 //
 //   I4  Of a follower's line the follower alone writes `state` (but for `dead`), `submit.written`,
-//       `answers.read` and `oldest_open`; the leader the rest. What a dead follower has left is the
+//       `answers.read`, `order` and `oldest_open`; the leader the rest. What a dead follower has left is the
 //       leader's.
 // Threads: atomics by any thread of any process; rings as byte_ring.hpp.
 // Failure: a Status that names what the system refused. A process that dies leaves nothing locked:
@@ -37,6 +38,7 @@
 #include "base/types.hpp"
 #include "host/byte_ring.hpp"
 #include "host/futex.hpp"
+#include "host/outcome_ring.hpp"
 #include "host/shared_file.hpp"
 
 namespace exdb {
@@ -44,8 +46,13 @@ namespace exdb {
 enum class HostPhase : std::uint32_t { serving, stopped, left, failed };
 enum class FollowerState : std::uint32_t { absent, joined, stopped, left, dead };
 
+/// What a process says of its order of closing (HostOrder): numbers of clusters, 0 = none.
+struct OrderWords {
+  std::atomic<std::uint64_t> waits_in, accuses;
+};
+
 struct HostHeader {
-  static constexpr std::uint32_t version_now = 1;
+  static constexpr std::uint32_t version_now = 2;
   static constexpr std::size_t text_bytes_max = 1000;
 
   std::atomic<std::uint64_t> nonce;
@@ -68,6 +75,7 @@ struct HostHeader {
   alignas(64) std::atomic<std::uint32_t> presence_changes;
   /// Rises after something was put into a submit ring, or a follower's state has changed.
   alignas(64) std::atomic<std::uint64_t> work_count;
+  OrderWords order;  ///< of the leader
   WakeWord work;     ///< where the leader sleeps that has nothing to do
   WakeWord news;     ///< where followers sleep that wait for a round
   WakeWord changes;  ///< where they sleep that wait for presence or phase to change
@@ -86,6 +94,7 @@ struct FollowerLine {
   /// csn + 1 of the oldest snapshot that is open and whose reads will be certified; 0 = none.
   alignas(64) std::atomic<std::uint64_t> oldest_open;
   alignas(64) JointCell joint;
+  OrderWords order;
   RingEnds submit, answers;
   /// The leader has more answers than the ring had room for: it wants to know of room.
   alignas(64) std::atomic<std::uint32_t> answers_held;
@@ -124,6 +133,13 @@ class HostSegment {
   [[nodiscard]] std::uint32_t own_index() const { return own_index_; }
   /// The line of a node; followers() when it has none.
   [[nodiscard]] std::uint32_t index_of(std::uint32_t node) const;
+  [[nodiscard]] OutcomeRing& outcomes() const { return *outcomes_; }
+  /// The leader, and those that have a line.
+  [[nodiscard]] std::vector<std::uint32_t> nodes_here() const;
+  /// REQUIRES: one of nodes_here(), as the next.
+  [[nodiscard]] OrderWords& order_of(std::uint32_t node) const;
+  /// A follower that has left or died.
+  [[nodiscard]] bool gone(std::uint32_t node) const;
 
   [[nodiscard]] bool present(std::uint32_t node) const { return presence_[node].load() != 0; }
 
@@ -154,6 +170,7 @@ class HostSegment {
   std::size_t bytes_ = 0;
   HostHeader* header_ = nullptr;
   std::atomic<std::uint8_t>* presence_ = nullptr;
+  OutcomeRing* outcomes_ = nullptr;
   FollowerLine* lines_ = nullptr;
   std::byte* rings_ = nullptr;
   std::uint32_t own_index_ = 0;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "exdb/large_buffers.hpp"
 #include "host/byte_ring.hpp"
 
 namespace exdb {
@@ -48,10 +49,14 @@ class RecordReader {
   struct Record {
     Head head;
     std::vector<std::byte> bytes;
+    std::size_t head_room = 0;  ///< of `bytes`: not the message's
+    [[nodiscard]] Bytes message() const { return Bytes(bytes).subspan(head_room); }
   };
 
   RecordReader() = default;
-  RecordReader(ByteRing ring, std::uint64_t bytes_max) : ring_(ring), bytes_max_(bytes_max) {}
+  /// `head_room`: bytes without meaning that large messages are given before them.
+  RecordReader(ByteRing ring, std::uint64_t bytes_max, std::size_t head_room = 0)
+      : ring_(ring), bytes_max_(bytes_max), head_room_(head_room) {}
 
   /// Reads on; a message if one has come to its end. `moved` is set when anything was read.
   std::optional<Record> take(bool& moved) {
@@ -64,11 +69,14 @@ class RecordReader {
       if (head_bytes_ < sizeof(Head)) return std::nullopt;
       broken_ = now_.head.bytes > bytes_max_;
       if (broken_) return std::nullopt;
+      now_.head_room = now_.head.bytes >= LargeBuffers::buffer_bytes_min ? head_room_ : 0;
+      now_.bytes.resize(now_.head_room);
     }
     // By what has come, not by what is promised: a writer that dies costs no more than it wrote.
-    while (now_.bytes.size() < now_.head.bytes) {
+    while (now_.message().size() < now_.head.bytes) {
       const auto had = now_.bytes.size();
-      const auto more = std::min<std::uint64_t>(ring_.filled(), now_.head.bytes - had);
+      const auto left = now_.head.bytes - now_.message().size();
+      const auto more = std::min<std::uint64_t>(ring_.filled(), left);
       if (more == 0) return std::nullopt;
       now_.bytes.resize(had + more);
       (void)ring_.read(MutableBytes(now_.bytes).subspan(had));
@@ -83,6 +91,7 @@ class RecordReader {
  private:
   ByteRing ring_;
   std::uint64_t bytes_max_ = 0;
+  std::size_t head_room_ = 0;
   Record now_{};
   std::size_t head_bytes_ = 0;
   bool broken_ = false;

@@ -28,14 +28,12 @@
 namespace exdb {
 
 struct NamedSnapshot {
-  /// First character of names that are exdb's own: check_snapshot_name() refuses it.
-  static constexpr char inner_mark = '\1';
-  [[nodiscard]] bool inner() const { return name.front() == inner_mark; }
   std::string name;
   Csn csn;
   Round round;  ///< after which it is the state
   std::uint64_t digest = 0;
   std::shared_ptr<Snapshots> pinned;  ///< null: it is in its file alone
+  bool pinned_there = false;          ///< by the process whose list of names this is from
   Status why_not;                     ///< it could not be pinned
   bool on_disk = false;
 };

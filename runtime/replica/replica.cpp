@@ -73,6 +73,17 @@ Result<std::shared_ptr<Snapshots>> Replica::pin() {
   return snapshots;
 }
 
+Result<std::shared_ptr<Snapshots>> Replica::pin_older(Csn csn) {
+  auto snapshots = std::make_shared<Snapshots>();
+  snapshots->history = history();
+  if (local_)
+    if (auto status = local_->pin(*snapshots); !status) return status;
+  auto replicated = replicated_->pin_older(csn);
+  if (!replicated) return replicated.status();
+  snapshots->replicated = std::move(*replicated);
+  return snapshots;
+}
+
 bool Replica::current(const Snapshots& snapshots) const {
   return history() == snapshots.history && replicated_->published() == snapshots.replicated.csn() &&
          (!local_ || local_->storage().published() == snapshots.local.csn());
@@ -251,7 +262,9 @@ ItemOutcome Replica::settle(const Arrived& arrived, bool mine) {
   certifier_->apply(record, applied_);
   counters_.committed.fetch_add(1, std::memory_order_relaxed);
   if (!mine) counters_.remote_committed.fetch_add(1, std::memory_order_relaxed);
-  if (!record.snapshot_name.empty()) naming_.push_back({record.snapshot_name, record.drops_name});
+  if (!record.snapshot_name.empty())
+    (AgreedWords::is_word(record.snapshot_name) ? saying_ : naming_)
+        .push_back({record.snapshot_name, record.drops_name, record.snapshot});
   counters_.rows_written.fetch_add(record.ops.size(), std::memory_order_relaxed);
   return {ErrorCode::ok, applied_, {}};
 }
@@ -322,7 +335,7 @@ void Replica::name_state(Round round) {
       continue;
     }
     NamedSnapshot given{
-        std::move(naming.name), applied_, round, replicated_->digest(), {}, {}, false};
+        std::move(naming.name), applied_, round, replicated_->digest(), {}, false, {}, false};
     auto pinned = pin();
     if (pinned)
       given.pinned = std::move(*pinned);
@@ -331,6 +344,12 @@ void Replica::name_state(Round round) {
     names_.set(std::move(given));
   }
   naming_.clear();
+}
+
+/// When nothing of the round is left to do: a checkpoint is of the whole state.
+void Replica::say_words(Round round) {
+  for (const auto& each : saying_) words_.said(each.name, each.seen, applied_, round);
+  saying_.clear();
 }
 
 Status Replica::apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
@@ -353,6 +372,7 @@ Status Replica::apply_round(Round round, std::span<const RoundItem> items, Csn h
   }
   horizon_ = std::max(horizon_, horizon);
   log_->prune(horizon_);
+  if (!saying_.empty()) say_words(round);
   return {};
 }
 
@@ -388,7 +408,9 @@ void Replica::remember(std::span<const RoundItem> items, const std::vector<ItemO
   OutcomeTable::Writer writer(outcomes_);
   for (std::size_t i = 0; i < arrived_count_; ++i) {
     const auto at = arrived_[i].item;
-    writer.record({items[at].origin, items[at].sequence}, outcomes[at].code);
+    const TxnId id{items[at].origin, items[at].sequence};
+    writer.record(id, outcomes[at].code);
+    if (readers_ != nullptr) readers_->decided(id, outcomes[at].code);
   }
 }
 

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "cluster/round_consumer.hpp"
+#include "replica/agreed_words.hpp"
 #include "replica/local_part.hpp"
 #include "replica/named_snapshots.hpp"
 #include "replica/outcome_table.hpp"
@@ -59,6 +60,8 @@ class ReplicaReaders {
   /// A transaction of another process that this member has sent committed as `csn`, and is not
   /// published yet.
   virtual void committing(TxnId id, Csn csn) const = 0;
+  /// How a transaction of any origin ended; what committed is published.
+  virtual void decided(TxnId id, ErrorCode code) const = 0;
 };
 
 class Replica final : public RoundConsumer {
@@ -114,6 +117,8 @@ class Replica final : public RoundConsumer {
   /// From now on transactions may come again that are decided already: they change nothing, and are
   /// answered as they were. To be called before the first round, on all replicas or none.
   void expect_repeats() { repeats_ = true; }
+  /// No transaction with an older snapshot commits any more, by the rounds that were applied.
+  [[nodiscard]] Csn horizon() const { return horizon_; }
 
   // --- RoundConsumer ---
   Status apply_round(Round round, std::span<const RoundItem> items, Csn horizon,
@@ -133,6 +138,10 @@ class Replica final : public RoundConsumer {
 
   /// Empty where another process installs the rounds.
   [[nodiscard]] NamedSnapshots& names() { return names_; }
+  [[nodiscard]] AgreedWords& words() { return words_; }
+  /// A state of the past that another process of this host keeps pinned, as it must be known to do
+  /// still after this. With the local classes of now.
+  Result<std::shared_ptr<Snapshots>> pin_older(Csn csn);
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
   /// The csns of replicated snapshots that are held: as Storage::pinned().
@@ -197,12 +206,15 @@ class Replica final : public RoundConsumer {
   static constexpr std::size_t fetch_ahead = 16;
 
   void name_state(Round round);
+  void say_words(Round round);
   struct Naming {
     std::string name;
     bool drops;
+    Csn seen;
   };
-  std::vector<Naming> naming_;  ///< of the round being applied
+  std::vector<Naming> naming_, saying_;  ///< of the round being applied
   NamedSnapshots names_;
+  AgreedWords words_;
 
   OutcomeTable outcomes_;
   bool repeats_ = false;

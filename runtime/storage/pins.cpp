@@ -44,6 +44,14 @@ Result<SharedPins::Pin> SharedPins::take() {
   return take_slowly(mine);
 }
 
+Result<SharedPins::Pin> SharedPins::take_older(Csn csn) {
+  auto place = table_.claim();
+  if (!place.ok()) return place.status();
+  table_.pin_older(*place, csn);
+  users_[*place].count.store(1, std::memory_order_release);
+  return Pin{*place, csn};
+}
+
 /// This thread's places are kept at older csns: another may have the newest. One at a time, or each
 /// of several would claim a place for the same csn.
 Result<SharedPins::Pin> SharedPins::take_slowly(Entry& mine) {

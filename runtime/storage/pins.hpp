@@ -5,7 +5,7 @@
 // for long (cursors, NumPy views of finished transactions) takes a place for each state that is
 // kept, however many hold it.
 //
-// A pin is always of the newest csn, so the place to share is the one pinned last: each of a few
+// A pin is of the newest csn (but for take_older()), so the place to share is the one pinned last: each of a few
 // entries, to which threads are spread, remembers it. Threads do not look at the entries of others
 // while they have a place to spare: short transactions on many cores then write no line in common.
 // A table of all csns under a mutex was rejected: it costs every pin what only kept ones need.
@@ -42,6 +42,9 @@ class SharedPins {
 
   /// Pins the newest published csn. Fails as ReaderTable::claim().
   Result<Pin> take();
+  /// Pins an older one at a place of its own, which is shared with nobody. REQUIRES: another process
+  /// keeps it pinned until after this.
+  Result<Pin> take_older(Csn csn);
   void give(std::uint32_t place);
 
  private:

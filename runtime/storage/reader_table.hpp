@@ -53,6 +53,8 @@ class ReaderTable {
   /// Pins the newest published csn at `place` and returns it. Wait-free but for a publish in
   /// between.
   Csn pin(std::uint32_t place);
+  /// Another place keeps it pinned until after this: so no scan passes it by.
+  void pin_older(std::uint32_t place, Csn csn) { table_[place].pinned.store(csn.value + 1); }
   void unpin(std::uint32_t place);
   /// What is pinned there. REQUIRES: something is.
   [[nodiscard]] Csn pinned(std::uint32_t place) const {

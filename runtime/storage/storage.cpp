@@ -83,12 +83,21 @@ Result<std::unique_ptr<Storage>> Storage::attach(std::shared_ptr<const Dictionar
 Csn Storage::published() const { return Csn{inside_->core->header->published.load()}; }
 
 Result<Snapshot> Storage::pin() {
-  auto& core = *inside_->core;
-  auto pin = core.pins.take();
+  auto pin = inside_->core->pins.take();
   if (!pin.ok()) return pin.status();
+  return snapshot_of(pin->csn, pin->place);
+}
+
+Result<Snapshot> Storage::pin_older(Csn csn) {
+  auto pin = inside_->core->pins.take_older(csn);
+  if (!pin.ok()) return pin.status();
+  return snapshot_of(pin->csn, pin->place);
+}
+
+Snapshot Storage::snapshot_of(Csn csn, std::uint32_t place) const {
   Snapshot snapshot;
-  snapshot.csn_ = pin->csn;
-  snapshot.place_ = pin->place;
+  snapshot.csn_ = csn;
+  snapshot.place_ = place;
   snapshot.core_ = inside_->core;
   return snapshot;
 }

@@ -77,6 +77,9 @@ class Storage {
   /// Pins the newest published csn. Fails with no_memory, naming the limit and the
   /// remedy, when readers_max places are taken.
   Result<Snapshot> pin();
+  /// An older csn, which somebody else (of another process) keeps pinned: it must be known after this
+  /// that he still did. Takes a place of its own.
+  Result<Snapshot> pin_older(Csn csn);
   [[nodiscard]] const Dictionary& dictionary() const;
   [[nodiscard]] int fd() const;
   [[nodiscard]] StorageStatistics statistics() const;
@@ -159,6 +162,7 @@ class Storage {
  private:
   struct Inside;
   explicit Storage(std::unique_ptr<Inside> inside);
+  [[nodiscard]] Snapshot snapshot_of(Csn csn, std::uint32_t place) const;
   std::unique_ptr<Inside> inside_;
 };
 

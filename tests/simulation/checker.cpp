@@ -17,14 +17,20 @@ void Checker::check(bool good, std::uint32_t id, const std::string& what) const 
 }
 
 /// What the former life said that it holds may have been counted; what it gave out is forgotten.
-void Checker::node_started(std::uint32_t id) {
+void Checker::node_started(std::uint32_t id, bool kept, Round applied) {
   Node fresh;
   fresh.held_before = std::move(nodes_[id].held_before);
+  if (kept) {
+    fresh.held = std::move(nodes_[id].held);
+    fresh.held_upto = nodes_[id].held_upto;
+    fresh.applied = applied.value;
+  }
   fresh.held_before.insert(nodes_[id].held.begin(), nodes_[id].held.end());
   nodes_[id] = std::move(fresh);
 }
 
-void Checker::look(std::uint32_t id, const ViewMember& member, const MemoryRoundHistory& history) {
+void Checker::look(std::uint32_t id, const ViewMember& member, const RoundHistory& history,
+                   Round upto, const MemoryRoundHistory* holds) {
   auto& node = nodes_[id];
   check(member.promised() >= node.promised, id, "I4: promises a lower ballot than before");
   check(member.accepted() >= node.accepted, id, "I4: accepts a lower view than before");
@@ -40,8 +46,8 @@ void Checker::look(std::uint32_t id, const ViewMember& member, const MemoryRound
   if (member.lineage().id != node.lineage)
     node.held_before.insert(node.held.begin(), node.held.end());
   node.lineage = member.lineage().id;
-  see_history(id, history);
-  see_final(id, member, history);
+  see_history(id, *holds);
+  see_final(id, member, history, upto);
 }
 
 void Checker::see_history(std::uint32_t id, const MemoryRoundHistory& history) {
@@ -72,10 +78,10 @@ std::string Checker::holders_of(RoundHistory::Chain chain, std::uint64_t& weight
   return text_of(holders);
 }
 
-void Checker::see_final(std::uint32_t id, const ViewMember& member,
-                        const MemoryRoundHistory& history) {
+void Checker::see_final(std::uint32_t id, const ViewMember& member, const RoundHistory& history,
+                        Round given) {
   auto& node = nodes_[id];
-  const auto upto = member.final_round().value;
+  const auto upto = given.value;
   check(upto >= node.final, id, "I1: what was final is no more");
   for (auto number = node.final + 1; number <= upto; ++number) {
     auto chain = history.chain_at(Round{number});
@@ -96,8 +102,8 @@ bool Checker::given_by_majority(std::uint32_t id, Round round) {
 }
 
 /// The first time that a round is final anywhere.
-void Checker::publish(std::uint32_t id, RoundHistory::Chain chain,
-                      const MemoryRoundHistory& history, bool by_override) {
+void Checker::publish(std::uint32_t id, RoundHistory::Chain chain, const RoundHistory& history,
+                      bool by_override) {
   const auto number = std::to_string(chain.round.value);
   check(overrides_ || chain.round.value == canonical_.size() + 1, id, "I1: a round is missing");
   std::uint64_t weight = 0;
@@ -141,8 +147,7 @@ void Checker::see_transactions(std::uint32_t id, const CompletedRound& round) {
     }
 }
 
-void Checker::installed(std::uint32_t id, const ViewMember& member,
-                        const MemoryRoundHistory& history) {
+void Checker::installed(std::uint32_t id, const ViewMember& member, const RoundHistory& history) {
   const auto& view = member.view();
   const auto [known, first] = views_.emplace(view.ballot, view);
   check(known->second == view, id, "I6: two views of one ballot");
@@ -157,12 +162,13 @@ void Checker::installed(std::uint32_t id, const ViewMember& member,
     return Ballot{};
   };
   if (last() != view.ballot || canonical_.empty() || lossy_) return;
-  see_history(id, history);
   const auto& held = nodes_[id].held;
   const auto& [newest, published] = *canonical_.rbegin();
   const auto found = held.find(newest);
-  const bool there =
-      found != held.end() ? found->second == published->hash : nodes_[id].held_upto >= newest;
+  auto here = history.chain_at(Round{newest});
+  const bool there = here.ok() ? here->hash == published->hash
+                               : nodes_[id].held_upto >= newest ||
+                                     (found != held.end() && found->second == published->hash);
   check(there, id,
         "I3: view " + text_of(view.ballot) + " lacks round " + std::to_string(newest) +
             ", which was given out");
@@ -201,10 +207,10 @@ void Checker::check_state(std::uint32_t id, Published& published, std::uint64_t 
         "I7: after round " + std::to_string(round) + " the state is another one here");
 }
 
-void Checker::replaced(std::uint32_t id, Incarnation life, RoundHistory::Chain upto,
+void Checker::replaced(std::uint32_t id, std::uint64_t start, RoundHistory::Chain upto,
                        const ToyState& state) {
   auto& node = nodes_[id];
-  lives_replaced_.emplace(id, life.value);
+  lives_replaced_.emplace(id, start);
   check(upto.round.value > node.applied || (overrides_ && node.applied == 0), id,
         "I10: a state that is older");
   node.applied = node.held_upto = upto.round.value;

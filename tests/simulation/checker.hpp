@@ -23,13 +23,16 @@ class Checker {
   /// the README's.
   Checker(Weights weights, bool overrides, std::function<void(const std::string&)> fail);
 
-  void node_started(std::uint32_t id);
+  /// `kept`: it has what is on its disk, and has applied so much of it.
+  void node_started(std::uint32_t id, bool kept, Round applied);
   /// After anything happened to this node.
-  void look(std::uint32_t id, const ViewMember& member, const MemoryRoundHistory& history);
-  void installed(std::uint32_t id, const ViewMember& member, const MemoryRoundHistory& history);
+  /// `upto`: what it gives out; `holds`: what nobody can take from it but with its memory.
+  void look(std::uint32_t id, const ViewMember& member, const RoundHistory& history, Round upto,
+            const MemoryRoundHistory* holds);
+  void installed(std::uint32_t id, const ViewMember& member, const RoundHistory& history);
   /// The node has applied this round, and has this state now.
   void applied(std::uint32_t id, const CompletedRound& round, Csn horizon, const ToyState& state);
-  void replaced(std::uint32_t id, Incarnation life, RoundHistory::Chain upto,
+  void replaced(std::uint32_t id, std::uint64_t start, RoundHistory::Chain upto,
                 const ToyState& state);
   /// It gives its history up for another one: replaced() follows.
   void dropped(std::uint32_t id);
@@ -76,8 +79,9 @@ class Checker {
 
   void check(bool good, std::uint32_t id, const std::string& what) const;
   void see_history(std::uint32_t id, const MemoryRoundHistory& history);
-  void see_final(std::uint32_t id, const ViewMember& member, const MemoryRoundHistory& history);
-  void publish(std::uint32_t id, RoundHistory::Chain chain, const MemoryRoundHistory& history,
+  void see_final(std::uint32_t id, const ViewMember& member, const RoundHistory& history,
+                 Round upto);
+  void publish(std::uint32_t id, RoundHistory::Chain chain, const RoundHistory& history,
                bool by_override);
   [[nodiscard]] std::string holders_of(RoundHistory::Chain chain, std::uint64_t& weight) const;
   void check_state(std::uint32_t id, Published& published, std::uint64_t round,

@@ -65,6 +65,7 @@ void Faults::next() {
 
 void Faults::strike() {
   if (cluster_.options().consenting != 0 && random_.one_in(4) && forget_beside_override()) return;
+  if (cluster_.options().disks && random_.one_in(3)) return strike_disks();
   const auto id = any_node(), other = other_than(id);
   switch (random_.below(16)) {
     case 0:
@@ -118,16 +119,49 @@ void Faults::strike() {
 }
 
 bool Faults::crash(std::uint32_t id, bool silent) {
-  if (!cluster_.node(id).up || !cluster_.may_lose(id)) return false;
-  count(silent ? "silent crash, memory lost" : "crash, memory lost");
+  const bool disks = cluster_.options().disks;
+  if (!cluster_.node(id).up || (!disks && !cluster_.may_lose(id))) return false;
+  const bool lost = !disks || (random_.one_in(8) && cluster_.can_spare(id));
+  const std::string what = disks ? lost ? ", disk lost" : ", disk kept" : ", memory lost";
+  count((silent ? "silent crash" : "crash") + what);
   cluster_.crash(id, silent);
+  if (disks && lost) cluster_.lose_disk(id);
+  restart_later(id);
+  return true;
+}
+
+/// Of nodes on disk: as many at once as there are, and devices that stand still.
+void Faults::strike_disks() {
+  const auto id = any_node();
+  switch (random_.below(4)) {
+    case 0:
+      count("all nodes crash at once");
+      for (std::uint32_t one = 0; one < cluster_.size(); ++one) crash(one, random_.one_in(3));
+      return;
+    case 1: {
+      const auto some = random_.below(1ULL << cluster_.size());
+      count("some nodes crash at once");
+      for (std::uint32_t one = 0; one < cluster_.size(); ++one)
+        if (some >> one & 1) crash(one, random_.one_in(3));
+      return;
+    }
+    case 2:
+      count("disk stands still");
+      if (cluster_.node(id).disk)
+        cluster_.node(id).disk->stall(cluster_.clock().now() + duration());
+      return;
+    default:
+      (void)crash(id, random_.one_in(3));
+  }
+}
+
+void Faults::restart_later(std::uint32_t id) {
   // Soon, so that what was on its way meets the next life.
   const auto back = random_.one_in(2) ? random_.within(30ms) : duration();
   cluster_.clock().after(back, [this, id] {
     if (!cluster_.node(id).up) count("restart as a new life");
     cluster_.start(id);
   });
-  return true;
 }
 
 /// A member of a majority's view loses its memory, and then hears only a node that went on by itself
@@ -234,11 +268,13 @@ void Faults::at_message(std::uint32_t from, std::uint32_t to, const Frame& frame
       count("all links cut at " + name);
       return cut_all_but_to(victim, random_.within(60ms));
     case 0:
-      if (!cluster_.node(victim).up || !cluster_.can_spare(victim)) return;
+      if (!cluster_.node(victim).up) return;
+      if (!cluster_.options().disks && !cluster_.can_spare(victim)) return;
       count("crash at " + name);
       // Its sender is at work: it dies when it has done what it does now.
       cluster_.clock().after(0ns, [this, victim] {
-        if (cluster_.can_spare(victim)) crash(victim, random_.one_in(3));
+        if (cluster_.options().disks || cluster_.can_spare(victim))
+          crash(victim, random_.one_in(3));
       });
       return;
     case 1:

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // What goes wrong in a simulated cluster: at random times, in bursts, and at the very moment at
-// which a certain message is sent. Within the failure budget of memory mode: the nodes that have a
-// state keep a majority of the qrank.
+// which a certain message is sent. Within the failure budget: in memory mode the nodes that have a
+// state, and where nodes are on disk the disks that have one, keep a majority of the qrank.
 //
 // Threads: none.
 #pragma once
@@ -30,6 +30,8 @@ class Faults {
   void at_message(std::uint32_t from, std::uint32_t to, const Frame& frame);
   void count(const std::string& what);
   bool crash(std::uint32_t id, bool silent);
+  void restart_later(std::uint32_t id);
+  void strike_disks();
   bool forget_beside_override();
   void cut(std::uint32_t one, std::uint32_t other, Time for_so_long);
   void cut_all_but_to(std::uint32_t lucky, Time for_so_long);

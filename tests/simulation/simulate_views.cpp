@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// simulate_views [--ranks 1,1,1] [--seeds 1-2000] [--mutant NAME|all] [--trace] [--table]
+// simulate_views [--ranks 1,1,1] [--seeds 1-2000] [--mutant NAME|all] [--disks|--override] [--trace]
+//                [--table]
 //   Without --mutant every seed must keep every invariant. With it, some seed must not: the exit code
 //   is 1 when the mutant was not found. A seed that breaks a rule prints the command that replays it.
 #include <cstdio>
@@ -34,7 +35,10 @@ const std::vector<Mutant> mutants{
     EXDB_MUTANT(joins_broken_transfer), EXDB_MUTANT(ignores_reach), EXDB_MUTANT(never_admits),
     // Of overrides.
     EXDB_MUTANT(override_beats_majority), EXDB_MUTANT(ancestor_wins), EXDB_MUTANT(confirms_early),
-    EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent)};
+    EXDB_MUTANT(override_counts_weight), EXDB_MUTANT(forms_without_consent),
+    // Of nodes on disk.
+    EXDB_MUTANT(says_before_stored), EXDB_MUTANT(gives_before_stored), EXDB_MUTANT(forgets_promise),
+    EXDB_MUTANT(forgets_accepted), EXDB_MUTANT(ends_again)};
 #undef EXDB_MUTANT
 
 struct Run {
@@ -80,8 +84,8 @@ void check_one_history(SimulatedCluster& cluster) {
     cluster.fail("I7: the nodes are one view and have not one state");
   const auto consenting = cluster.options().consenting;
   const auto& qranks = cluster.options().qranks;
-  const bool alone =
-      qranks.size() == 2 && qranks[0] == qranks[1] && (consenting & (consenting - 1)) == 0;
+  const bool alone = consenting != 0 && qranks.size() == 2 && qranks[0] == qranks[1] &&
+                     (consenting & (consenting - 1)) == 0;
   if (cluster.broken().empty()) cluster.checker().check_kept(cluster.node(0).state, alone);
   cluster.set_load(load);
 }
@@ -99,6 +103,27 @@ void stop_all(SimulatedCluster& cluster) {
     cluster.fail("a stop of all nodes does not end");
 }
 
+/// A job that ends, and the next one on the same disks: each node may have heard of the end or not.
+void stop_and_open_again(SimulatedCluster& cluster, Faults::Counts& counts) {
+  auto& random = cluster.random();
+  ++counts["all stop, and open their disks again"];
+  const auto load = cluster.load_every();
+  cluster.set_load(3600s);
+  for (std::uint32_t id = 0; id < cluster.size(); ++id)
+    cluster.clock().after(random.within(3ms), [&cluster, id] {
+      if (cluster.node(id).up) cluster.node(id).member->want_stop();
+    });
+  cluster.run_until(cluster.clock().now() + random.within(60ms), [] { return false; });
+  for (std::uint32_t id = 0; id < cluster.size(); ++id) {
+    cluster.crash(id, false);
+    cluster.clock().after(random.within(300ms), [&cluster, id] { cluster.start(id); });
+  }
+  cluster.run_until(cluster.clock().now() + 300ms, [] { return false; });
+  become_whole(cluster);
+  check_one_history(cluster);
+  cluster.set_load(load);
+}
+
 Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   SimulatedCluster cluster(options);
   Faults faults(cluster, counts);
@@ -107,10 +132,12 @@ Run simulate(const ClusterOptions& options, Faults::Counts& counts) {
   faults.end();
   become_whole(cluster);
   if (options.consenting != 0) check_one_history(cluster);
-  if (options.seed % 6 == 0 && options.consenting == 0) {
+  if (options.seed % 6 == 0 && options.consenting == 0 && options.qranks.size() > 2) {
     live_through_partial_cut(cluster, counts);
     become_whole(cluster);
   }
+  if (options.disks) check_one_history(cluster);
+  if (options.disks && options.seed % 4 < 2) stop_and_open_again(cluster, counts);
   if (options.seed % 4 == 0) stop_all(cluster);
   if (options.consenting != 0) {
     counts["(views by override)"] += cluster.checker().overrides();
@@ -137,7 +164,7 @@ struct Arguments {
   std::vector<std::vector<std::uint32_t>> ranks;
   std::uint64_t first = 1, last = 100;
   std::string mutant;
-  bool traced = false, table = false, overrides = false;
+  bool traced = false, table = false, overrides = false, disks = false;
 };
 
 std::string text_of(const std::vector<std::uint32_t>& ranks) {
@@ -147,11 +174,11 @@ std::string text_of(const std::vector<std::uint32_t>& ranks) {
 }
 
 void say_replay(const ClusterOptions& options, const char* mutant, const std::string& broken) {
+  const char* const kind = mutant[0] ? "" : options.disks ? " --disks" : " --override";
   std::printf("seed %llu: %s\n  replay: simulate_views%s --ranks %s --seeds %llu%s%s --trace\n",
               static_cast<unsigned long long>(options.seed), broken.c_str(),
-              options.consenting != 0 && !mutant[0] ? " --override" : "",
-              text_of(options.qranks).c_str(), static_cast<unsigned long long>(options.seed),
-              mutant[0] ? " --mutant " : "", mutant);
+              options.consenting != 0 || options.disks ? kind : "", text_of(options.qranks).c_str(),
+              static_cast<unsigned long long>(options.seed), mutant[0] ? " --mutant " : "", mutant);
 }
 
 /// The real rules, or one mutant, over the seeds. Whether all is as it should be.
@@ -165,7 +192,9 @@ bool run_seeds(const Arguments& arguments, Mutant mutant) {
     options.seed = seed;
     options.mutation = mutant.mutation;
     options.traced = arguments.traced;
-    if (arguments.overrides || mutant.mutation >= ViewMutation::override_beats_majority) {
+    options.disks = arguments.disks || mutant.mutation >= ViewMutation::says_before_stored;
+    if (arguments.overrides || (mutant.mutation >= ViewMutation::override_beats_majority &&
+                                mutant.mutation < ViewMutation::says_before_stored)) {
       options.consenting = 1 + seed / 2 % ((1 << options.qranks.size()) - 1);
       options.beyond_budget = seed % 2 == 0;
     }
@@ -220,6 +249,8 @@ bool read(int count, char** words, Arguments& arguments) {
       arguments.traced = true;
     } else if (word == "--override") {
       arguments.overrides = true;
+    } else if (word == "--disks") {
+      arguments.disks = true;
     } else if (word == "--table") {
       arguments.table = true;
     } else if (!value) {
@@ -249,7 +280,7 @@ int main_of(int count, char** words) {
   if (!read(count, words, arguments)) {
     std::fprintf(stderr,
                  "usage: simulate_views [--ranks 1,1,1] [--seeds 1-100] "
-                 "[--mutant NAME|all] [--trace] [--table]\n");
+                 "[--mutant NAME|all] [--disks|--override] [--trace] [--table]\n");
     return 2;
   }
   if (arguments.mutant.empty()) return run_seeds(arguments, {ViewMutation::none, ""}) ? 0 : 1;

@@ -116,7 +116,9 @@ void SimulatedCluster::start(std::uint32_t id) {
   auto& one = node(id);
   if (one.up) return;
   one.up = true;
-  one.life = {++lives_};
+  one.start = ++starts_;
+  one.life = {one.start};
+  const bool kept = one.disk != nullptr;
   one.offset = random_.within(1000s);
   one.rate = 0.8 + 0.4 * double(random_.below(1000)) / 1000;
   one.paused_until = one.applies_at = 0ns;
@@ -125,15 +127,41 @@ void SimulatedCluster::start(std::uint32_t id) {
   one.deferred.clear();
   one.submitted = 0;
   one.leaving = one.asked = false;
-  one.history = std::make_unique<MemoryRoundHistory>(history_bytes_);
   auto made = member_options_;
+  if (options_.disks) {
+    open_disk(one, made);
+  } else {
+    one.in_memory = std::make_unique<MemoryRoundHistory>(history_bytes_);
+    one.history = one.in_memory.get();
+  }
   made.self = MemberId{id};
   made.incarnation = one.life;
   one.member = std::make_unique<ViewMember>(made, *one.history, one, one, local(one));
-  checker_.node_started(id);
+  checker_.node_started(id, kept, made.applied);
+  see_final(one);
   trace("node " + std::to_string(id) + " starts, life " + std::to_string(one.life.value));
   network_.node_up(id);
-  tick(id, one.life);
+  tick(id, one.start);
+}
+
+void SimulatedCluster::open_disk(SimulatedNode& one, ViewMember::Options& made) {
+  const auto id = one.id;
+  if (!one.disk)
+    one.disk = std::make_unique<SimulatedDisk>(
+        clock_, random_, history_bytes_, 50us + random_.within(random_.one_in(4) ? 2ms : 400us),
+        [&one]() -> const ToyState& { return one.state; });
+  auto& disk = *one.disk;
+  disk.open();
+  disk.on_change([this, id] { wake(id, [](SimulatedNode&, Time) {}); });
+  made.store = &disk;
+  made.memory = disk.memory();
+  made.applied = disk.applied();
+  made.horizon = disk.horizon();
+  one.life =
+      made.memory ? next_life(*made.memory) : Incarnation{one.start << Incarnation::bits_of_lives};
+  one.state = disk.state();
+  one.history = &disk;
+  one.gate.emplace(disk, options_.mutation);
 }
 
 void SimulatedCluster::crash(std::uint32_t id, bool silent) {
@@ -142,19 +170,28 @@ void SimulatedCluster::crash(std::uint32_t id, bool silent) {
   trace("node " + std::to_string(id) + " crashes" + (silent ? " silently" : ""));
   one.up = false;
   network_.node_down(id, silent);
+  if (one.disk) one.disk->crash();
   // Nobody is there to be told.
-  for (const auto sequence : one.pending) checker_.unknown({id, one.life.value, sequence});
+  for (const auto sequence : one.pending) checker_.unknown({id, one.start, sequence});
   one.pending.clear();
+}
+
+/// On a disk: what a new life would remember.
+bool SimulatedCluster::keeps_state(const SimulatedNode& one) const {
+  if (options_.disks) {
+    const auto memory = one.disk ? one.disk->memory() : std::nullopt;
+    return memory && memory->voter;
+  }
+  return one.up && one.member->phase() == ViewMember::Phase::running &&
+         checker_.was_installed(one.id) && !one.leaving &&
+         (options_.consenting == 0 || one.member->voter());
 }
 
 bool SimulatedCluster::can_spare(std::uint32_t id) const {
   if (!checker_.anybody_accepted()) return true;
   MemberSet voters;
   for (const auto& one : nodes_)
-    if (one->id != id && one->up && one->member->phase() == ViewMember::Phase::running &&
-        checker_.was_installed(one->id) && !one->leaving &&
-        (options_.consenting == 0 || one->member->voter()))
-      voters.add(MemberId{one->id});
+    if (one->id != id && keeps_state(*one)) voters.add(MemberId{one->id});
   return weights_.majority(voters);
 }
 
@@ -260,13 +297,13 @@ void SimulatedCluster::wake(std::uint32_t id,
 }
 
 void SimulatedCluster::resume_at(std::uint32_t id) {
-  const auto life = node(id).life;
-  clock_.at(node(id).paused_until, [this, id, life] {
+  const auto start = node(id).start;
+  clock_.at(node(id).paused_until, [this, id, start] {
     auto& one = node(id);
-    if (one.life != life || !one.up) return;
+    if (one.start != start || !one.up) return;
     if (clock_.now() < one.paused_until) return resume_at(id);
     for (const auto& what : std::exchange(one.deferred, {})) {
-      if (!one.up || one.life != life) return;
+      if (!one.up || one.start != start) return;
       what(one, local(one));
       work(one);
     }
@@ -284,6 +321,7 @@ void SimulatedCluster::on_frame(std::uint32_t id, std::uint32_t from, const Fram
     const auto before = print();
     const auto dropped = member.counters().old_lives;
     one.member->on_frame(MemberId{from}, *frame, now);
+    see_final(one);
     if (options_.traced) {
       auto decoded = decode_view_frame(*frame);
       trace(std::to_string(from) + " -> " + std::to_string(one.id) + " " +
@@ -304,16 +342,17 @@ void SimulatedCluster::on_link(std::uint32_t id, std::uint32_t other, bool up) {
       one.member->on_link_up(MemberId{other}, now);
     else
       one.member->on_link_down(MemberId{other}, now);
+    if (!up && one.gate) one.gate->lose(MemberId{other});
   });
 }
 
-void SimulatedCluster::tick(std::uint32_t id, Incarnation life) {
-  if (node(id).life != life || !node(id).up) return;
+void SimulatedCluster::tick(std::uint32_t id, std::uint64_t start) {
+  if (node(id).start != start || !node(id).up) return;
   wake(id, [this](SimulatedNode& one, Time now) {
     one.member->tick(now);
     ask(one);
   });
-  clock_.after(4ms + random_.within(3ms), [this, id, life] { tick(id, life); });
+  clock_.after(4ms + random_.within(3ms), [this, id, start] { tick(id, start); });
 }
 
 /// The callback answers some time later, of those that were reached when it was asked.
@@ -321,10 +360,10 @@ void SimulatedCluster::ask(SimulatedNode& one) {
   if (options_.consenting == 0 || one.asked || !one.member->asks()) return;
   one.asked = true;
   const auto reach = one.member->reach();
-  const auto life = one.life;
+  const auto start = one.start;
   trace("node " + std::to_string(one.id) + " is asked, reaches " + text_of(reach));
-  clock_.after(random_.within(20ms), [this, id = one.id, life, reach] {
-    if (node(id).life != life || !node(id).up) return;
+  clock_.after(random_.within(20ms), [this, id = one.id, start, reach] {
+    if (node(id).start != start || !node(id).up) return;
     node(id).asked = false;
     wake(id, [this, reach](SimulatedNode& asked, Time) {
       asked.member->answer(reach, consents(asked.id));
@@ -345,7 +384,7 @@ void SimulatedCluster::submit(std::uint32_t id) {
     return;
   for (auto count = 1 + random_.below(3); count > 0; --count) {
     ToyTransaction made;
-    made.id = {id, one.life.value, ++one.submitted};
+    made.id = {id, one.start, ++one.submitted};
     made.key = std::uint32_t(random_.below(ToyState::keys));
     made.read_version = one.state.version(made.key);
     checker_.submitted(made.id);
@@ -355,15 +394,30 @@ void SimulatedCluster::submit(std::uint32_t id) {
   wake(id, [](SimulatedNode&, Time) {});
 }
 
+/// As ViewDriver does before anything is stamped.
+void SimulatedCluster::see_final(SimulatedNode& one) {
+  if (!one.gate) return;
+  one.member->remember();
+  one.gate->see_final(one.member->final_round());
+}
+
+void SimulatedCluster::look(SimulatedNode& one) {
+  checker_.look(one.id, *one.member, *one.history,
+                one.gate ? one.gate->may_give() : one.member->final_round(),
+                one.disk ? &one.disk->on_device() : one.in_memory.get());
+}
+
 void SimulatedCluster::work(SimulatedNode& one) {
   auto& member = *one.member;
   bool any = true;
   while (any && one.up && broken_.empty()) {
+    see_final(one);
     any = member.advance(local(one));
+    see_final(one);
     see_events(one);
     any |= apply(one);
     any |= post(one);
-    checker_.look(one.id, member, *one.history);
+    look(one);
     any |= send(one);
   }
   if (member.phase() != ViewMember::Phase::left || !one.up) return;
@@ -375,17 +429,18 @@ bool SimulatedCluster::apply(SimulatedNode& one) {
   if (clock_.now() < one.applies_at) return false;
   bool any = false;
   while (const auto* round = one.member->next_final()) {
+    if (one.gate && one.gate->may_give() < round->round) break;
     any = true;
     const auto whole = *round;
-    checker_.look(one.id, *one.member, *one.history);
+    look(one);
     const bool by_majority = checker_.given_by_majority(one.id, whole.round);
     for (const auto& batch : whole.batches)
       for (const auto& transaction : decode_transactions(batch.payload)) {
         one.state.apply(transaction);
-        if (transaction.id.node == one.id && transaction.id.incarnation == one.life.value)
+        if (transaction.id.node == one.id && transaction.id.incarnation == one.start)
           answer(one, transaction.id.sequence, by_majority);
       }
-    checker_.look(one.id, *one.member, *one.history);
+    look(one);
     checker_.applied(one.id, whole, one.member->horizon(), one.state);
     one.member->applied();
   }
@@ -395,17 +450,17 @@ bool SimulatedCluster::apply(SimulatedNode& one) {
 /// An outcome is told when the transaction's round is applied; the second time it is no news.
 void SimulatedCluster::answer(SimulatedNode& one, std::uint64_t sequence, bool by_majority) {
   if (one.pending.erase(sequence) == 0) return;
-  checker_.look(one.id, *one.member, *one.history);
+  look(one);
   if (options_.traced)
     trace("node " + std::to_string(one.id) + " answers " + std::to_string(sequence) + " of life " +
-          std::to_string(one.life.value) + (by_majority ? "" : ", by override") + ", round " +
+          std::to_string(one.start) + (by_majority ? "" : ", by override") + ", round " +
           std::to_string(one.member->applied_round().value + 1));
-  checker_.answered({one.id, one.life.value, sequence}, by_majority);
+  checker_.answered({one.id, one.start, sequence}, by_majority);
 }
 
 /// What is under way here was made on a state that is no more.
 void SimulatedCluster::drop(SimulatedNode& one) {
-  for (const auto sequence : one.pending) checker_.unknown({one.id, one.life.value, sequence});
+  for (const auto sequence : one.pending) checker_.unknown({one.id, one.start, sequence});
   one.pending.clear();
   one.waiting.clear();
   checker_.dropped(one.id);
@@ -430,6 +485,12 @@ bool SimulatedCluster::post(SimulatedNode& one) {
 
 bool SimulatedCluster::send(SimulatedNode& one) {
   auto outputs = one.member->take_outputs();
+  if (one.gate) {
+    see_final(one);
+    one.gate->hold(std::exchange(outputs, {}));
+    one.gate->release(
+        [&outputs](ViewMember::Output&& output) { outputs.push_back(std::move(output)); });
+  }
   for (auto& output : outputs) {
     if (!one.up) break;
     if (type_in(output.frame) != 0 && random_.one_in(16)) {
@@ -462,14 +523,19 @@ void SimulatedCluster::see_events(SimulatedNode& one) {
         drop(one);
         [[fallthrough]];
       case ViewMember::Event::Kind::replaced: {
-        checker_.replaced(one.id, one.life,
+        checker_.replaced(one.id, one.start,
                           one.history->chain_at(one.member->applied_round()).value(), one.state);
-        const auto finished = one.state.finished(one.id, one.life.value);
+        if (one.disk) one.disk->set_horizon(one.member->horizon());
+        const auto finished = one.state.finished(one.id, one.start);
         const auto pending = one.pending;
         for (const auto sequence : pending)
           if (sequence <= finished) answer(one, sequence, options_.consenting == 0);
         break;
       }
+      case ViewMember::Event::Kind::warning:
+        if (event.why.text().find("of its own") != std::string::npos)
+          fail("node " + std::to_string(one.id) + ": W14: " + event.why.text());
+        break;
       case ViewMember::Event::Kind::finished:
         if (one.member->phase() == ViewMember::Phase::failed)
           fail("node " + std::to_string(one.id) + " fails: " + event.why.text());

@@ -15,7 +15,9 @@
 #include <string>
 
 #include "checker.hpp"
+#include "cluster/output_gate.hpp"
 #include "cluster/view_member.hpp"
+#include "simulated_disk.hpp"
 #include "toy_state.hpp"
 #include "virtual_network.hpp"
 
@@ -30,6 +32,7 @@ struct ClusterOptions {
   std::uint64_t consenting = 0;
   /// Nodes lose their memory also when no majority keeps a state, as long as one that consents does.
   bool beyond_budget = false;
+  bool disks = false;  ///< nodes are on disk
   // Instead of what the seed says.
   std::optional<std::size_t> history_bytes{};  ///< of rounds that are kept for others
   /// How often it is asked whether a state that has come is fit for use before it is.
@@ -48,9 +51,13 @@ struct SimulatedNode final : StateSource, StateSink {
 
   std::uint32_t id = 0;
   bool up = false, leaving = false;
-  bool asked = false;  ///< its quorumCallback has not answered yet
+  bool asked = false;       ///< its quorumCallback has not answered yet
+  std::uint64_t start = 0;  ///< counts those of all nodes: of its clients' transactions
   Incarnation life;
-  std::unique_ptr<MemoryRoundHistory> history;
+  std::unique_ptr<MemoryRoundHistory> in_memory;
+  std::unique_ptr<SimulatedDisk> disk;  ///< outlives its lives
+  RoundHistory* history = nullptr;      ///< one of the two
+  std::optional<OutputGate> gate;       ///< of a disk
   std::unique_ptr<ViewMember> member;
   ToyState state, coming;
   std::uint64_t asked_until_ready = 0;
@@ -81,6 +88,8 @@ class SimulatedCluster final : public NetworkUser {
   [[nodiscard]] const ClusterOptions& options() const { return options_; }
   void start(std::uint32_t id);
   void crash(std::uint32_t id, bool silent);
+  /// A node that is down: its folder is gone.
+  void lose_disk(std::uint32_t id) { lost_disks_.push_back(std::move(node(id).disk)); }
   /// Whether this node may lose its memory, or leave, and the state stays with a majority.
   [[nodiscard]] bool can_spare(std::uint32_t id) const;
   /// Whether it may lose its memory: as can_spare(), or what is left may go on by itself.
@@ -127,6 +136,10 @@ class SimulatedCluster final : public NetworkUser {
   void wake(std::uint32_t id, const std::function<void(SimulatedNode&, Time)>& what);
   void resume_at(std::uint32_t id);
   void work(SimulatedNode& node);
+  void open_disk(SimulatedNode& node, ViewMember::Options& made);
+  void look(SimulatedNode& node);
+  void see_final(SimulatedNode& node);
+  [[nodiscard]] bool keeps_state(const SimulatedNode& node) const;
   bool apply(SimulatedNode& node);
   bool post(SimulatedNode& node);
   bool send(SimulatedNode& node);
@@ -134,7 +147,7 @@ class SimulatedCluster final : public NetworkUser {
   void answer(SimulatedNode& node, std::uint64_t sequence, bool by_majority);
   void ask(SimulatedNode& node);
   void drop(SimulatedNode& node);
-  void tick(std::uint32_t id, Incarnation life);
+  void tick(std::uint32_t id, std::uint64_t start);
   void load();
   [[nodiscard]] Time local(const SimulatedNode& node) const;
   void mix(std::uint64_t word);
@@ -150,7 +163,8 @@ class SimulatedCluster final : public NetworkUser {
   ViewMember::Options member_options_;
   Time load_every_;
   std::vector<OldFrame> old_frames_;
-  std::uint64_t lives_ = 0, trace_hash_ = 0, events_ = 0;
+  std::vector<std::unique_ptr<SimulatedDisk>> lost_disks_;  ///< that still write
+  std::uint64_t starts_ = 0, trace_hash_ = 0, events_ = 0;
   std::string broken_;
 };
 

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -114,15 +115,19 @@ def _copy_all(source: Path, to: Path, verb: str) -> int:
         folders.say_open(each)
     making = to.absolute().parent / f"{to.name}.{os.getpid()}.new"
     single = found == [source]
+    reports: dict[Path, dict[str, Any]] = {}
     try:
         if not single:
             making.mkdir(mode=0o700)
         for each in found:
             report = copy(each, making if single else making / each.name)
+            reports[making / each.name] = report
             print(
                 f"{verb} '{each}': to round {report['last_round']}, "
                 f"{sum(file['bytes'] for file in report['files']):,} bytes, verified"
             )
+        if not single:
+            _say_furthest(folders.compare(reports))
         if to.is_dir():
             to.rmdir()  # an empty one
         making.rename(to)
@@ -131,6 +136,17 @@ def _copy_all(source: Path, to: Path, verb: str) -> int:
         shutil.rmtree(making, ignore_errors=True)
         raise
     return 0
+
+
+def _say_furthest(lines: folders.Lines) -> None:
+    """Nodes of an open job are copied one after the other, so some have more than others."""
+    for fork in lines.forks:
+        print(f"exdb: warning: an open will refuse this copy: {fork}", file=sys.stderr)
+    if not lines.forks:
+        print(
+            f"an open gives all nodes the state of '{lines.furthest.name}', the furthest of them "
+            f"(epoch {lines.epoch})"
+        )
 
 
 def backup(arguments: argparse.Namespace) -> int:
@@ -149,9 +165,10 @@ def add(commands: Any) -> None:
         "DEST, which must be free or an empty folder, and verifies every byte of the "
         "copy before it has its name. PATH may be open in another process: the copy "
         "is then a state that it had after some round since the call, with all that "
-        "was acknowledged before the call; nodes of a cluster that is open are "
-        "copied one after the other, each for itself. Takes no lock and changes "
-        "nothing in PATH.",
+        "was acknowledged before the call. The nodes of a cluster that is open are "
+        "copied one after the other, so some have more than others: an open of the "
+        "copy gives all of them the state of the furthest, which is named here. "
+        "Takes no lock and changes nothing in PATH.",
     )
     parser.add_argument("path", metavar="PATH")
     parser.add_argument("dest", metavar="DEST")

@@ -41,27 +41,22 @@ def folders(path: Path) -> list[Path]:
 
 @dataclass
 class Lines:
-    """How the logs of a cluster's nodes belong together."""
+    """How the copies of a cluster's nodes belong together."""
 
-    furthest: Path
+    furthest: Path  # that an open would take
+    epoch: int
     forks: list[str]
 
 
 def compare(reports: dict[Path, dict[str, Any]]) -> Lines:
-    """Which is furthest, and of which nodes the rounds are not a beginning of its rounds."""
-    furthest = max(reports, key=lambda each: (reports[each]["last_round"], each.name == "node-0"))
-    forks = []
-    for path, report in reports.items():
-        if path == furthest or report["last_round"] == 0:
-            continue
-        last, chain = report["last_round"], report["chain"]
-        if _core.archive_agrees(str(furthest), last, chain) is False:
-            forks.append(f"'{path}' has a round {last} that is another than that of '{furthest}'")
-    return Lines(furthest, forks)
+    """As an open judges them: by epochs, then by rounds."""
+    ends = [(str(path), each["last_round"], each["chain"]) for path, each in reports.items()]
+    furthest, epoch, forks = _core.compare_archives(ends)
+    return Lines(list(reports)[furthest], epoch, forks)
 
 
 def furthest(path: Path) -> Path:
-    """The folder to read: of a cluster the one with most rounds, which a line on stderr names.
+    """The folder to read: of a cluster that which an open would take, which a line on stderr names.
     InconsistentReplicaError when they are not all of one history."""
     found = folders(path)
     if len(found) == 1:

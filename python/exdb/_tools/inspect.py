@@ -53,6 +53,8 @@ def _print(report: dict[str, Any]) -> None:
         rounds = f"{report['first_round']} to {report['last_round']}"
         how = "closed" if report["closed"] else "not closed: open, or ended without close"
         print(f"  log: rounds {rounds}, chain {report['chain']:016x}, {how}")
+        if report["held"]:
+            print(f"  and {report['held']} rounds after them, whose fate the cluster decides")
         if report["torn"]:
             print(f"  a torn end, which an open cuts: {report['torn']}")
     found = report.get("state")

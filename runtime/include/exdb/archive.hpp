@@ -36,11 +36,12 @@ struct ArchiveFile {
 struct ArchiveReport {
   std::string path;
   std::uint64_t database = 0, dictionary = 0;
-  std::uint32_t format = 0;  ///< newest that this exdb reads
+  std::uint32_t format = 0;  ///< 1; 2 of a node where nodes come and go
   std::string schema;
   std::vector<ArchiveFile> files;
   std::uint64_t first_round = 0, last_round = 0;  ///< of the log; 0: none
   std::uint64_t chain = 0;                        ///< stands for all rounds up to the last
+  std::uint64_t held = 0;  ///< rounds after the last, of which the cluster decides (format 2)
   bool closed = false;                            ///< the log says that it was closed
   std::string torn;            ///< of a commit that was not finished: file, offset and bytes
   std::optional<int> open_by;  ///< process that has it open; 0 when that is not known
@@ -54,10 +55,21 @@ ArchiveReport inspect_archive(const std::string& path);
 /// The text of its schema.
 std::string archive_schema(const std::string& path);
 
-/// Whether the rounds of this folder up to `round` are those for which `chain` stands; nothing when the
-/// folder does not reach the round, or not so far back. Cost: one file of the log.
-std::optional<bool> archive_agrees(const std::string& path, std::uint64_t round,
-                                   std::uint64_t chain);
+/// Where the log of a folder ends, as inspect_archive() has it.
+struct ArchiveEnd {
+  std::string path;
+  std::uint64_t round = 0, chain = 0;
+};
+
+struct ComparedArchives {
+  std::size_t furthest = 0;  ///< that an open would take: of the newest epoch, then the newest round
+  std::uint64_t epoch = 0;   ///< of it
+  std::vector<std::string> forks;  ///< why others are no older states of it, as an open says it
+};
+
+/// The copies of nodes of one cluster, judged as an open judges them. REQUIRES: there is one. Cost: the
+/// epochs of each, and one file of the log of the furthest for each other.
+ComparedArchives compare_archives(const std::vector<ArchiveEnd>& ends);
 
 /// Who has the folder open: its process, 0 when that is not known; nothing when nobody has.
 std::optional<int> archive_holder(const std::string& path);

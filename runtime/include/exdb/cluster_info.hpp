@@ -29,6 +29,8 @@ struct ClusterNodeInfo {
   /// Takes part in the rounds as of now. All are false while this node itself does not.
   bool active = false;
   bool reached = false;    ///< is heard, whether it is a member or not
+  /// Has called stop() or close(), and commits nothing more; said where membership is fixed.
+  bool stopped = false;
   ClusterTraffic traffic;  ///< between it and this node; of self nothing
   /// Newest round that is complete here minus the newest that it has applied, by its own last word.
   /// Where membership is fixed: 1 while its batch of the round under way is missing here, else 0.

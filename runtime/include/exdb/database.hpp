@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "exdb/checkpoint.hpp"
 #include "exdb/cluster_info.hpp"
 #include "exdb/connection.hpp"
 #include "exdb/schema.hpp"
@@ -27,6 +28,15 @@ struct DiskOptions {
   /// than this, and than that checkpoint; 0: only by Database::checkpoint(). Bounds what the next
   /// open() has to read: some hundred MB a second.
   std::uint64_t checkpoint_bytes = std::uint64_t{256} << 20;
+  /// Likewise when so much time has passed since the last one, and anything was committed; 0: not by
+  /// time. In a cluster each node makes those by size and time for itself.
+  std::chrono::milliseconds checkpoint_every{0};
+  /// Of a cluster: so many nodes keep a copy (with `shared`, hosts), at most one a file system as far
+  /// as there are enough of those; the others have the state in memory only, and take it from a copy
+  /// when it is opened. commit() returns when all of them have the transaction, so what was
+  /// acknowledged outlives the loss of all copies but one. 0: every node keeps one, and commit()
+  /// returns when its own has it. The same on all nodes; 1 at most without a cluster.
+  std::uint32_t copies = 0;
 };
 
 struct DatabaseOptions {
@@ -106,10 +116,14 @@ class Database {
   void close(std::optional<std::chrono::milliseconds> deadline = {});
   /// On disk, writes the state into a file, so that the log before it goes and the next open() is
   /// fast. Blocks for O(rows); commits and reads go on. Nothing is written when nothing was committed
-  /// since the last. With a cluster local: each node writes its own; nothing to do where the leader
-  /// of the host does it. Throws disk, disk_full (the database goes on), disk_damaged; invalid_handle
-  /// without DatabaseOptions::disk.
+  /// since the last. With a cluster any node, or several at once, may call it: all that keep a copy
+  /// write the state of one agreed round, in which is all that was published here, and it returns
+  /// when they have; nodes that left or stopped are not waited for. Throws disk, disk_full (the
+  /// database goes on), disk_damaged, of whichever node, named; what a commit may end with;
+  /// invalid_handle without DatabaseOptions::disk.
   void checkpoint();
+  /// The same in a thread of its own. Does not block. close() and abandon() end it.
+  std::shared_ptr<Checkpoint> begin_checkpoint();
   /// Gives the state of now a name; its csn. A commit: every node of the cluster has the name then,
   /// and means the same state. Keeps what is superseded later for as long as the name is there,
   /// and on disk is written into a file by the next checkpoint, O(rows), from which it is read after a
@@ -126,7 +140,7 @@ class Database {
   /// A commit, after which no node has the name; connections at it go on. Throws not_found.
   void drop_snapshot(const std::string& name);
   /// Tells all nodes, by a commit, that this one was told to end; and the csn of the last such word that
-  /// came here, 0 for none. Not where ranks share a replica: throws unsupported.
+  /// came here in this life, 0 for none.
   void announce_preempt();
   [[nodiscard]] Csn preempt_announced() const;
   /// On disk, what open() has recovered, from where, in how long, and what it has cut: one line. Else

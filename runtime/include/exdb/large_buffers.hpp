@@ -15,6 +15,7 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -52,6 +53,8 @@ class LargeBuffers {
   std::vector<std::byte> bytes(std::size_t bytes);
   /// For use again. Large or not.
   void give(std::vector<std::byte>&& buffer);
+  /// The same for one with several holders: when the last of them lets go.
+  static std::shared_ptr<std::vector<std::byte>> share(std::vector<std::byte>&& buffer);
   /// Gives all that is kept back to the system if it is idle: for who is about to sleep. One load where
   /// nothing is kept.
   void drop_idle(Clock::time_point now = Clock::now());

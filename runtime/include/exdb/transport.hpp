@@ -51,6 +51,8 @@ class FrameSink {
   virtual ~FrameSink() = default;
   /// `frame` is valid during the call only.
   virtual void on_frame(std::uint32_t from, std::span<const std::byte> frame) = 0;
+  /// The same for a large frame that the sink may keep.
+  virtual void on_whole_frame(std::uint32_t from, const Frame& frame) { on_frame(from, *frame); }
   /// The transport knows that a node is gone: until on_up, if that ever comes (a plain MPI job
   /// never tells either).
   virtual void on_gone(std::uint32_t node) = 0;

@@ -72,6 +72,34 @@ def test_a_structured_array_and_vectors_in_two_dimensions(con: exdb.Connection) 
     assert con.count("Wide") == 1001
 
 
+def test_a_data_frame(con: exdb.Connection) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(
+        {
+            "id": [7, 8, 9],
+            "x": [0.5, 1.5, float("nan")],
+            "code": ["a", "ä", "c"],
+            "name": pandas.Series(["one", "two", "three"], dtype="string"),
+            "seen": pandas.date_range("2013-01-01 05:00", periods=3),
+            "yes": [True, False, True],
+        }
+    )
+    assert con.insert_many("Wide", table) == 3
+    # Rows that were picked: neither dense in memory nor numbered from 0.
+    picked = table[table.id > 7].assign(id=[18, 19])
+    assert con.insert_many("Wide", picked) == 2
+    assert con.insert_many("Wide", table[table.id > 100]) == 0
+    one, two = the_row(con, 7), the_row(con, 18)
+    assert (one.x, one.code, one.name, one.yes) == (0.5, "a", "one", True)
+    assert one.seen.isoformat() == "2013-01-01T05:00:00+00:00"
+    assert (two.x, two.code, two.name, two.yes) == (1.5, "ä", "two", False)
+    assert np.isnan(the_row(con, 9).x)
+    for missing in ("name", "seen", "yes"):
+        with pytest.raises(exdb.DataError):
+            con.insert_many("Wide", table.assign(id=[27, 28, 29], **{missing: [None] * 3}))
+        assert con.find("Wide", "by_id", 27) is None
+
+
 @pytest.mark.parametrize(
     ("columns", "error", "text"),
     [

@@ -14,72 +14,43 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kills
+
 import exdb
 
-SCHEMA = """
-class Pair { int8 id; int4 writer; int4 half; string text; unique hash<id, half> by_id; };
-class Counter { int4 writer; int8 count; unique hash<writer> by_writer; };
-"""
 KILLS = int(os.environ.get("EXDB_KILLS", "40"))
 WRITERS = 3
 
-# Each writer commits pairs of rows, and the count of them in the same transaction, and says of each
-# what became of it in one write of one line. One of 35 meets a key that is there, and
-# every seventh a count that another connection has changed.
+# Its words are on stdout.
 CHILD = """
-import os, random, sys, threading
-import exdb
-folder, life, schema = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-db = exdb.open("grid", schema, is_disk=True, path=folder, db_segment_size=1 << 20,
+import os, sys, threading
+sys.path.insert(0, sys.argv[1])
+import exdb, kills
+folder, life = sys.argv[2], int(sys.argv[3])
+db = exdb.open("grid", kills.SCHEMA, is_disk=True, path=folder, db_segment_size=1 << 20,
                checkpoint_bytes=200_000)
+with db.connect() as con:
+    with con.startTransaction(exdb.MCO_READ_ONLY):
+        there = con.find("Counter", "by_writer", kills.SHARED) is not None
+    if not there:
+        kills.make_shared(con)
 
 def say(line):
     os.write(1, (line + "\\n").encode())
 
-def work(writer):
-    chance = random.Random(life * 100 + writer)
-    with db.connect() as con, db.connect() as rival:
-        for step in range(100_000):
-            number = (life * 1_000_000 + step) * 10 + writer
-            try:
-                con.startTransaction()
-                count = con.find("Counter", "by_writer", writer)
-                if count is None:
-                    count = con.new("Counter", writer=writer)
-                for half in (0, 1):
-                    con.new("Pair", id=number, writer=writer, half=half,
-                            text="t" * chance.randrange(3000))
-                count.count = count.count + 1
-                if step % 7 == 6:
-                    rival.startTransaction()
-                    rival.find("Counter", "by_writer", writer).count += 0
-                    rival.commit()
-                elif step % 35 == 4:  # the one before was neither of the two
-                    con.new("Pair", id=number - 10, writer=writer, half=1)
-                say(f"try {number}")
-                con.commit()
-                say(f"ok {number}")
-            except (exdb.ConflictError, exdb.DuplicateKeyError):
-                if con.in_transaction:
-                    con.rollback()
-                say(f"no {number}")
-            if step % 50 == 49 and writer == 0:
-                db.checkpoint()
-
 for writer in range(int(sys.argv[4])):
-    threading.Thread(target=work, args=(writer,)).start()
+    threading.Thread(target=kills.work, args=(exdb, db, say, writer, life)).start()
 """
 
 
 def test_kill_9_loses_no_commit_and_brings_back_none(tmp_path: Path) -> None:
     folder = tmp_path / "grid.exdb"
     chance = random.Random(8)
-    acknowledged: set[int] = set()
-    refused: set[int] = set()
-    doubtful: set[int] = set()
+    outcomes = kills.Outcomes()
+    lib = str(Path(kills.__file__).parent)
     for life in range(KILLS):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(folder), str(life), SCHEMA, str(WRITERS)],
+            [sys.executable, "-c", CHILD, lib, str(folder), str(life), str(WRITERS)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -98,31 +69,11 @@ def test_kill_9_loses_no_commit_and_brings_back_none(tmp_path: Path) -> None:
         errors = child.stderr.read()
         assert child.wait() == -signal.SIGKILL, errors
         assert "Traceback" not in errors, errors
-        tried: set[int] = set()
-        for line in lines:
-            word, number = line.split()
-            {"try": tried, "ok": acknowledged, "no": refused}[word].add(int(number))
-        doubtful |= tried - acknowledged - refused
+        outcomes.hear(lines)
         if life % 4 == 3 or life + 1 == KILLS:
-            check(folder, acknowledged, refused, doubtful)
-    assert len(acknowledged) > KILLS
-    assert refused, "some are to be refused"
-
-
-def check(folder: Path, acknowledged: set[int], refused: set[int], doubtful: set[int]) -> None:
-    with (
-        exdb.open("grid", SCHEMA, is_disk=True, path=folder, db_segment_size=1 << 20) as db,
-        db.connect() as con,
-    ):
-        con.startTransaction(exdb.MCO_READ_ONLY)
-        halves = [(row.id, row.half, row.writer) for row in con.cursor("Pair")]
-        counts = {row.writer: row.count for row in con.cursor("Counter")}
-        con.rollback()
-    found = {number for number, _, _ in halves}
-    assert acknowledged <= found, f"lost: {sorted(acknowledged - found)[:5]}"
-    assert not refused & found, f"back: {sorted(refused & found)[:5]}"
-    assert found <= acknowledged | doubtful
-    assert sorted(halves) == sorted((n, half, n % 10) for n in found for half in (0, 1))
-    for writer in range(WRITERS):
-        mine = sum(1 for number in found if number % 10 == writer)
-        assert counts.get(writer, 0) == mine, writer
+            with exdb.open(
+                "grid", kills.SCHEMA, is_disk=True, path=folder, db_segment_size=1 << 20
+            ) as db:
+                outcomes.check(*kills.found_in(exdb, db), settled=True, told=db.recovered)
+    assert len(outcomes.acknowledged) > KILLS
+    assert outcomes.refused, "some are to be refused"

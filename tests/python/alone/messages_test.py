@@ -65,6 +65,21 @@ ROWS: dict[str, Row] = {
     "open fsync": Row(
         "fsync", lambda con, v: opened(is_disk=True, fsync=v), "True or False", ("bool",)
     ),
+    "open checkpoint_seconds": Row(
+        "checkpoint_seconds",
+        lambda con, v: opened(is_disk=True, checkpoint_seconds=v),
+        "seconds above 0, or None",
+        ("None", "float", "huge"),
+    ),
+    "open durable_copies": Row(
+        "durable_copies",
+        lambda con, v: opened(is_disk=True, durable_copies=v),
+        "an integer",
+        ("None",),
+    ),
+    "checkpoint wait": Row(
+        "wait", lambda con, v: con.database.checkpoint(wait=v), "True or False", ("bool",)
+    ),
     "open checkpoint_bytes": Row(
         "checkpoint_bytes",
         lambda con, v: opened(is_disk=True, checkpoint_bytes=v),
@@ -306,7 +321,6 @@ def test_every_public_call_is_in_the_tables() -> None:
             "progress",
             "describe",
             "cluster_info",
-            "checkpoint",
             "snapshots",
             "first",
             "last",

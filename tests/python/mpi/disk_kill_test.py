@@ -17,79 +17,41 @@ import sys
 import time
 from pathlib import Path
 
+import kills
 import pytest
 
 KILLS = int(os.environ.get("EXDB_KILLS", "5"))
 SEED = int(os.environ.get("EXDB_KILLS_SEED", "11"))
 SHM = os.environ.get("EXDB_KILLS_SHM", "0") == "1"
 
-# Each rank first tells what it has found, and then commits pairs of rows, and the count of them,
-# and says of each what became of it in one write of one line. Some meet a key that is there, and
-# all ranks change one row.
+# Each rank first tells what it has found.
 RANK = """
 import json, os, sys, threading
 from mpi4py import MPI
-import exdb
+sys.path.insert(0, sys.argv[6])
+import exdb, kills
 out, folder, life, shm, ends = (sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1",
                                 sys.argv[5] == "1")
 comm = MPI.COMM_WORLD
-SCHEMA = '''
-class Pair { int8 id; int4 writer; int4 half; string text; unique hash<id, half> by_id; };
-class Counter { int4 writer; int8 count; unique hash<writer> by_writer; };
-'''
-db = exdb.open("grid", SCHEMA, comm=comm, is_disk=True, path=folder, is_shm=shm,
+db = exdb.open("grid", kills.SCHEMA, comm=comm, is_disk=True, path=folder, is_shm=shm,
                db_segment_size=1 << 20, checkpoint_bytes=100_000)
-con = db.connect()
-with con.startTransaction(exdb.MCO_READ_ONLY):
-    pairs = [(row.id, row.half, row.writer) for row in con.cursor("Pair")]
-    counts = {row.writer: row.count for row in con.cursor("Counter")}
-found = {"digest": db.digest(), "pairs": sorted(pairs), "counts": counts,
-         "recovered": db.recovered, "pid": os.getpid()}
+pairs, counts = kills.found_in(exdb, db)
+found = {"digest": db.digest(), "pairs": pairs, "counts": counts, "recovered": db.recovered,
+         "pid": os.getpid()}
 comm.Barrier()
 with open(f"{out}/found-{comm.rank}.new", "w") as file:
     json.dump(found, file)
 os.rename(f"{out}/found-{comm.rank}.new", f"{out}/found-{comm.rank}")
 if ends:
-    con.close()
     db.close()
     sys.exit()
-said = os.open(f"{out}/said-{comm.rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-def say(line):
-    os.write(said, (line + "\\n").encode())
-
-def work(writer):
+if comm.rank == 0 and str(kills.SHARED) not in counts:
     with db.connect() as con:
-        for step in range(100_000):
-            number = (life * 100_000 + step) * 100 + writer
-            try:
-                con.startTransaction()
-                count = con.find("Counter", "by_writer", writer)
-                if count is None:
-                    count = con.new("Counter", writer=writer)
-                count.count = count.count + 1
-                for half in (0, 1):
-                    con.new("Pair", id=number, writer=writer, half=half,
-                            text="t" * (number * 7919 % 3000))
-                if step % 5 == 3:
-                    con.find("Counter", "by_writer", 99).count += 1
-                if step % 45 == 8:  # the one before was none of those
-                    con.new("Pair", id=number - 100, writer=writer, half=1)
-                say(f"try {number}")
-                con.commit()
-                say(f"ok {number}")
-            except (exdb.ConflictError, exdb.DuplicateKeyError):
-                if con.in_transaction:
-                    con.rollback()
-                say(f"no {number}")
-            if step % 60 == 59 and writer == 0:
-                db.checkpoint()
-
-with con.startTransaction():
-    if con.find("Counter", "by_writer", 99) is None and comm.rank == 0:
-        con.new("Counter", writer=99, count=0)
+        kills.make_shared(con)
 comm.Barrier()
-threads = [threading.Thread(target=work, args=(comm.rank * 2 + i,)) for i in (0, 1)]
+say = kills.sayer(f"{out}/said-{comm.rank}")
+threads = [threading.Thread(target=kills.work, args=(exdb, db, say, comm.rank * 2 + i, life))
+           for i in (0, 1)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -101,9 +63,7 @@ class Lives:
     def __init__(self, folder: Path, launcher: str) -> None:
         self.folder, self.launcher = folder, launcher
         self.chance = random.Random(SEED)
-        self.acknowledged: set[int] = set()
-        self.refused: set[int] = set()
-        self.doubtful: set[int] = set()
+        self.outcomes = kills.Outcomes()
 
     def live(self, life: int, ranks: int, ends: bool) -> None:
         out = self.folder / f"life-{life}"
@@ -114,6 +74,7 @@ class Lives:
                 self.launcher,
                 *("-n", str(ranks), sys.executable, str(out / "rank.py"), str(out)),
                 *(str(self.folder / "grid"), str(life), str(int(SHM)), str(int(ends))),
+                str(Path(kills.__file__).parent),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -164,34 +125,17 @@ class Lives:
             time.sleep(0.002)
 
     def listen(self, out: Path, ranks: int) -> None:
-        tried: set[int] = set()
-        words = {"try": tried, "ok": self.acknowledged, "no": self.refused}
-        for rank in range(ranks):
-            said = out / f"said-{rank}"
-            for line in said.read_text().splitlines() if said.exists() else ():
-                word, number = line.split()
-                words[word].add(int(number))
-        self.doubtful |= tried - self.acknowledged - self.refused
+        files = [out / f"said-{rank}" for rank in range(ranks)]
+        self.outcomes.hear(
+            line for said in files if said.exists() for line in said.read_text().splitlines()
+        )
 
     def check(self, out: Path, ranks: int) -> None:
         told = [json.loads((out / f"found-{rank}").read_text()) for rank in range(ranks)]
         assert len({one["digest"] for one in told}) == 1, told
         first = told[0]
         assert all(one["pairs"] == first["pairs"] for one in told)
-        found = {number for number, _, _ in first["pairs"]}
-        assert self.acknowledged <= found, (
-            f"lost: {sorted(self.acknowledged - found)[:5]}; {first['recovered']}"
-        )
-        assert not self.refused & found, f"back: {sorted(self.refused & found)[:5]}"
-        assert found <= self.acknowledged | self.doubtful
-        # What is there after an opening stays: it has been seen.
-        self.acknowledged |= found
-        self.refused |= self.doubtful - found
-        self.doubtful = set()
-        assert first["pairs"] == sorted([n, half, n % 100] for n in found for half in (0, 1))
-        for writer, count in first["counts"].items():
-            if writer != "99":
-                assert count == sum(1 for number in found if number % 100 == int(writer)), writer
+        self.outcomes.check(first["pairs"], first["counts"], settled=True, told=first["recovered"])
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)
@@ -202,5 +146,5 @@ def test_kill_9_of_a_job_loses_no_commit_and_brings_back_none(
     for life in range(KILLS):
         lives.live(life, lives.chance.choice((1, 2, 3)), ends=False)
     lives.live(KILLS, 2, ends=True)
-    assert len(lives.acknowledged) > KILLS
-    assert lives.refused, "some are to be refused"
+    assert len(lives.outcomes.acknowledged) > KILLS
+    assert lives.outcomes.refused, "some are to be refused"

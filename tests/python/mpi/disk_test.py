@@ -114,7 +114,7 @@ def test_the_folder_of_a_rank_that_is_not_there_any_more_counts(good: Good, tmp_
         shutil.move(tmp_path / f"old-{node}", grid / f"node-{node}")
     told = read(good, 2)
     assert told[0]["keys"] == list(range(60))
-    assert "left alone, of nodes that are not there: " in told[0]["recovered"]
+    assert "left alone, of nodes that keep none now: " in told[0]["recovered"]
     assert "node-2'" in told[0]["recovered"]
     # The copy of rank 2 is older than what comes now, and is taken for that.
     write(good, 2, 60)
@@ -217,6 +217,7 @@ def test_rows_of_transient_classes_are_gone_and_numbers_are_not_given_twice(good
                 with con.startTransaction() as transaction:
                     con.new("Here", number=10 * rank + number)
                     con.new("Row", of=rank)
+            comm.Barrier()
             db.checkpoint()
             comm.Barrier()
             with con.startTransaction(exdb.MCO_READ_ONLY, fresh=True):

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
 from exdb.__main__ import main
 
 Good = Callable[..., list[Any]]
@@ -47,6 +48,64 @@ def tool(*arguments: object) -> tuple[int, str]:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         code = main([str(each) for each in arguments])
     return code, out.getvalue()
+
+
+SHM = OPEN.replace("on_preempt=True", "on_preempt=True, is_shm=True")
+
+
+def test_ranks_of_a_host_give_and_read_names(good: Good) -> None:
+    """By the leader and by others, in the life that gave them, and after a restart."""
+    how = {"environment": {"EXDB_PRETENDED_HOSTS": "2"}}
+    told = good(
+        4,
+        f"""
+    def at(db, name):
+        with db.at(name) as con, con.startTransaction(exdb.MCO_READ_ONLY):
+            return sorted(row.key for row in con.cursor("Item"))
+
+    with {SHM} as db, db.connect() as con:
+        names = db.snapshots()
+        for turn in range(3):
+            put(con, 100 * len(names) + 4 * turn + rank)
+            comm.Barrier()
+            if turn < 2 and not names and rank == (3, 0)[turn]:
+                db.snapshot(f"turn {{turn}}")
+            comm.Barrier()
+        again = failure(lambda: db.snapshot("turn 1"))
+        there = {{name: at(db, name) for name in db.snapshots()}}
+        held = db.at("turn 0")
+        comm.Barrier()
+        db.checkpoint()
+        comm.Barrier()
+        if rank == 2:
+            db.snapshot("short")
+            db.drop_snapshot("short")
+        comm.Barrier()
+        with held, held.startTransaction(exdb.MCO_READ_ONLY):
+            kept = len(list(held.cursor("Item")))
+        tell(again=again, there=there, kept=kept, none=failure(lambda: db.at("short")))
+        """,
+        **how,
+    )
+    for one in told:
+        assert one["again"][0] == "DuplicateKeyError"
+        assert one["there"] == {"turn 0": list(range(4)), "turn 1": list(range(8))}
+        assert one["kept"] == 4
+        assert one["none"][0] == "NotFoundError"
+    after = good(
+        4,
+        f"""
+    with {SHM} as db:
+        names = {{}}
+        for name in db.snapshots():
+            with db.at(name) as con, con.startTransaction(exdb.MCO_READ_ONLY):
+                names[name] = sorted(row.key for row in con.cursor("Item"))
+        comm.Barrier()
+        tell(there=names)
+        """,
+        **how,
+    )
+    assert all(one["there"] == told[0]["there"] for one in after)
 
 
 def test_names_are_there_again_on_all_ranks(good: Good, tmp_path: Path) -> None:
@@ -88,11 +147,14 @@ def test_the_log_tells_which_rank_wrote(good: Good, tmp_path: Path) -> None:
     assert len(writers) == 22
 
 
-def test_a_signal_to_one_rank_leaves_checkpoints_of_all(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opened", [OPEN, SHM])
+def test_a_signal_to_one_rank_leaves_checkpoints_of_all(
+    run: Run, tmp_path: Path, opened: str
+) -> None:
     job = run(
         2,
         f"""
-        db = {OPEN}
+        db = {opened}
         con = db.connect()
         comm.Barrier()
         key = rank
@@ -138,3 +200,53 @@ def test_the_log_of_a_host_tells_also_what_a_rank_wrote_that_left(
     assert writers == {0, 1}
     code, out = tool("replay", tmp_path / "grid", "--json")
     assert (code, json.loads(out)["digest"]) == (0, told[0]["digest"])
+
+
+def test_the_tools_take_the_copy_that_an_open_takes(good: Good, run: Run, tmp_path: Path) -> None:
+    """Of a newer epoch, though another copy has more rounds; and name the fork as it does."""
+    grid, aside = tmp_path / "grid", tmp_path / "aside"
+
+    def put_some(ranks: int, count: int) -> None:
+        good(
+            ranks,
+            f"""
+        with {OPEN} as db, db.connect() as con:
+            first = 0
+            with con.startTransaction(exdb.MCO_READ_ONLY):
+                first = len(list(con.cursor("Item")))
+            comm.Barrier()
+            for key in range(first + rank, first + {count}, size):
+                put(con, key)
+            tell()
+            """,
+        )
+
+    put_some(2, 4)
+    shutil.copytree(grid, aside)
+    put_some(2, 60)
+    shutil.move(grid / "node-1", tmp_path / "long")
+    shutil.rmtree(grid)
+    shutil.move(aside, grid)
+    shutil.rmtree(grid / "node-1")
+    put_some(1, 2)
+    put_some(1, 2)
+    assert tool("inspect", grid)[0] == 0
+    shutil.move(tmp_path / "long", grid / "node-1")
+    code, out = tool("inspect", grid, "--json", "--files-only")
+    report = json.loads(out)
+    rounds = [node["last_round"] for node in report["nodes"]]
+    assert code == 1
+    assert rounds[1] > rounds[0]
+    assert report["furthest"].endswith("node-0")
+    refused = run(2, f"tell(error=failure(lambda: {OPEN}))").told[0]["error"][2]
+    assert len(report["forks"]) == 1
+    fork = report["forks"][0]
+    assert "have gone different ways" in fork
+    assert fork.split(" is no older state of ")[0].split("(epoch")[1] in refused
+    assert tool("replay", grid)[0] == 1
+    code, out = tool("backup", grid, tmp_path / "copy")
+    assert code == 0  # each folder as it is
+    shutil.rmtree(grid / "node-1")
+    shutil.copytree(grid / "node-0", grid / "node-1")
+    code, out = tool("backup", grid, tmp_path / "other")
+    assert "an open gives all nodes the state of 'node-0', the furthest of them (epoch 3)" in out

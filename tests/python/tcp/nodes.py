@@ -101,7 +101,7 @@ def free_addresses(count: int) -> list[tuple[str, int]]:
 
 class Cluster:
     """Nodes by their numbers. `params`: further arguments of ClusterParams; nwparams are added to
-    those of the keep-alive."""
+    those of the keep-alive; `opening`: further arguments of open."""
 
     def __init__(
         self, folder: Path, count: int, *, proxied: bool, qranks: list[int], **params: Any
@@ -124,12 +124,13 @@ class Cluster:
         arguments."""
         params = {**self.params, **changes}
         schema = params.pop("schema", None)
+        opening = params.pop("opening", {})
         nwparams = {**KEEP_ALIVE, "connectTimeout": 20_000, **params.pop("nwparams", {})}
         addresses, qranks = self.addresses_of(node), params.pop("qranks", self.qranks)
         return f"""
 nodes = [exdb.ClusterNodeParams(*one) for one in zip({addresses!r}, {qranks!r})]
 params = exdb.ClusterParams({node}, 'TCP', nodes, {nwparams!r}, **{params!r}, **extra)
-db = exdb.open('grid', {schema!r} or SCHEMA, clusterParams=params)
+db = exdb.open('grid', {schema!r} or SCHEMA, clusterParams=params, **{opening!r})
 """
 
     def spawn(self, node: int) -> Node:

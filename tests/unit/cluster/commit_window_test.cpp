@@ -49,6 +49,55 @@ TEST(CommitWindow, holds_nothing_back_without_bounds) {
   EXPECT_EQ(window.due_in(Clock::now()), 0ns);
 }
 
+/// An item with room before its record, as large ones are made.
+std::shared_ptr<PendingItem> roomy(std::uint64_t sequence, std::size_t bytes) {
+  auto made = item(sequence, CommitWindow::item_head_room + bytes);
+  made->head_room = CommitWindow::item_head_room;
+  made->bytes.back() = std::byte(sequence);
+  return made;
+}
+
+TEST(CommitWindow, an_item_with_room_before_it_travels_where_it_lies_when_it_is_alone) {
+  CommitWindow window({0, 0, 1000}, 50, 30s);
+  constexpr std::uint64_t sequences_[] = {1, 1U << 20, std::uint64_t{1} << 62};
+  for (const auto sequence : sequences_) {
+    const auto one = roomy(sequence, 1000);
+    const auto* const lies_at = one->bytes.data();
+    (void)window.add(one);
+    const auto taken = take(window);
+    EXPECT_EQ(taken.payload.data(), lies_at) << "not copied";
+    ASSERT_EQ(taken.head_room, frame_header_bytes);
+    EXPECT_TRUE(one->bytes.empty());
+    EXPECT_EQ(one->head_room, 0U);
+    std::vector<RoundItem> read;
+    // Of whichever member: the origin is told.
+    ASSERT_TRUE(
+        decode_items(MemberId{9}, Bytes(taken.payload).subspan(taken.head_room), read).ok());
+    ASSERT_EQ(read.size(), 1U);
+    EXPECT_EQ(read[0].kind, RoundItem::Kind::transaction);
+    EXPECT_EQ(read[0].origin, NodeId{3});
+    EXPECT_EQ(read[0].sequence, sequence);
+    EXPECT_EQ(read[0].bytes.size(), 1000U);
+    EXPECT_EQ(read[0].bytes.back(), std::byte(sequence));
+  }
+}
+
+TEST(CommitWindow, items_with_room_before_them_are_copied_without_it_where_they_are_several) {
+  CommitWindow window({0, 0, 1000}, 50, 30s);
+  (void)window.add(roomy(1, 100));
+  (void)window.add(item(2, 5));
+  (void)window.add(roomy(3, 70));
+  const auto taken = take(window);
+  EXPECT_EQ(taken.head_room, 0U);
+  std::vector<RoundItem> read;
+  ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, read).ok());
+  ASSERT_EQ(read.size(), 3U);
+  EXPECT_EQ(read[0].bytes.size(), 100U);
+  EXPECT_EQ(read[1].bytes.size(), 5U);
+  EXPECT_EQ(read[2].bytes.size(), 70U);
+  EXPECT_EQ(read[2].bytes.back(), std::byte(3));
+}
+
 TEST(CommitWindow, closes_at_the_bound_that_is_reached_first) {
   CommitWindow by_length({0, 2, 0}, 50, 30s);
   (void)by_length.add(item(1));

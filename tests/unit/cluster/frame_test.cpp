@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "base/bytes.hpp"
@@ -54,6 +55,16 @@ TEST(Frame, comes_back_as_it_was) {
   EXPECT_EQ(decoded->checksum, checksum_in(frame));
   EXPECT_EQ(decoded->checksum, frame_checksum(some_header(), as_bytes("payload")));
   EXPECT_EQ(as_text(decoded->payload), "payload");
+}
+
+TEST(Frame, made_in_place_is_the_same_and_where_it_was) {
+  const auto payload = as_bytes("payload");
+  std::vector<std::byte> bytes(frame_header_bytes + payload.size());
+  std::copy(payload.begin(), payload.end(), bytes.begin() + frame_header_bytes);
+  const auto* const lies_at = bytes.data();
+  const auto frame = frame_in_place(some_header(), std::move(bytes));
+  EXPECT_EQ(*frame, *encode_frame(some_header(), as_bytes("payload")));
+  EXPECT_EQ(frame->data(), lies_at);
 }
 
 TEST(Frame, is_refused_when_any_single_bit_is_flipped) {

@@ -48,6 +48,36 @@ TEST(RoundProtocol, waits_for_every_member_and_names_who_is_missing) {
   EXPECT_EQ(round->batches.at(2).member, MemberId{0});
 }
 
+TEST(RoundProtocol, batches_stay_in_the_frames_in_which_they_come_and_leave) {
+  const auto whole = [](std::uint32_t from, const char* text) {
+    return encode_frame({FrameType::batch, 5, MemberId{from}, Round{1}, {}}, as_bytes(text));
+  };
+  auto copied = three_nodes(), kept = three_nodes();
+  const auto one = whole(1, "one"), two = whole(2, "two");
+  copied.post({}, {std::byte('x')});
+  std::vector<std::byte> roomy(frame_header_bytes + 1, std::byte('x'));
+  kept.post({}, std::move(roomy), frame_header_bytes);
+  const auto frame = kept.take_outputs().at(0).frame;
+  EXPECT_EQ(*frame, *copied.take_outputs().at(0).frame);
+  for (const auto& each : {one, two}) {
+    const MemberId from{each == one ? 1U : 2U};
+    EXPECT_TRUE(copied.on_frame(from, *each).ok());
+    EXPECT_TRUE(kept.on_whole_frame(from, each).ok());
+  }
+  auto a = copied.take_round(), b = kept.take_round();
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(payload_bytes(*a), 7U);
+  EXPECT_EQ(payload_bytes(*b), 7U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(as_text(a->batches[i].bytes()), as_text(b->batches[i].bytes()));
+    EXPECT_EQ(a->batches[i].checksum, b->batches[i].checksum);
+    EXPECT_TRUE(b->batches[i].frame && b->batches[i].payload.empty());
+  }
+  EXPECT_EQ(one.use_count(), 2) << "held by the round";
+  kept.reuse(std::move(*b));
+  EXPECT_EQ(one.use_count(), 1) << "let go with it";
+}
+
 TEST(RoundProtocol, is_asked_by_a_batch_a_doorbell_and_a_batch_that_promises_more) {
   auto by_batch = three_nodes();
   EXPECT_FALSE(by_batch.asked());

@@ -57,7 +57,7 @@ std::vector<ViewMessage> one_of_each() {
   promise.unconfirmed = {{3, MemberId{1}}, {4, MemberId{2}}};
   promise.consents = true;
   const Lineage line{{9, MemberId{2}, 5}, {6, MemberId{0}}, {8, MemberId{1}, 4}, Round{10}, true, 3,
-                     {9, MemberId{2}, 5}, Round{11}};
+                     {9, MemberId{2}, 5}, Round{11},        {1, MemberId{3}, 2}};
   promise.lineage = line;
   NewView view;
   view.seats = {{MemberId{0}, Incarnation{4}, true}, {MemberId{5}, Incarnation{1}, false}};

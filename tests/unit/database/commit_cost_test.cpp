@@ -138,6 +138,29 @@ TEST_F(CommitCost, a_large_transaction_takes_a_few_times_its_rows) {
   EXPECT_LE(live_bytes.load() - before, 10 * many);
 }
 
+/// Two replicas in one process: each has its conflict log (72) and ops of its own (56), and there
+/// is one copy of the record, in the frame.
+TEST_F(CommitCost, a_large_transaction_is_there_once_on_its_way_to_another_node) {
+  constexpr int many = 20'000;
+  Grid grid(2, false, {}, schema);
+  auto con = grid.db[0]->connect();
+  create(*con, 0, many);
+  const auto open = live_bytes.load();
+  peak_bytes = open;
+  con->commit().or_throw();
+  TransactionOptions fresh;
+  fresh.fresh = true;
+  auto second = grid.db[1]->connect();
+  second->start(fresh);
+  second->rollback();
+  const auto committing = (peak_bytes.load() - open) / many;
+  RecordProperty("committing_bytes", int(committing));
+  EXPECT_LE(committing, 330) << "bytes a row of 72 beside the open transaction, at their most";
+  con->close();
+  second->close();
+  grid.close();
+}
+
 /// By rows that were there: those of new rows are refused at the assignment already.
 TEST_F(CommitCost, no_key_that_two_rows_carry_is_missed_among_many) {
   auto db = Database::open("cost", schema, {});

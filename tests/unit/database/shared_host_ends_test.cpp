@@ -40,6 +40,61 @@ TEST(SharedHostEnds, close_waits_for_the_last_one_whichever_that_is) {
   }
 }
 
+/// All but `odd` close one before two.
+void close_two(Rank& rank, std::uint32_t odd, bool concerned) {
+  auto open_one = [&](const char* name) {
+    auto params = rank.params();
+    params.timeout = std::chrono::seconds(2);  // how soon an order is certain
+    return Database::open(name, rank.schema, Rank::options(), std::move(params));
+  };
+  const auto one = open_one("one"), two = open_one("two");
+  rank.meet();
+  const bool other_way = rank.self == odd;
+  auto& first = other_way ? *two : *one;
+  auto& second = other_way ? *one : *two;
+  std::string said = "nothing";
+  try {
+    first.close();
+  } catch (const Error& error) {
+    require(error.code() == ErrorCode::cluster, std::string("another error: ") + error.what());
+    said = error.what();
+  }
+  if (concerned)
+    require(said.find("closed in opposite order: node " + std::to_string(rank.self)) !=
+                std::string::npos,
+            "it is told, whoever sees it first: " + said);
+  try {
+    second.close();  // whatever it says: it comes back
+  } catch (const Error&) {
+  }
+}
+
+TEST(SharedHostEnds, two_databases_closed_in_opposite_order_end_on_both_processes) {
+  for (const std::uint32_t odd : {0U, 1U}) {
+    Processes processes({0, 0}, [odd](Rank& rank) { close_two(rank, odd, true); });
+    processes.expect_all_well();
+  }
+}
+
+TEST(SharedHostEnds, two_followers_that_close_in_opposite_order_hold_up_nobody_for_ever) {
+  Processes processes(one_host, [](Rank& rank) { close_two(rank, 2, rank.self == 2); });
+  processes.expect_all_well();
+}
+
+TEST(SharedHostEnds, databases_that_threads_close_at_once_are_closed_in_no_order) {
+  Processes processes(one_host, [](Rank& rank) {
+    std::array<std::unique_ptr<Database>, 2> all;
+    for (auto& one : all)
+      one = Database::open("one of two", rank.schema, Rank::options(), rank.params());
+    rank.meet();
+    std::thread other([&] { all[rank.self % 2]->close(); });
+    usleep(300'000);
+    all[1 - rank.self % 2]->close();
+    other.join();
+  });
+  processes.expect_all_well();
+}
+
 TEST(SharedHostEnds, a_process_that_has_stopped_is_refused_and_can_read) {
   Processes processes(one_host, [](Rank& rank) {
     rank.open();
@@ -181,6 +236,8 @@ TEST(SharedHostEnds, a_killed_leader_is_named_at_once_and_what_is_there_can_be_r
     const auto reader = rank.db->connect();
     reader->start();
     require(rank.find(*reader, 1).has_value(), "a row is there");
+    const auto first = rank.put(*con, 98 - 10 * int(rank.self));
+    first.or_throw();
     CommitResult result;
     int i = 0;
     do {
@@ -199,7 +256,11 @@ TEST(SharedHostEnds, a_killed_leader_is_named_at_once_and_what_is_there_can_be_r
     require(state.phase == DatabaseState::Phase::failed && state.reads && !state.writes &&
                 !state.fresh_reads && state.text.find("node 0") != std::string::npos,
             "its state says so: " + state.text);
-    require(rank.db->outcome({NodeId{0}, 1}) == TransactionOutcome::unknown, "nobody knows");
+    // What it told of is in the memory that is left; what it took and told nobody of may be nowhere.
+    require(rank.db->outcome(first.id) == TransactionOutcome::committed, "its first one");
+    require(rank.db->outcome({first.id.origin, first.id.sequence + 1'000'000}) ==
+                TransactionOutcome::unknown,
+            "nobody knows");
     require_error(ErrorCode::cluster, "node 0", [&] { rank.db->close(); });
     rank.db.reset();
   });
@@ -213,6 +274,7 @@ TEST(SharedHostEnds, a_silent_leader_is_named_after_the_timeout_and_takes_nothin
   Processes processes(one_host, [](Rank& rank) {
     auto params = rank.params();
     params.timeout = std::chrono::milliseconds(1500);
+    params.nodes = {{"", 3}, {"", 1}, {"", 1}};  // node 0 may write alone
     rank.open(std::move(params));
     const auto con = rank.db->connect();
     rank.put(*con, int(rank.self)).or_throw();

@@ -148,6 +148,72 @@ TEST(SharedHostInfo, each_process_is_told_who_is_there_and_who_goes) {
   processes.expect_all_well();
 }
 
+/// Two followers have the votes, one of each host: no host goes.
+void lose_votes_of_followers(Rank& rank, bool killed) {
+  auto params = rank.params();
+  params.nodes = {{"", 1}, {"", 3}, {"", 1}, {"", 3}};
+  std::atomic<int> asked{0};
+  const bool gives = rank.self == 0;
+  if (gives)
+    params.quorum = [&](const std::vector<std::uint32_t>& neighbours) {
+      ++asked;
+      return neighbours == std::vector<std::uint32_t>{2};
+    };
+  rank.open(std::move(params));
+  const auto con = rank.db->connect();
+  rank.put(*con, int(rank.self)).or_throw();
+  rank.meet();
+  if (rank.self == 1) {
+    if (killed) ::kill(getpid(), SIGKILL);
+    return rank.db.reset();
+  }
+  while (rank.db->cluster_info().nodes[1].reached) usleep(100);
+  rank.put(*con, 10 + int(rank.self)).or_throw();  // 5 of 8
+  require(rank.common.mark(0).fetch_add(1) < 3, "three are left");
+  rank.common.wait_for(0, 3);
+  if (rank.self == 3) return rank.db.reset();
+  while (rank.db->cluster_info().quorum) usleep(100);
+  const auto result = rank.put(*con, 100 + int(rank.self));  // 2 of 8
+  if (gives)
+    require(result.committed() && asked == 1, "its callback says yes: " + result.text);
+  else
+    require(result.code == ErrorCode::cluster_no_quorum &&
+                result.text.find("qrank 2 of 8") != std::string::npos &&
+                result.text.find("gone: node 1, 3") != std::string::npos,
+            "no, and it names the nodes: " + result.text);
+  require(rank.db->state().writes == gives, "so says its state");
+  rank.db->close();
+}
+
+TEST(SharedHostInfo, the_votes_of_followers_that_have_left_count_no_more_on_any_host) {
+  Processes processes(two_hosts, [](Rank& rank) { lose_votes_of_followers(rank, false); });
+  processes.expect_all_well();
+}
+
+TEST(SharedHostInfo, the_votes_of_a_follower_that_died_count_no_more_on_any_host) {
+  Processes processes(two_hosts, [](Rank& rank) { lose_votes_of_followers(rank, true); });
+  EXPECT_EQ(processes.end(1), -SIGKILL);
+  processes.expect_all_well();
+}
+
+TEST(SharedHostInfo, followers_of_a_host_lose_the_votes_of_one_of_them) {
+  Processes processes(one_host, [](Rank& rank) {
+    auto params = rank.params();
+    params.nodes = {{"", 1}, {"", 1}, {"", 2}};
+    rank.open(std::move(params));
+    const auto con = rank.db->connect();
+    rank.put(*con, int(rank.self)).or_throw();
+    rank.meet();
+    if (rank.self == 2) return rank.db.reset();
+    while (rank.db->cluster_info().quorum || rank.db->state().writes) usleep(100);
+    const auto result = rank.put(*con, 100);
+    require(result.code == ErrorCode::cluster_no_quorum, "2 of 4: " + result.text);
+    require(rank.count(*con, false) == 3, "reads go on");
+    rank.db->close();
+  });
+  processes.expect_all_well();
+}
+
 TEST(SharedHostInfo, without_a_quorum_each_process_asks_its_own_callback) {
   Processes processes({0, 0, 0, 1, 1, 1}, [](Rank& rank) {
     auto params = rank.params();

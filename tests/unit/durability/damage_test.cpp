@@ -232,7 +232,7 @@ TEST_F(Damage, a_newer_format_is_refused_with_both_versions) {
     edit(name, [](auto& to) { to[8] = std::byte{7}; });
     const auto status = open();
     EXPECT_EQ(status.code(), ErrorCode::disk_version) << name;
-    EXPECT_NE(status.text().find("'/disk/" + name + "' has format 7, and this exdb reads up to 1"),
+    EXPECT_NE(status.text().find("'/disk/" + name + "' has format 7, and this exdb reads up to 2"),
               std::string::npos)
         << status.text();
     folder.put(name, content);

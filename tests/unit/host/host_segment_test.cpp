@@ -43,6 +43,20 @@ TEST(HostSegment, a_file_that_is_not_the_offered_one_is_refused) {
   EXPECT_FALSE(HostSegment::attach(null, made->nonce(), 1).ok());
 }
 
+TEST(HostSegment, keeps_how_the_newest_transactions_ended) {
+  const auto made = HostSegment::create(0, 3, {1, 2}).value();
+  auto& ring = made->outcomes();
+  EXPECT_FALSE(ring.find({NodeId{1}, 1}));
+  constexpr auto all = OutcomeRing::remembered;
+  for (std::uint64_t i = 1; i <= all + 10; ++i)
+    ring.record({NodeId{1}, i}, i % 2 == 0 ? ErrorCode::ok : ErrorCode::conflict);
+  EXPECT_EQ(ring.find({NodeId{1}, all + 10}), ErrorCode::ok);
+  EXPECT_EQ(ring.find({NodeId{1}, 13}), ErrorCode::conflict);
+  EXPECT_FALSE(ring.find({NodeId{1}, 10})) << "written over";
+  EXPECT_FALSE(ring.find({NodeId{2}, 13})) << "another origin's";
+  EXPECT_FALSE(ring.find({NodeId{1}, all + 11})) << "never came";
+}
+
 TEST(HostSegment, a_process_that_is_not_there_is_named_with_the_cause) {
   const auto opened = open_descriptor_of(0x3ffffff, 5);
   ASSERT_FALSE(opened.ok());

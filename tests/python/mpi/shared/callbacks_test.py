@@ -92,6 +92,44 @@ def test_each_rank_is_asked_for_its_own_writes_when_the_quorum_is_lost(good: Goo
     assert [0] in told[1]["asked"]
 
 
+def test_the_quorum_counts_ranks_not_hosts(good: Good) -> None:
+    """Rank 1, which leads nobody, has the votes, and leaves: both hosts stay."""
+    told = good(
+        4,
+        """
+        gone = []
+        nodes = [exdb.ClusterNodeParams("", qrank) for qrank in (1, 4, 1, 1)]
+        cluster = params(nodes=nodes,
+                         notifyCallback=lambda code, node: code == 1 and gone.append(node.nodeId))
+        db = exdb.open("grid", SCHEMA, clusterParams=cluster, is_shm=True, timeout=30)
+        con = db.connect()
+        put(con, rank)
+        comm.Barrier()
+        if rank == 1:
+            db.abandon()
+            outcome = counted = None
+        else:
+            end = time.monotonic() + 40
+            while (gone != [1] or db.cluster_info().quorum) and time.monotonic() < end:
+                time.sleep(0.01)
+            counted = db.cluster_info().quorum
+            outcome = failure(lambda: put(con, 100 + rank))
+        comm.Barrier()
+        tell(outcome=outcome, gone=gone, counted=counted)
+        if rank != 1:
+            con.close()
+            db.close()
+        """,
+        environment={"EXDB_PRETENDED_HOSTS": "2"},
+    )
+    for rank in (0, 2, 3):
+        assert told[rank]["gone"] == [1], told
+        assert told[rank]["counted"] is False
+        assert told[rank]["outcome"][1] == 905, told
+        assert "qrank 3 of 7" in told[rank]["outcome"][2]
+        assert "gone: node 1)" in told[rank]["outcome"][2]
+
+
 def test_node_ids_are_ranks_and_cluster_info_knows_all(good: Good) -> None:
     told = good(
         4,

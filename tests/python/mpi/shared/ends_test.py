@@ -234,8 +234,8 @@ def met():
 while time.monotonic() < until and met() < size - 1:
     corrupt += wrong()
     time.sleep(0.01)
-tell(corrupt=corrupt, reads=reads, last=last, refused=refused, reads_on=state.reads)
-db.abandon()
+closed = failure(db.close)  # comes back, whoever is dead
+tell(corrupt=corrupt, reads=reads, last=last, refused=refused, reads_on=state.reads, closed=closed)
 sys.stdout.flush()
 os._exit(0)  # MPI_Finalize would wait for the dead
 """
@@ -268,8 +268,13 @@ def test_a_rank_is_killed_and_the_reads_of_the_others_stay_whole(
         if victim == 1:  # it led nobody: all go on as before
             assert one["last"] is None, one
             assert one["refused"] == []
+            assert one["closed"] is None, one
         else:
             assert one["last"] is not None, one
+            assert one["closed"] is not None, one
+            if hosts == 1 or rank == 1:  # it names who has gone, and what to do
+                assert "the leader of this host, node 0, has ended" in one["closed"][2], one
+                assert "start it again" in one["closed"][2], one
     assert segments() == before
 
 
@@ -312,3 +317,62 @@ def test_all_are_killed_at_once_and_nothing_is_left(
         time.sleep(0.1)
     assert not mapped_by_the_job(folder)
     assert segments() == before
+
+
+def test_databases_that_followers_close_in_opposite_order_end_with_an_error(good: Good) -> None:
+    """Rank 3, which leads nobody, closes B first, all others A: nobody waits for ever."""
+    told = good(
+        4,
+        """
+        dbs = [exdb.open(name, SCHEMA, comm=comm, is_shm=True, timeout=2) for name in "AB"]
+        comm.Barrier()
+        said = [failure(db.close) for db in (reversed(dbs) if rank == 3 else dbs)]
+        tell(said=said)
+        for db in dbs:
+            db.abandon()
+        """,
+        environment=TWO_HOSTS,
+    )
+    first = [one["said"][0] for one in told]
+    for rank in (2, 3):
+        assert first[rank][:2] == ["ClusterError", 900], told
+        assert f"opposite order: node {rank} closes" in first[rank][2]
+    assert first[0] is None, told
+
+
+def test_a_follower_whose_leader_has_left_knows_how_its_transactions_ended(good: Good) -> None:
+    told = good(
+        4,
+        """
+        db = exdb.open("grid", SCHEMA, comm=comm, is_shm=True, timeout=20)
+        con = db.connect()
+        put(con, rank)
+        conflict = None
+        if rank == 1:
+            with db.connect() as other:
+                for each in (con, other):
+                    each.startTransaction()
+                    each.find("Item", "by_key", 1).value = 2
+                    each.commit_later()
+                con.wait()
+                try:
+                    other.wait()
+                except exdb.ConflictError as error:
+                    conflict = error.txid
+            sequence = conflict.sequence
+        comm.Barrier()
+        outcomes = None
+        if rank == 0:
+            db.abandon()
+        comm.Barrier()
+        if rank == 1:
+            while not db.state.text:
+                time.sleep(0.01)
+            outcomes = [db.outcome((1, sequence + more)).value for more in (-1, 0, 1)]
+        comm.Barrier()
+        db.abandon()
+        tell(outcomes=outcomes, conflict=conflict)
+        """,
+        environment=TWO_HOSTS,
+    )
+    assert told[1]["outcomes"] == ["committed", "aborted", "unknown"], told

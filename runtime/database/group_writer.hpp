@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Who writes a log beside the thread that drives a node: entries wait in a queue, a thread takes all
+// that are there, writes them and waits for the device once, while the next ones gather. On a device
+// that answers at once (a file system in memory), or when the device is not waited for, the thread
+// that drives writes itself: to hand an entry to another thread and back would cost more than the
+// write.
+//
+// Invariants
+//   G1  Entries are written in the order in which they came, each once; written() names the last that is
+//       on the device.
+//   G2  After a failure nothing more is written.
+//   G3  What waits for the device is bounded: beyond queued_bytes_max add() waits.
+// Threads: add() and write_at_once() by one at a time; the rest from any.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "durability/round_log.hpp"
+
+namespace exdb {
+
+template <class Entry>
+class GroupWriter {
+ public:
+  /// Counts entries; zero is none.
+  using Ticket = std::uint64_t;
+  /// Lays out a group. What it refers to is there until then.
+  using LayOut = std::function<Status(RoundLog&, const std::vector<Entry>&)>;
+
+  /// About what it costs to wake a thread and to be woken by it.
+  static constexpr std::chrono::microseconds at_once_default{50};
+
+  /// `waits`: for the device. `at_once`: who drives writes itself while a sync takes less.
+  GroupWriter(std::unique_ptr<RoundLog> log, LayOut lay_out, bool waits,
+              std::chrono::nanoseconds at_once)
+      : log_(std::move(log)),
+        lay_out_(std::move(lay_out)),
+        waits_(waits),
+        at_once_below_(at_once),
+        at_once_(!waits) {
+    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  }
+  ~GroupWriter() { (void)close(); }
+  GroupWriter(const GroupWriter&) = delete;
+  GroupWriter& operator=(const GroupWriter&) = delete;
+
+  /// `wanted`: is to be written by now, with all before it.
+  Status add(Entry entry, std::size_t bytes, bool wanted) {
+    Lock lock(mutex_);
+    if (!failure_.ok()) return failure_;
+    queue_.push_back(std::move(entry));
+    queued_bytes_ += bytes;
+    group_bytes_ += bytes;
+    ++added_;
+    if (wanted || queue_.size() > queued_max) wanted_ = added_;
+    if (at_once_ || wanted_ != added_) return {};
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return queued_bytes_ <= queued_bytes_max || !failure_.ok(); });
+    return failure_;
+  }
+  /// What is wanted, if the device answers at once.
+  void write_at_once() {
+    Lock lock(mutex_);
+    if (at_once_ && wanted_ > written_ && !writing_ && failure_.ok()) write_group(lock);
+  }
+  [[nodiscard]] Ticket added() const {
+    const Lock lock(mutex_);
+    return added_;
+  }
+  /// Lock-free.
+  [[nodiscard]] Ticket written() const { return written_.load(std::memory_order_acquire); }
+  [[nodiscard]] Status failure() const {
+    const Lock lock(mutex_);
+    return failure_;
+  }
+
+  /// Calls `what` while nobody writes, when all that was added before is written. Blocks.
+  Status in_turn(const std::function<Status(RoundLog&)>& what) {
+    Lock lock(mutex_);
+    changed_.wait(lock, [this] { return !writing_; });
+    if (failure_.ok()) write_group(lock);
+    changed_.wait(lock, [this] { return !writing_; });
+    if (!failure_.ok()) return failure_;
+    writing_ = true;
+    lock.unlock();
+    const auto status = what(*log_);
+    lock.lock();
+    writing_ = false;
+    changed_.notify_all();
+    lock.unlock();
+    tell();
+    return status;
+  }
+  /// Nothing more is written, for this reason.
+  void stop(const Status& why) {
+    {
+      const Lock lock(mutex_);
+      if (failure_.ok()) failure_ = why;
+      changed_.notify_all();
+    }
+    tell();
+  }
+  /// Writes what waits and closes the log. Idempotent.
+  Status close() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+    {
+      const Lock lock(mutex_);
+      if (std::exchange(closed_, true)) return {};
+    }
+    return in_turn([](RoundLog& log) { return log.close(); });
+  }
+
+  /// Called, from any thread, when written() or failure() may have changed. Without a `tell` not any
+  /// more, from when this returns.
+  void on_change(std::function<void()> tell) {
+    const std::lock_guard lock(tell_lock_);
+    tell_ = std::move(tell);
+  }
+  /// Called after each group; blocks nobody. Before the first entry.
+  void on_group(std::function<void()> tell) { on_group_ = std::move(tell); }
+  [[nodiscard]] std::uint64_t log_bytes() const { return log_->written_bytes(); }
+  [[nodiscard]] std::uint64_t groups() const { return groups_.load(); }
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t queued_bytes_max = std::size_t{64} << 20;
+  static constexpr std::size_t queued_max = 4096;
+
+  void tell() {
+    const std::lock_guard lock(tell_lock_);
+    if (tell_) tell_();
+  }
+  void run(const std::stop_token& stop) {
+    Lock lock(mutex_);
+    const auto due = [this] {
+      const bool mine = !at_once_ || queued_bytes_ > queued_bytes_max;  // G3: add() waits
+      return wanted_ > written_ && !writing_ && mine && failure_.ok();
+    };
+    while (changed_.wait(lock, stop, due)) {
+      if (stop.stop_requested()) return;
+      write_group(lock);
+      lock.unlock();
+      tell();
+      lock.lock();
+    }
+  }
+  /// Writes all that is queued, without the lock. REQUIRES: nobody writes, nothing has failed.
+  void write_group(Lock& lock) {
+    if (queue_.empty()) return;
+    writing_ = true;
+    const auto group = std::exchange(queue_, {});
+    const auto bytes = std::exchange(group_bytes_, 0);
+    lock.unlock();
+    const auto begun = Clock::now();
+    const auto status = write(group);
+    const auto took = std::chrono::nanoseconds(Clock::now() - begun);
+    lock.lock();
+    writing_ = false;
+    if (status.ok()) {
+      written_ += group.size();
+      queued_bytes_ -= bytes;
+      groups_.fetch_add(1, std::memory_order_relaxed);
+      sync_time_ = sync_time_.count() == 0 ? took : (3 * sync_time_ + took) / 4;
+      at_once_ = !waits_ || sync_time_ < at_once_below_;
+      if (on_group_) on_group_();
+    } else if (failure_.ok()) {
+      failure_ = status;
+    }
+    changed_.notify_all();
+  }
+  Status write(const std::vector<Entry>& group) {
+    try {
+      auto status = lay_out_(*log_, group);
+      return status.ok() ? log_->sync() : status;
+    } catch (const std::bad_alloc&) {
+      return {ErrorCode::no_memory, "out of memory while rounds were written"};
+    }
+  }
+
+  const std::unique_ptr<RoundLog> log_;  ///< of who writes
+  const LayOut lay_out_;
+  const bool waits_;
+  const std::chrono::nanoseconds at_once_below_;
+  std::function<void()> on_group_;
+  std::atomic<std::uint64_t> groups_{0};
+
+  mutable std::mutex mutex_;  ///< of what follows
+  std::condition_variable_any changed_;
+  std::vector<Entry> queue_;
+  std::size_t queued_bytes_ = 0;  ///< not written
+  std::size_t group_bytes_ = 0;   ///< of those, in queue_
+  Ticket added_ = 0, wanted_ = 0;
+  std::atomic<Ticket> written_{0};
+  bool writing_ = false;
+  bool at_once_;  ///< the device answers at once: no thread
+  std::chrono::nanoseconds sync_time_{0};
+  bool closed_ = false;
+  Status failure_;
+
+  std::mutex tell_lock_;
+  std::function<void()> tell_;
+  std::jthread thread_;
+};
+
+}  // namespace exdb

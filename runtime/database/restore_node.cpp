@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+#include "database/restore_node.hpp"
+
+#include <sstream>
+
+#include "database/restore_copies.hpp"
+
+namespace exdb {
+namespace {
+
+/// M1.
+Status check_owner(Folder& folder, Marks wanted) {
+  auto head = read_head(folder, FileKind::base, base_name);
+  if (!head) return head.status();
+  const auto& found = head->marks;
+  if (found == wanted) return {};
+  const auto path = folder.path_of("");
+  if (found.autoid != wanted.autoid)
+    return {
+        ErrorCode::cluster_incompatible,
+        "'" + path + "' was made by node " + std::to_string(found.autoid) + ", and this is node " +
+            std::to_string(wanted.autoid) +
+            ": a node opens its own folder, or an empty one and takes the state from the others"};
+  return {
+      ErrorCode::cluster_incompatible,
+      "'" + path +
+          "' is of another cluster: the cluster id, the number of nodes or their qranks are not "
+          "those with which it was made; open it with those, or give another path"};
+}
+
+std::string told_of(const NodeRestoreRequest& request, const Folder& folder,
+                    const Recovery& recovery, std::size_t held, Csn csn,
+                    std::chrono::steady_clock::duration took) {
+  const auto& log = recovery.log;
+  std::ostringstream out;
+  if (recovery.log.end.segments.empty() && recovery.from.round == Round{}) {
+    out << "database '" << request.name << "' has an empty folder here, '" << folder.path_of("")
+        << "'";
+    return out.str();
+  }
+  out << "database '" << request.name << "' recovered from '" << folder.path_of("") << "': ";
+  if (recovery.from.round == Round{}) {
+    out << "no checkpoint";
+  } else {
+    out << "the checkpoint of round " << recovery.from.round.value;
+  }
+  out << " and " << log.rounds << " rounds of the log, to csn " << csn.value << ", in "
+      << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms";
+  if (held != 0) out << "; the cluster decides of the " << held << " after them";
+  if (log.torn)
+    out << "; cut " << log.torn->bytes << " bytes that were not finished, at offset "
+        << log.torn->offset << " of '" << log.torn->path << "'";
+  for (const auto& why : recovery.passed_over) out << "; passed over a checkpoint: " << why;
+  return out.str();
+}
+
+Result<std::optional<ViewMemory>> recall(const Folder& folder, const LogEnd& end,
+                                         const NodeRestoreRequest& request) {
+  if (end.memory.empty()) {
+    if (end.chain.round == Round{}) return std::optional<ViewMemory>();
+    return damaged(folder.path_of(""), 0, "there are rounds, and not what their node remembers");
+  }
+  auto memory = decode_view_memory(end.memory);
+  if (!memory) return memory.status();
+  if (auto status = check_view_memory(*memory, request.self, request.cluster_id); !status)
+    return status;
+  return std::optional(std::move(*memory));
+}
+
+}  // namespace
+
+Result<RestoredNode> restore_node(const NodeRestoreRequest& request) {
+  const auto begun = std::chrono::steady_clock::now();
+  if (auto status = make_path(request.disk.path); !status) return status;
+  auto held = DiskFolder::hold(node_folder(request.disk.path, request.self.value));
+  if (!held) return held.status();
+  auto& folder = **held;
+  const Marks owner{request.cluster_id, request.self.value};
+  const DatabaseIdentity made{request.cluster_id, request.dictionary->hash(), disk_format_views};
+  std::string text;
+  auto identity = open_base(folder, made, request.dictionary->to_text(), text, owner);
+  if (!identity) return identity.status();
+  if (auto status = check_schema(folder, *identity, text, *request.dictionary); !status)
+    return status;
+  if (auto status = check_owner(folder, owner); !status) return status;
+  ReplicaSink sink(request.dictionary, request.storage, true, NodeId{request.self.value}, true);
+  auto recovery = recover(folder, *identity, sink);
+  if (!recovery) return recovery.status();
+  auto memory = recall(folder, recovery->log.end, request);
+  if (!memory) return memory.status();
+
+  RestoredNode restored;
+  restored.memory = std::move(*memory);
+  restored.begin = {recovery->log.final, std::move(recovery->log.held)};
+  auto& node = restored.recovered;
+  node.replica = sink.take();
+  restored.horizon = node.replica->horizon();
+  node.identity = *identity;
+  node.checkpoint = recovery->from.round;
+  node.checkpoint_bytes = recovery->checkpoint_bytes;
+  node.log_bytes = recovery->log.bytes;
+  node.marks = recovery->log.end.marks;
+  const auto& end = recovery->log.end;
+  node.worth_telling = end.torn || (!end.segments.empty() && !end.closed);
+  node.told = told_of(request, folder, *recovery, restored.begin.held.size(),
+                      node.replica->published(), std::chrono::steady_clock::now() - begun);
+  RoundLog::Options options;
+  options.fsync = request.disk.fsync;
+  node.log = std::make_unique<RoundLog>(folder, *identity, options, std::move(recovery->log.end));
+  node.folder = std::move(*held);
+  return restored;
+}
+
+}  // namespace exdb
