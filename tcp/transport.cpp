@@ -115,7 +115,14 @@ void TcpTransport::send_to(Peer& peer, const Frame& frame) {
   if (!peer.up) return;  // lost, as transport.hpp says
   counters_.count_sent(1, frame->size(), header_bytes + frame->size() > buffer_bytes_);
   peer.session.push(frame);
-  if (peer.open() && !peer.link->wants_out) flush(*peer.link);
+  if (!holding_ && peer.open() && !peer.link->wants_out) flush(*peer.link);
+}
+
+void TcpTransport::hold(bool on) {
+  holding_ = on;
+  if (on || !usable().ok()) return;
+  for (Peer& peer : peers_)
+    if (peer.open() && !peer.link->wants_out && peer.session.has_unsent()) flush(*peer.link);
 }
 
 Status TcpTransport::send(std::uint32_t to, Frame frame) {

@@ -57,6 +57,7 @@ class TcpTransport final : public Transport {
   Status send(std::uint32_t to, Frame frame) override;
   Status broadcast(Frame frame) override;
   [[nodiscard]] bool has_room(std::uint32_t node) const override;
+  void hold(bool on) override;
   [[nodiscard]] std::size_t send_bound_bytes() const override { return bound_bytes_; }
   void remove(std::uint32_t node) override;
   Status add(std::uint32_t node) override;
@@ -161,6 +162,7 @@ class TcpTransport final : public Transport {
   std::vector<std::uint64_t> broken_;  ///< connections to be reaped
 
   Time now_, next_timer_, last_look_, listen_again_ = Time::max();
+  bool holding_ = false;     ///< sends wait until hold(false)
   bool told_first_ = false;  ///< the first poll has told who is not there
   Status failure_;
 

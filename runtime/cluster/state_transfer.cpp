@@ -53,17 +53,17 @@ std::optional<RoundHistory::Chain> RoundsAhead::ask(std::size_t bytes_max) {
 }
 
 /// An answer that does not go on where this one stands was asked for by a former transfer.
-bool RoundsAhead::take(const Rounds& rounds) {
+bool RoundsAhead::take(Rounds& rounds) {
   asked_ = false;
   if (rounds.state != Rounds::State::some) {
     broken_ = true;
     return false;
   }
-  for (const auto& round : rounds.rounds) {
+  for (auto& round : rounds.rounds) {
     if (round.round != upto_.round.next()) continue;
     upto_ = {round.round, chained(upto_.hash, round)};
     bytes_ += payload_bytes(round);
-    rounds_.push_back(round);
+    rounds_.push_back(std::move(round));
   }
   return !rounds.rounds.empty() && rounds.final.round > upto_.round;
 }
@@ -75,7 +75,7 @@ void Intake::begin(const SnapBegin& begin, bool parted) {
   whole_ = false;
   if (goes_on) return;
   next_ = digest_ = 0;
-  bytes_ = 0;
+  bytes_ = unanswered_bytes_ = 0;
   sink_.begin(parted);
 }
 
@@ -95,7 +95,7 @@ Status Intake::broken(std::string what) {
   return {ErrorCode::cluster_sync, "a state transfer broke: " + std::move(what)};
 }
 
-Result<std::optional<SnapAck>> Intake::on_chunk(const SnapChunk& chunk) {
+Result<std::optional<SnapAck>> Intake::on_chunk(const SnapChunk& chunk, bool now) {
   if (!fits(chunk.transfer)) return std::optional<SnapAck>();
   const bool checks = mutation_ != ViewMutation::joins_broken_transfer;
   if (checks && chunk.number != next_)
@@ -107,7 +107,15 @@ Result<std::optional<SnapAck>> Intake::on_chunk(const SnapChunk& chunk) {
   digest_ = hash_bytes(chunk.bytes, digest_);
   if (auto status = sink_.add(chunk.bytes); !status)
     return broken("chunk " + std::to_string(chunk.number) + ": " + status.text());
-  return std::optional<SnapAck>({chunk.transfer, next_});
+  unanswered_bytes_ += chunk.bytes.size();
+  if (now || unanswered_bytes_ >= Donation::credit_bytes / 4) return owed(chunk.transfer);
+  return std::optional<SnapAck>();
+}
+
+std::optional<SnapAck> Intake::owed(std::uint64_t transfer) {
+  if (!fits(transfer) || unanswered_bytes_ == 0) return {};
+  unanswered_bytes_ = 0;
+  return SnapAck{transfer, next_};
 }
 
 Status Intake::on_end(const SnapEnd& end) {

@@ -98,8 +98,8 @@ class RoundsAhead {
   /// After which round the giver is to be asked now; nothing while it has not answered, has
   /// forgotten them, or as many as `bytes_max` are here.
   std::optional<RoundHistory::Chain> ask(std::size_t bytes_max);
-  /// Its answer. True: it has more.
-  bool take(const Rounds& rounds);
+  /// Its answer, whose rounds it takes. True: it has more.
+  bool take(Rounds& rounds);
   /// Gives them away; oldest first.
   std::deque<CompletedRound> release() { return std::exchange(rounds_, {}); }
   /// No answer comes any more.
@@ -122,8 +122,12 @@ class Intake {
   [[nodiscard]] bool parted() const { return parted_; }
   /// Of the state that comes. REQUIRES: under_way().
   [[nodiscard]] const Lineage& lineage() const { return begun_->lineage; }
-  /// The answer to a chunk that fits; nothing when it is of another transfer.
-  Result<std::optional<SnapAck>> on_chunk(const SnapChunk& chunk);
+  /// The answer to a chunk that fits, when one is due: for a quarter of the credit (an answer each
+  /// would cost both sides more than a small chunk does), or when `now`; nothing when it is of another
+  /// transfer.
+  Result<std::optional<SnapAck>> on_chunk(const SnapChunk& chunk, bool now);
+  /// The answer to all chunks that have come; nothing when there is none due, or `transfer` is another.
+  std::optional<SnapAck> owed(std::uint64_t transfer);
   /// All has come; not when it is of another transfer. From then on ready() is to be asked.
   Status on_end(const SnapEnd& end);
   [[nodiscard]] bool whole() const { return whole_; }
@@ -142,7 +146,7 @@ class Intake {
   std::optional<SnapBegin> begun_;
   bool whole_ = false, parted_ = false;
   std::uint64_t next_ = 0, digest_ = 0;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0, unanswered_bytes_ = 0;
 };
 
 }  // namespace exdb

@@ -194,7 +194,7 @@ bool ViewMember::hears_final(MemberId donor) {
   return true;
 }
 
-void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rounds) {
+void ViewMember::take(MemberId from, const ViewHeader& header, Rounds& rounds) {
   if (header.ballot.none()) {
     peers_.of(from).final = rounds.final;
     hear_lineage(from, rounds.lineage, std::max(peers_.of(from).newest, rounds.final.round));
@@ -210,16 +210,16 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Rounds& rou
   }
 }
 
-void ViewMember::take_staged(const Rounds& rounds) {
+void ViewMember::take_staged(Rounds& rounds) {
   auto& pending = *pending_;
   const auto ballot = pending.view.ballot;
   ballot_activity_ = now_;
   counters_.rounds_fetched += rounds.rounds.size();
   auto base = pending.staged_upto;
-  for (const auto& round : rounds.rounds) {
+  for (auto& round : rounds.rounds) {
     if (round.round != base.round.next() || base.round >= pending.after.round) break;
     base = {round.round, chained(base.hash, round)};
-    pending.staged.push_back(round);
+    pending.staged.push_back(std::move(round));
   }
   const bool good = rounds.state == Rounds::State::some && base.round > pending.staged_upto.round;
   pending.staged_upto = base;
@@ -238,7 +238,7 @@ void ViewMember::take_staged(const Rounds& rounds) {
   send(pending.from, Fetch{known}, ballot);
 }
 
-void ViewMember::take_final(MemberId from, const Rounds& rounds) {
+void ViewMember::take_final(MemberId from, Rounds& rounds) {
   // Only who was asked so has looked whether it has all that is final here.
   const bool asked = catch_up_->parted;
   catch_up_.reset();
@@ -270,8 +270,8 @@ void ViewMember::take_final(MemberId from, const Rounds& rounds) {
     return;
   }
   join_history(rounds.lineage);
-  for (const auto& round : rounds.rounds)
-    if (!append_final(round)) break;
+  for (auto& round : rounds.rounds)
+    if (!append_final(std::move(round))) break;
   follow_lineage(rounds.lineage);
   if (final_ > before && final_ == rounds.final.round) stay_level(from);
   if (final_ == before && !lineage_.id.none()) next_catch_up_ = now_ + options_.timing.beat;
@@ -291,7 +291,7 @@ void ViewMember::stay_level(MemberId with) {
 
 /// Takes a round that is final elsewhere. What is complete here at its place and differs can never
 /// become final, nor what follows it.
-bool ViewMember::append_final(const CompletedRound& round) {
+bool ViewMember::append_final(CompletedRound&& round) {
   const auto before = chain_known(final_);
   if (round.round != before.round.next()) return false;
   ++counters_.rounds_fetched;
@@ -301,13 +301,13 @@ bool ViewMember::append_final(const CompletedRound& round) {
   if (!same.ok() || *same != now) {
     remember();
     auto status = history_.drop_after(before.round);
-    if (status) status = history_.append(CompletedRound(round));
+    if (status) status = history_.append(std::move(round));
     if (!status) {
       fail(status);
       return false;
     }
   }
-  set_final(round.round);
+  set_final(now.round);
   return true;
 }
 
@@ -336,18 +336,21 @@ void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapBeg
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapChunk& chunk) {
   if (!catch_up_ || catch_up_->from != from) return;
   catch_up_->since = now_;
-  auto ack = intake_.on_chunk(chunk);
+  // A giver hears at least as often that the receiver is there.
+  auto ack = intake_.on_chunk(chunk, now_ - catch_up_->answered >= options_.timing.beat);
   if (!ack) {
     tell(Event::Kind::warning, from, ack.status().text());
     return stop_catching_up();
   }
   if (!*ack) return;
+  catch_up_->answered = now_;
   send(from, **ack);
   ask_ahead();
 }
 
 void ViewMember::take(MemberId from, const ViewHeader& /*header*/, const SnapEnd& end) {
   if (!catch_up_ || catch_up_->from != from) return;
+  if (const auto ack = intake_.owed(end.transfer)) send(from, *ack);
   if (auto status = intake_.on_end(end); !status) {
     tell(Event::Kind::warning, from, status.text());
     return stop_catching_up();
@@ -394,8 +397,8 @@ void ViewMember::take_state(MemberId from, const SnapBegin& begin) {
     events_.push_back({Event::Kind::dropped, from, {}, before});
   else
     tell(Event::Kind::replaced, options_.self);
-  for (const auto& round : ahead_.release())
-    if (!append_final(round)) break;
+  for (auto& round : ahead_.release())
+    if (!append_final(std::move(round))) break;
   if (final_ > begin.upto.round) follow_lineage(begin.lineage);
   tick_join();
 }

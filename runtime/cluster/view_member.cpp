@@ -59,12 +59,12 @@ void ViewMember::on_frame(MemberId from, Bytes bytes, Time now) {
       return send(from, Evicted{peers_.of(from).incarnation}, installed_);
   }
   // Who has ended gives the others what they still lack, and decides nothing any more.
-  const auto& message = decoded->message;
+  auto& message = decoded->message;
   const bool wants = std::holds_alternative<Ack>(message) || std::holds_alternative<Fetch>(message);
   if (phase_ == Phase::ended && !wants) return;
   if (part_from_fork(from, message)) return;
   counter_seen_ = std::max(counter_seen_, header.ballot.counter);
-  std::visit([&](const auto& body) { take(from, header, body); }, message);
+  std::visit([&](auto& body) { take(from, header, body); }, message);
 }
 
 /// Said once, until something of this cluster comes from there.

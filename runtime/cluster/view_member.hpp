@@ -235,6 +235,7 @@ class ViewMember {
     MemberId from;
     Time since;
     bool parted = false;  ///< as in FETCH
+    Time answered{};      ///< when a chunk was answered last
   };
   /// Of quorumCallback.
   struct Answer {
@@ -323,7 +324,7 @@ class ViewMember {
 
   // view_join.cpp: catching up
   void take(MemberId from, const ViewHeader& header, const Fetch& fetch);
-  void take(MemberId from, const ViewHeader& header, const Rounds& rounds);
+  void take(MemberId from, const ViewHeader& header, Rounds& rounds);
   void take(MemberId from, const ViewHeader& header, const SnapBegin& begin);
   void take(MemberId from, const ViewHeader& header, const SnapChunk& chunk);
   void take(MemberId from, const ViewHeader& header, const SnapAck& ack);
@@ -334,9 +335,9 @@ class ViewMember {
   void stop_catching_up();
   [[nodiscard]] std::optional<MemberId> best_donor() const;
   [[nodiscard]] Rounds rounds_after(Chain after, Round upto) const;
-  void take_staged(const Rounds& rounds);
-  void take_final(MemberId from, const Rounds& rounds);
-  bool append_final(const CompletedRound& round);
+  void take_staged(Rounds& rounds);
+  void take_final(MemberId from, Rounds& rounds);
+  bool append_final(CompletedRound&& round);
   void give_state(MemberId to);
   void stop_giving(MemberId to);
   void pump(MemberId to);

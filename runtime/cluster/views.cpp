@@ -111,12 +111,14 @@ void Node::Inside::count_refusals() {
 
 void Node::Inside::flush_views() {
   Status failed;
+  transport->hold(true);
   member.views()->send_all([&](MemberId to, const Frame& frame) {
     if (!failed.ok() || !transport->has_room(to.value)) return false;
     traffic.sent(to.value, frame->size());
     failed = transport->send(to.value, frame);
     return failed.ok();
   });
+  transport->hold(false);
   if (!failed.ok()) member.fail(failed);
 }
 

@@ -62,6 +62,7 @@ Status SnapshotReader::take(const SnapshotChunk& chunk) {
   if (chunk.kind < last_) return bad("its kind comes before that of the chunk before");
   last_ = chunk.kind;
   ByteReader in(chunk.payload);
+  yielding_.begin();
   for (std::uint32_t i = 0; i < chunk.objects; ++i) {
     if (in.remaining() == 0) return bad("it has fewer objects than it says");
     auto status = chunk.kind == Kind::changes    ? take_change(in)
@@ -70,6 +71,7 @@ Status SnapshotReader::take(const SnapshotChunk& chunk) {
                   : chunk.kind == Kind::slots    ? take_slot(in)
                                                  : take_end(in);
     if (!status.ok()) return status;
+    yielding_.step();
   }
   if (!in.ok() || in.remaining() != 0) return bad("its length is wrong");
   return {};

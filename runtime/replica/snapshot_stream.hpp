@@ -30,6 +30,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "base/yielding.hpp"
 #include "replica/replica.hpp"
 #include "replica/snapshot_chunk.hpp"
 #include "storage/slot_export.hpp"
@@ -115,6 +116,7 @@ class SnapshotReader {
   std::uint64_t parts_ = 0, slots_ = 0;
   Csn last_change_;
   bool complete_ = false;
+  Yielding yielding_;
   Status failure_;
 };
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
+#include <cstdint>
+#include <cstring>
+
 #include "base/assert.hpp"
 #include "schema/row_path.hpp"
 
@@ -112,9 +115,15 @@ std::string_view RowView::text_at(const FieldDef& field, std::size_t offset) con
     const auto ref = load<Reference>(offset);
     return as_text(row_.subspan(ref.offset, ref.length));
   }
-  auto text = as_text(row_.subspan(offset, field.length));
-  const auto last = text.find_last_not_of('\0');
-  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
+  const auto text = as_text(row_.subspan(offset, field.length));
+  // What is not used of a field is often most of it.
+  std::size_t length = text.size();
+  for (std::uint64_t word = 0; length >= sizeof word; length -= sizeof word) {
+    std::memcpy(&word, text.data() + length - sizeof word, sizeof word);
+    if (word != 0) break;
+  }
+  while (length != 0 && text[length - 1] == '\0') --length;
+  return text.substr(0, length);
 }
 
 Bytes RowView::bytes_at(const FieldDef& field, std::size_t offset) const {

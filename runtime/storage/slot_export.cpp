@@ -5,6 +5,12 @@
 #include "storage/core.hpp"
 
 namespace exdb {
+namespace {
+
+/// Slots that are asked for before they are read.
+constexpr std::uint64_t slots_ahead = 8;
+
+}  // namespace
 
 void ReusedSlots::note(ClassId cls, SlotId slot, Csn csn) {
   // Only what the export's csn still showed: a slot that was used again, emptied and used again was
@@ -45,6 +51,7 @@ std::optional<ExportedSlot> SlotExport::next_in_place() {
     const ClassId cls{static_cast<std::uint32_t>(cls_)};
     const auto* head = core.rows_of(cls);
     while (slot_ < ends_[cls_]) {
+      SlotTable::prefetch(head, SlotTable::locate(*core.segment, head, {slot_ + slots_ahead}));
       const SlotId slot{slot_++};
       const auto* place = SlotTable::locate(*core.segment, head, slot);
       if (place == nullptr) continue;

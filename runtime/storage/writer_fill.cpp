@@ -9,6 +9,7 @@
 
 #include "base/assert.hpp"
 #include "base/hash.hpp"
+#include "base/yielding.hpp"
 #include "storage/writer.hpp"
 
 namespace exdb {
@@ -73,7 +74,10 @@ void StorageWriter::fill_hash(const IndexDef& definition, Csn csn) {
     for (std::size_t i = 0; i < count; ++i) index.insert(group[i].hash, group[i].slot, csn);
     count = 0;
   };
+  Yielding yielding;
+  yielding.begin();
   for (SlotId slot{0}; slot.value < slots.slots(); ++slot.value) {
+    yielding.step();
     const auto row = slots.newest_row(slot);
     if (!row) continue;
     keys.key_of(*row, key_);

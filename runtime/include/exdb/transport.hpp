@@ -92,6 +92,9 @@ class Transport {
   /// true again by polling here and there. Cheap.
   [[nodiscard]] virtual bool has_room(std::uint32_t node) const = 0;
   [[nodiscard]] virtual std::size_t send_bound_bytes() const = 0;
+  /// True: what is sent from now on may wait, so that frames to one node can go together. False: it
+  /// goes. Never from one poll to the next.
+  virtual void hold(bool /*on*/) {}
 
   /// From now on `node` takes no part in broadcasts. To be called at the same point of the order of
   /// broadcasts everywhere. Idempotent.
