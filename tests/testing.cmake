@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The exdb authors
 #
-# exdb_unit_test(NAME schema_parser SOURCES a_test.cpp [LIBRARIES …] [TIMEOUT 60] [PROCESSORS 1])
+# exdb_unit_test(NAME schema_parser SOURCES a_test.cpp [LIBRARIES …] [TIMEOUT 60] [PROCESSORS 1] [UNSANITIZED Suite.test:…])
 #   one GoogleTest program over the inside of the runtime, one CTest entry, label "unit".
+#   UNSANITIZED: tests, as for --gtest_filter, that are seconds in the Release build and many times that with
+#   sanitizers, for bytes that other tests show them too: only the Release build runs them.
 #
 # exdb_test_headers(TARGET): what nearly all tests include is compiled once; it takes 2 of the 5 s of a
 # file. By a program, whose code is -fpie as theirs. Not beside a compiler cache, which knows each file by all that it includes. A test includes what it
@@ -31,7 +33,7 @@ function(exdb_test_headers target)
 endfunction()
 
 function(exdb_unit_test)
-  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PROCESSORS;LABEL" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PROCESSORS;LABEL;UNSANITIZED" "SOURCES;LIBRARIES" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -47,4 +49,7 @@ function(exdb_unit_test)
   add_test(NAME ${ARG_LABEL}.${ARG_NAME} COMMAND ${ARG_NAME}_test)
   set_tests_properties(${ARG_LABEL}.${ARG_NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} PROCESSORS
                                                            ${ARG_PROCESSORS})
+  if(ARG_UNSANITIZED AND EXDB_SANITIZE MATCHES address)
+    set_tests_properties(${ARG_LABEL}.${ARG_NAME} PROPERTIES ENVIRONMENT "GTEST_FILTER=-${ARG_UNSANITIZED}")
+  endif()
 endfunction()
