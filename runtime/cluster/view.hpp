@@ -41,12 +41,6 @@ struct Incarnation {
   auto operator<=>(const Incarnation&) const = default;
 };
 
-/// Two lives of one node, of which the later knows all that the former has said. Only where nodes are
-/// on disk; for people, as no rule needs it.
-[[nodiscard]] inline bool same_memory(Incarnation one, Incarnation other) {
-  return one.value >> Incarnation::bits_of_lives == other.value >> Incarnation::bits_of_lives;
-}
-
 /// A set of members: one bit each.
 class MemberSet {
  public:

@@ -119,7 +119,6 @@ class Durable {
   Durable(std::unique_ptr<Folder> folder, std::shared_ptr<const Dictionary> dictionary,
           Options options);
   Status recover_all(const StorageOptions& storage, std::uint64_t random);
-  void tell(const Recovery& recovery, std::chrono::steady_clock::duration took);
   struct Begun;
   std::unique_ptr<Begun> begin(LoggedRounds::State at);
   Status write(Begun& begun, const std::stop_token& stop);

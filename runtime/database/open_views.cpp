@@ -14,10 +14,6 @@ namespace {
 
 Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
 
-/// Nanoseconds to the numbers of transactions: a node that commits less than one each 4 ns never
-/// comes near those of its next life, and they stay below OutcomeTable::sequence_max.
-constexpr unsigned sequence_shift = 2;
-
 /// All that may take a while is a part or a multiple of the keep-alive.
 ViewTiming timing_of(const ClusterParams& params, const Transport& transport) {
   const ViewTime beat = params.keep_alive_time;
@@ -157,7 +153,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
   core.drive_lock = &node.drive_lock();
   core.route =
       std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
-  core.route->number_from(life >> sequence_shift);
+  core.route->number_from(first_number_after(0));
   core.next_autoid = autoids_from(life);
   begin_life(core);
   node.start(own_listener);

@@ -2,8 +2,6 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/restore_node.hpp"
 
-#include <sstream>
-
 #include "database/restore_copies.hpp"
 
 namespace exdb {
@@ -29,30 +27,12 @@ Status check_owner(Folder& folder, Marks wanted) {
           "those with which it was made; open it with those, or give another path"};
 }
 
-std::string told_of(const NodeRestoreRequest& request, const Folder& folder,
-                    const Recovery& recovery, std::size_t held, Csn csn,
+std::string told_of(const NodeRestoreRequest& request, const std::string& path,
+                    const Recovery& recovery, std::size_t undecided, Csn csn,
                     std::chrono::steady_clock::duration took) {
-  const auto& log = recovery.log;
-  std::ostringstream out;
-  if (recovery.log.end.segments.empty() && recovery.from.round == Round{}) {
-    out << "database '" << request.name << "' has an empty folder here, '" << folder.path_of("")
-        << "'";
-    return out.str();
-  }
-  out << "database '" << request.name << "' recovered from '" << folder.path_of("") << "': ";
-  if (recovery.from.round == Round{}) {
-    out << "no checkpoint";
-  } else {
-    out << "the checkpoint of round " << recovery.from.round.value;
-  }
-  out << " and " << log.rounds << " rounds of the log, to csn " << csn.value << ", in "
-      << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms";
-  if (held != 0) out << "; the cluster decides of the " << held << " after them";
-  if (log.torn)
-    out << "; cut " << log.torn->bytes << " bytes that were not finished, at offset "
-        << log.torn->offset << " of '" << log.torn->path << "'";
-  for (const auto& why : recovery.passed_over) out << "; passed over a checkpoint: " << why;
-  return out.str();
+  if (recovery.log.end.segments.empty() && recovery.from.round == Round{})
+    return "database '" + request.name + "' has an empty folder here, '" + path + "'";
+  return recovery.told(request.name, path, csn, took, undecided);
 }
 
 Result<std::optional<ViewMemory>> recall(const Folder& folder, const LogEnd& end,
@@ -101,9 +81,8 @@ Result<RestoredNode> restore_node(const NodeRestoreRequest& request) {
   node.checkpoint_bytes = recovery->checkpoint_bytes;
   node.log_bytes = recovery->log.bytes;
   node.marks = recovery->log.end.marks;
-  const auto& end = recovery->log.end;
-  node.worth_telling = end.torn || (!end.segments.empty() && !end.closed);
-  node.told = told_of(request, folder, *recovery, restored.begin.held.size(),
+  node.worth_telling = recovery->torn_down();
+  node.told = told_of(request, folder.path_of(""), *recovery, restored.begin.held.size(),
                       node.replica->published(), std::chrono::steady_clock::now() - begun);
   RoundLog::Options options;
   options.fsync = request.disk.fsync;

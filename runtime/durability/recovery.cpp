@@ -3,6 +3,7 @@
 #include "durability/recovery.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/bytes.hpp"
 #include "cluster/crc32c.hpp"
@@ -165,6 +166,29 @@ Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, Recov
   if (!log) return log.status();
   recovery.log = std::move(*log);
   return recovery;
+}
+
+bool Recovery::torn_down() const {
+  return log.torn || (!log.end.segments.empty() && !log.end.closed);
+}
+
+std::string Recovery::told(const std::string& database, const std::string& path, Csn csn,
+                           std::chrono::steady_clock::duration took, std::size_t undecided) const {
+  std::ostringstream out;
+  out << "database '" << database << "' recovered from '" << path << "': ";
+  if (from.round == Round{}) {
+    out << "no checkpoint";
+  } else {
+    out << "the checkpoint of round " << from.round.value;
+  }
+  out << " and " << log.rounds << " rounds of the log, to csn " << csn.value << ", in "
+      << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms";
+  if (undecided != 0) out << "; the cluster decides of the " << undecided << " after them";
+  if (log.torn)
+    out << "; cut " << log.torn->bytes << " bytes of what was not finished, at offset "
+        << log.torn->offset << " of '" << log.torn->path << "'";
+  for (const auto& why : passed_over) out << "; passed over a checkpoint: " << why;
+  return out.str();
 }
 
 }  // namespace exdb

@@ -14,6 +14,8 @@
 // Failure: as log_reader.hpp and checkpoint.hpp; what the sink gives.
 // Cost: every byte of the checkpoint and the log once.
 #pragma once
+#include <chrono>
+
 #include "durability/checkpoint.hpp"
 #include "durability/log_reader.hpp"
 
@@ -38,6 +40,14 @@ struct Recovery {
   std::uint64_t checkpoint_bytes = 0;
   ReadLog log;
   std::vector<std::string> passed_over;  ///< V2: why
+
+  /// It was not closed: by a kill, or a crash.
+  [[nodiscard]] bool torn_down() const;
+  /// One line for people. `csn`: of the state; `undecided`: rounds that are here and not known to be
+  /// final.
+  [[nodiscard]] std::string told(const std::string& database, const std::string& path, Csn csn,
+                                 std::chrono::steady_clock::duration took,
+                                 std::size_t undecided = 0) const;
 };
 
 /// The identity of the database in this folder; makes it when there is none: then that of `made`, with

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from disk_programs import LOOK
 
 Good = Callable[..., list[Any]]
 Run = Callable[..., Any]
@@ -18,25 +19,11 @@ BEGIN = """
 def opened(copies, **more):
     return exdb.open("grid", SCHEMA, comm=comm, **{"is_disk": True, "path": "../grid",
                      "durable_copies": copies, "db_segment_size": 1 << 20, **more})
-
-def look(db):
-    comm.Barrier()
-    with db.connect() as con, con.startTransaction(exdb.MCO_READ_ONLY, fresh=True):
-        keys = sorted(row.key for row in con.cursor("Item"))
-        digest = db.digest()
-    comm.Barrier()
-    return {"keys": keys, "digest": digest, "recovered": db.recovered}
-
-def put_all(db, first, count=10):
-    with db.connect() as con:
-        for key in range(first + rank, first + count * size, size):
-            put(con, key, value=key, text="t" * 200)
-    comm.Barrier()
 """
 
 
 def program(body: str) -> str:
-    return f"{BEGIN}\n{textwrap.dedent(body)}"
+    return f"{BEGIN}{LOOK}\n{textwrap.dedent(body)}"
 
 
 def life(good: Good, ranks: int, copies: int | None, first: int, how: str = "") -> list[Any]:

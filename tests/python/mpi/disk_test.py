@@ -10,34 +10,21 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from disk_programs import LOOK
 
 Good = Callable[..., list[Any]]
 Run = Callable[..., Any]
 
-# What all programs here begin with: `opened()` is the database of this job, `look()` what it has.
+# What all programs here begin with: `opened()` is the database of this job.
 BEGIN = """
 def opened(**more):
     return exdb.open("grid", SCHEMA, comm=comm, **{"is_disk": True, "path": "../grid",
                                                    "is_shm": SHM, **more})
-
-def look(db):
-    comm.Barrier()
-    with db.connect() as con, con.startTransaction(exdb.MCO_READ_ONLY, fresh=True):
-        keys = sorted(row.key for row in con.cursor("Item"))
-        digest = db.digest()
-    comm.Barrier()
-    return {"keys": keys, "digest": digest, "recovered": db.recovered}
-
-def put_all(db, first, count):
-    with db.connect() as con:
-        for key in range(first + rank, first + count * size, size):
-            put(con, key, value=key, text="t" * 200)
-    comm.Barrier()
 """
 
 
 def program(body: str, shm: bool = False) -> str:
-    return f"SHM = {shm}\n{BEGIN}\n{textwrap.dedent(body)}"
+    return f"SHM = {shm}\n{BEGIN}{LOOK}\n{textwrap.dedent(body)}"
 
 
 WRITE = """

@@ -85,6 +85,9 @@ TEST(ViewMemory, the_folder_of_another_node_or_cluster_is_refused) {
 TEST(ViewMemory, each_life_is_higher_and_of_one_memory) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto first = first_life(now);
+  const auto same_memory = [](Incarnation one, Incarnation other) {
+    return one.value >> Incarnation::bits_of_lives == other.value >> Incarnation::bits_of_lives;
+  };
   EXPECT_GT(first_life(now + std::chrono::microseconds(40)), first);
   EXPECT_FALSE(same_memory(first_life(now + std::chrono::microseconds(40)), first));
   ViewMemory memory;

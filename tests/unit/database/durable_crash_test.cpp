@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "durable_fixture.hpp"
+#include "every_crash.hpp"
 
 namespace exdb {
 namespace {
@@ -153,29 +154,12 @@ std::uint64_t steps_of_all(bool fsync = true) {
   return folder.steps;
 }
 
-/// How many of the ways in which a crash can go are found wrong.
 std::size_t crash_everywhere(bool syncs_do_nothing, bool tell) {
   const auto steps = steps_of_all();
   EXPECT_GT(steps, 100U);
-  std::size_t found_wrong = 0;
-  for (std::uint64_t at = 1; at <= steps; ++at) {
-    BreakableFolder folder;
-    folder.crash_at = at;
-    folder.syncs_do_nothing = syncs_do_nothing;
-    const auto told = run(folder);
-    constexpr unsigned seeds = 4;
-    for (unsigned seed = 0; seed < seeds; ++seed) {
-      const auto how = seed == 0   ? Survives::nothing
-                       : seed == 1 ? Survives::everything
-                                   : Survives::some;
-      const auto after = folder.after_crash(how, unsigned(at) * seeds + seed);
-      const auto what = wrong(*after, told);
-      if (what.empty()) continue;
-      ++found_wrong;
-      if (tell) ADD_FAILURE() << "crash at step " << at << ", seed " << seed << ": " << what;
-    }
-  }
-  return found_wrong;
+  return crash_at_every_step(
+      steps, 4, syncs_do_nothing, tell, [](BreakableFolder& folder) { return run(folder); },
+      [](Folder& folder, const auto& told) { return wrong(folder, told); });
 }
 
 TEST(DurableCrash, at_every_step_loses_nothing_that_was_acknowledged_and_brings_back_no_refused) {

@@ -4,6 +4,7 @@
 // A crash, or a failure, at every single step of a life with rounds of one and of several, files that
 // are full, checkpoints, closing and opening again; after each the folder is opened as a restart
 // would.
+#include "every_crash.hpp"
 #include "toy_database.hpp"
 
 namespace exdb {
@@ -88,31 +89,14 @@ std::uint64_t steps_of_a_life() {
   return folder.steps;
 }
 
-/// How many of the ways in which a crash can go are found wrong.
 std::size_t crash_everywhere(bool syncs_do_nothing, bool tell) {
-  using Survives = BreakableFolder::Survives;
-  constexpr unsigned seeds = 24;
   const auto steps = steps_of_a_life();
   EXPECT_GT(steps, 120U);
-  std::size_t found_wrong = 0;
-  for (std::uint64_t at = 1; at <= steps; ++at) {
-    BreakableFolder folder;
-    folder.crash_at = at;
-    folder.syncs_do_nothing = syncs_do_nothing;
-    Living living(folder, true);
-    const auto life = living.live();
-    for (unsigned seed = 0; seed < seeds + 2; ++seed) {
-      const auto how = seed == 0   ? Survives::nothing
-                       : seed == 1 ? Survives::everything
-                                   : Survives::some;
-      const auto after = folder.after_crash(how, seed);
-      const auto what = wrong(*after, life.acknowledged, life.tried);
-      if (what.empty()) continue;
-      ++found_wrong;
-      if (tell) ADD_FAILURE() << "crash at step " << at << ", seed " << seed << ": " << what;
-    }
-  }
-  return found_wrong;
+  return crash_at_every_step(
+      steps, 26, syncs_do_nothing, tell, [](Folder& folder) { return Living(folder, true).live(); },
+      [](Folder& folder, const Life& life) {
+        return wrong(folder, life.acknowledged, life.tried);
+      });
 }
 
 TEST(Crash, at_every_step_loses_nothing_that_was_acknowledged_and_halves_nothing) {

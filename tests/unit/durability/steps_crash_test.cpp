@@ -5,6 +5,7 @@
 // are taken back and put in the place of others, memories, files that are full, checkpoints, states
 // that come from another node. What a restart finds is what was there after one of the steps that the
 // member had ended, and not before the last one that it could speak of.
+#include "every_crash.hpp"
 #include "toy_member.hpp"
 
 namespace exdb {
@@ -138,28 +139,11 @@ std::uint64_t steps_of_a_life() {
 }
 
 std::size_t crash_everywhere(bool syncs_do_nothing, bool tell) {
-  constexpr unsigned seeds = 4;
   const auto steps = steps_of_a_life();
   EXPECT_GT(steps, 200U);
-  std::size_t found_wrong = 0;
-  for (std::uint64_t at = 1; at <= steps; ++at) {
-    BreakableFolder folder;
-    folder.crash_at = at;
-    folder.syncs_do_nothing = syncs_do_nothing;
-    Living living(folder, true);
-    const auto life = living.live();
-    for (unsigned seed = 0; seed < seeds + 2; ++seed) {
-      const auto how = seed == 0   ? Survives::nothing
-                       : seed == 1 ? Survives::everything
-                                   : Survives::some;
-      const auto after = folder.after_crash(how, seed);
-      const auto what = wrong(*after, life, life.stored);
-      if (what.empty()) continue;
-      ++found_wrong;
-      if (tell) ADD_FAILURE() << "crash at step " << at << ", seed " << seed << ": " << what;
-    }
-  }
-  return found_wrong;
+  return crash_at_every_step(
+      steps, 6, syncs_do_nothing, tell, [](Folder& folder) { return Living(folder, true).live(); },
+      [](Folder& folder, const Life& life) { return wrong(folder, life, life.stored); });
 }
 
 TEST(StepsCrash, at_every_step_a_restart_finds_what_was_there_after_one_that_was_ended) {
