@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds listen_again_after{100};
 /// What was taken in could not be told: the socket takes no more at the moment.
-constexpr std::chrono::milliseconds tell_after{20};
+constexpr std::chrono::milliseconds tell_late_after{20};
 
 }  // namespace
 
@@ -231,7 +231,7 @@ void TcpTransport::time_of_peer(const Delivery& delivery, Peer& peer) {
     if (now_ - peer.last_sent >= alive_every_ || now_ >= peer.tell_by) {
       say_alive(peer);
       // Blocked: what waits there says it.
-      if (now_ >= peer.tell_by) peer.tell_by = now_ + tell_after;
+      if (now_ >= peer.tell_by) peer.tell_by = now_ + tell_late_after;
       if (now_ - peer.last_sent >= alive_every_) peer.last_sent = now_;
     }
     due(std::min(peer.last_sent + alive_every_, peer.tell_by));

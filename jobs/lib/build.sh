@@ -25,7 +25,8 @@ site_packages() {
   echo "${found[0]}"
 }
 
-# configure FOLDER [-D…]: with the environment's CMake and Ninja, ccache when there is one.
+# configure FOLDER [-D…]: with the environment's CMake and Ninja; with ccache where there is one,
+# else in large pieces, which is how a whole build takes least.
 configure() {
   local folder=$1 arguments
   shift
@@ -33,6 +34,8 @@ configure() {
     "-DEXDB_WERROR=${EXDB_WERROR:-OFF}" "$@")
   if command -v ccache >/dev/null; then
     arguments+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  else
+    arguments+=(-DEXDB_UNITY=ON)
   fi
   logged "configure-$(basename "$folder")" "$exdb_venv/bin/cmake" "${arguments[@]}"
 }

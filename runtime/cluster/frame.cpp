@@ -12,7 +12,7 @@
 namespace exdb {
 namespace {
 
-constexpr std::uint32_t magic = 0x42445845;  // "EXDB", little-endian
+constexpr std::uint32_t frame_magic = 0x42445845;  // "EXDB", little-endian
 constexpr std::size_t checked_bytes = frame_header_bytes - sizeof(std::uint64_t);
 constexpr std::uint8_t flag_stop = 1, flag_leave = 2, flag_more = 4;
 
@@ -38,7 +38,7 @@ HeaderBytes header_bytes(const FrameHeader& header, Bytes payload) {
     std::memcpy(bytes.data() + at, &value, sizeof value);
     at += sizeof value;
   };
-  put(magic);
+  put(frame_magic);
   put(frame_version);
   put(std::uint8_t(header.type));
   put(flags_of(header.batch));
@@ -53,7 +53,7 @@ HeaderBytes header_bytes(const FrameHeader& header, Bytes payload) {
   return bytes;
 }
 
-Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
+Status broken_frame(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
 
 }  // namespace
 
@@ -94,20 +94,20 @@ std::uint64_t checksum_in(const Frame& frame) {
 
 Result<DecodedFrame> decode_frame(Bytes frame) {
   if (frame.size() < frame_header_bytes)
-    return broken("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
+    return broken_frame("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
   ByteReader in(frame);
   // Magic and version before the checksum: a frame of another version may be checked otherwise, and
   // its sender deserves a better word than "wrong checksum".
-  if (in.get<std::uint32_t>() != magic) return broken("a frame that is not exdb's");
+  if (in.get<std::uint32_t>() != frame_magic) return broken_frame("a frame that is not exdb's");
   const auto version = in.get<std::uint16_t>();
   if (version != frame_version)
-    return broken("a frame of protocol version " + std::to_string(version) + ", here it is " +
+    return broken_frame("a frame of protocol version " + std::to_string(version) + ", here it is " +
                   std::to_string(frame_version) + ": run one exdb version on all nodes");
   const auto type = in.get<std::uint8_t>();
   const auto flags = in.get<std::uint8_t>();
   const auto length = in.get<std::uint64_t>();
   if (length != frame.size() - frame_header_bytes)
-    return broken("a frame says " + std::to_string(length) + " bytes of payload and has " +
+    return broken_frame("a frame says " + std::to_string(length) + " bytes of payload and has " +
                   std::to_string(frame.size() - frame_header_bytes));
   DecodedFrame decoded;
   decoded.header.cluster_id = in.get<std::uint64_t>();
@@ -118,10 +118,10 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   decoded.header.batch.digest = in.get<std::uint64_t>();
   decoded.checksum = in.get<std::uint64_t>();
   if (decoded.checksum != checksum_of(frame, frame.subspan(frame_header_bytes)))
-    return broken("a frame with a wrong checksum");
+    return broken_frame("a frame with a wrong checksum");
   if (type < std::uint8_t(FrameType::batch) || type > std::uint8_t(FrameType::kept))
-    return broken("a frame of unknown type " + std::to_string(type));
-  if (flags >= 2 * flag_more) return broken("a frame with unknown flags");
+    return broken_frame("a frame of unknown type " + std::to_string(type));
+  if (flags >= 2 * flag_more) return broken_frame("a frame with unknown flags");
   decoded.header.type = FrameType(type);
   decoded.header.batch.stop = flags & flag_stop;
   decoded.header.batch.leave = flags & flag_leave;

@@ -11,7 +11,7 @@
 namespace exdb {
 namespace {
 
-constexpr std::uint32_t magic = 0x56445845;  // "EXDV", little-endian
+constexpr std::uint32_t view_magic = 0x56445845;  // "EXDV", little-endian
 constexpr std::size_t crc_at = 48;
 
 using view_codec::In;
@@ -277,7 +277,7 @@ std::uint32_t crc_of(Bytes frame) {
   return crc32c(frame.subspan(crc_at + 8), crc32c(frame.first(crc_at)));
 }
 
-Status broken(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
+Status broken_message(std::string what) { return {ErrorCode::cluster_protocol, std::move(what)}; }
 
 constexpr std::array names{"PREPARE",    "PROMISE",    "NEWVIEW",  "VIEWACK", "INSTALL", "FETCH",
                            "ROUNDS",     "JOIN",       "LEAVE",    "EVICTED", "ACK",     "BATCH",
@@ -308,7 +308,7 @@ Frame encode_view_frame(const ViewHeader& header, const ViewMessage& message) {
   if (const auto* batch = std::get_if<BatchMessage>(&message))
     bytes->reserve(view_header_bytes + 64 + batch->payload.size());
   Out out(*bytes);
-  out.put(magic);
+  out.put(view_magic);
   out.put(view_version);
   out.put(std::uint8_t(message.index() + 1));
   out.put(std::uint8_t(0));
@@ -328,19 +328,19 @@ Frame encode_view_frame(const ViewHeader& header, const ViewMessage& message) {
 
 Result<ViewFrame> decode_view_frame(Bytes frame) {
   if (frame.size() < view_header_bytes)
-    return broken("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
+    return broken_message("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
   In in(frame);
   // Magic and version before the checksum, as in frame.cpp.
-  if (in.get<std::uint32_t>() != magic) return broken("a frame that is not exdb's");
+  if (in.get<std::uint32_t>() != view_magic) return broken_message("a frame that is not exdb's");
   const auto version = in.get<std::uint16_t>();
   if (version != view_version)
-    return broken("a frame of protocol version " + std::to_string(version) + ", here it is " +
+    return broken_message("a frame of protocol version " + std::to_string(version) + ", here it is " +
                   std::to_string(view_version) + ": run one exdb version on all nodes");
   const auto type = in.get<std::uint8_t>();
   const auto zero = in.get<std::uint8_t>();
   const auto length = in.get<std::uint64_t>();
   if (length != frame.size() - view_header_bytes)
-    return broken("a frame says " + std::to_string(length) + " bytes of body and has " +
+    return broken_message("a frame says " + std::to_string(length) + " bytes of body and has " +
                   std::to_string(frame.size() - view_header_bytes));
   ViewFrame decoded;
   decoded.header.cluster_id = in.get<std::uint64_t>();
@@ -348,14 +348,14 @@ Result<ViewFrame> decode_view_frame(Bytes frame) {
   decoded.header.ballot.member = in.member();
   decoded.header.ballot.counter = in.get<std::uint64_t>();
   decoded.header.incarnation = {in.get<std::uint64_t>()};
-  if (in.get<std::uint32_t>() != crc_of(frame)) return broken("a frame with a wrong checksum");
-  if (in.get<std::uint32_t>() != 0 || zero != 0) return broken("a frame with unknown flags");
+  if (in.get<std::uint32_t>() != crc_of(frame)) return broken_message("a frame with a wrong checksum");
+  if (in.get<std::uint32_t>() != 0 || zero != 0) return broken_message("a frame with unknown flags");
   decoded.header.ballot.life = in.get<std::uint64_t>();
   if (type < 1 || type > std::variant_size_v<ViewMessage>)
-    return broken("a frame of unknown type " + std::to_string(type));
+    return broken_message("a frame of unknown type " + std::to_string(type));
   get_type(type, in, decoded.message);
   if (!in.ok() || in.remaining() > 0)
-    return broken(std::string("a body that is no ") + names[type - 1] + "'s");
+    return broken_message(std::string("a body that is no ") + names[type - 1] + "'s");
   return decoded;
 }
 

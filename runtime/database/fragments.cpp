@@ -8,11 +8,11 @@ namespace exdb {
 namespace {
 
 /// Upper bound of what an op takes beside its row: kind, class, row, base, length.
-constexpr std::size_t op_overhead_bytes = 1 + 5 + 10 + 10 + 5;
+constexpr std::size_t op_bytes_max = 1 + 5 + 10 + 10 + 5;
 constexpr auto never = std::numeric_limits<std::size_t>::max();
 
 std::size_t bytes_of(const WorkEntry& entry) {
-  return op_overhead_bytes + (entry.live() ? entry.builder.view().bytes().size() : 0);
+  return op_bytes_max + (entry.live() ? entry.builder.view().bytes().size() : 0);
 }
 
 }  // namespace

@@ -18,13 +18,11 @@
 namespace exdb {
 namespace {
 
-Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
-
 }  // namespace
 
 Status check_copies(const DatabaseOptions& options, std::uint32_t replicas) {
   if (!options.disk || options.disk->copies <= replicas) return {};
-  return wrong("durable_copies " + std::to_string(options.disk->copies) + " is more than the " +
+  return invalid_parameter("durable_copies " + std::to_string(options.disk->copies) + " is more than the " +
                std::to_string(replicas) + (options.shared ? " hosts" : " nodes") +
                " that could keep one");
 }
@@ -33,20 +31,20 @@ Status check_copies(const DatabaseOptions& options, std::uint32_t replicas) {
 Status check_params(const ClusterParams& params, std::uint32_t nodes) {
   if (!params.local_failure.ok()) return params.local_failure;
   if (params.node_id && *params.node_id >= nodes) {
-    return wrong("nodeId " + std::to_string(*params.node_id) + " is not one of the " +
+    return invalid_parameter("nodeId " + std::to_string(*params.node_id) + " is not one of the " +
                  std::to_string(nodes) + " nodes (0.." + std::to_string(nodes - 1) + ")");
   }
   if (!params.nodes.empty() && params.nodes.size() != nodes) {
-    return wrong("nodes lists " + std::to_string(params.nodes.size()) +
+    return invalid_parameter("nodes lists " + std::to_string(params.nodes.size()) +
                  " nodes, but the communicator has " + std::to_string(nodes) + " ranks");
   }
   if (params.conn_pool_factor < 1 || params.conn_pool_factor > 1000) {
-    return wrong("conn_pool_factor " + std::to_string(params.conn_pool_factor) +
+    return invalid_parameter("conn_pool_factor " + std::to_string(params.conn_pool_factor) +
                  " is not within 1..1000 percent");
   }
-  if (params.sync_msg_objects == 0) return wrong("sync_msg_objects must be at least 1");
+  if (params.sync_msg_objects == 0) return invalid_parameter("sync_msg_objects must be at least 1");
   if (params.mode_mask & ~(cluster_mode_debug_output | cluster_mode_early_data_send)) {
-    return wrong("mode_mask " + std::to_string(params.mode_mask) +
+    return invalid_parameter("mode_mask " + std::to_string(params.mode_mask) +
                  " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and "
                  "MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
   }
@@ -70,7 +68,7 @@ Status check_node_ids(const std::vector<Hello>& hellos) {
   }
   for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
     if (hellos[rank].node_id != rank) {
-      return wrong("rank " + std::to_string(rank) + " gives nodeId " +
+      return invalid_parameter("rank " + std::to_string(rank) + " gives nodeId " +
                    std::to_string(hellos[rank].node_id) +
                    "; with MPI the nodeId must be the rank in the communicator (or None)");
     }

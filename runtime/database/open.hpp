@@ -39,6 +39,9 @@ Status judge(const std::vector<Hello>& hellos);
 
 // --- parts of opening, the same for a node of its own and for hosts ---
 
+inline Status invalid_parameter(std::string text) {
+  return {ErrorCode::cluster_invalid_parameter, std::move(text)};
+}
 /// What this node alone can see to be wrong.
 /// `replicas`: of nodes, or of hosts where these share one.
 Status check_copies(const DatabaseOptions& options, std::uint32_t replicas);

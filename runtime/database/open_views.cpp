@@ -12,8 +12,6 @@
 namespace exdb {
 namespace {
 
-Status wrong(std::string text) { return {ErrorCode::cluster_invalid_parameter, std::move(text)}; }
-
 /// All that may take a while is a part or a multiple of the keep-alive.
 ViewTiming timing_of(const ClusterParams& params, const Transport& transport) {
   const ViewTime beat = params.keep_alive_time;
@@ -32,9 +30,9 @@ ViewTiming timing_of(const ClusterParams& params, const Transport& transport) {
 Status check_keep_alive(const ClusterParams& params) {
   using namespace std::chrono_literals;
   if (params.keep_alive_time < 5ms || params.keep_alive_time > 1h)
-    return wrong("keepAliveTime must be 5 ms at least, and an hour at most");
+    return invalid_parameter("keepAliveTime must be 5 ms at least, and an hour at most");
   if (params.keep_alive_probes < 2 || params.keep_alive_probes > 1000)
-    return wrong("keepAliveProbes " + std::to_string(params.keep_alive_probes) +
+    return invalid_parameter("keepAliveProbes " + std::to_string(params.keep_alive_probes) +
                  " is not within 2..1000");
   return {};
 }
@@ -111,7 +109,7 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
                "durable_copies where nodes come and go: there each node counts by what is on its "
                "own disk, so all of them keep a copy; leave it out"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
-    failure = wrong("nodeId " + std::to_string(*params.node_id) +
+    failure = invalid_parameter("nodeId " + std::to_string(*params.node_id) +
                     " is not that of the transport, " + std::to_string(transport->self()));
   if (!failure.ok()) {
     transport->close(false);

@@ -11,7 +11,7 @@ namespace exdb {
 namespace {
 
 /// Rounds by which a member may have been behind when it wrote a digest, and still be compared.
-constexpr std::size_t digests_kept = 256;
+constexpr std::size_t digests_compared = 256;
 
 class Replaying {
  public:
@@ -135,7 +135,7 @@ class Replaying {
     made_.round = round.round;
     ++made_.rounds;
     digests_.push_back(made_.replica->digest());
-    if (digests_.size() > digests_kept) digests_.pop_front();
+    if (digests_.size() > digests_compared) digests_.pop_front();
     return done() ? Status(ErrorCode::interrupted, "all that is wanted is here") : Status();
   }
 

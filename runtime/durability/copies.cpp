@@ -10,11 +10,11 @@
 namespace exdb {
 namespace {
 
-constexpr std::uint64_t magic = 0x434f504542445845;  // "EXDBEPOC", little-endian
-constexpr std::size_t crc_at = 12, checked_from = 16, fixed_bytes = 32, epoch_bytes = 32;
+constexpr std::uint64_t copies_magic = 0x434f504542445845;  // "EXDBEPOC", little-endian
+constexpr std::size_t copies_crc_at = 12, copies_checked_from = 16, fixed_bytes = 32, epoch_bytes = 32;
 
-std::uint32_t crc_of(Bytes all) {
-  return crc32c(all.subspan(checked_from), crc32c(all.first(crc_at)));
+std::uint32_t copies_crc_of(Bytes all) {
+  return crc32c(all.subspan(copies_checked_from), crc32c(all.first(copies_crc_at)));
 }
 
 std::string where(const Copy& copy) {
@@ -79,7 +79,7 @@ std::vector<std::byte> encode_epochs(std::uint64_t database, const Epochs& epoch
   std::vector<std::byte> bytes;
   bytes.reserve(fixed_bytes + epochs.size() * epoch_bytes);
   ByteWriter out(bytes);
-  out.put(magic);
+  out.put(copies_magic);
   out.put(disk_format_version);
   out.put(std::uint32_t{0});
   out.put(database);
@@ -90,13 +90,13 @@ std::vector<std::byte> encode_epochs(std::uint64_t database, const Epochs& epoch
     out.put(epoch.before.round.value);
     out.put(epoch.before.hash);
   }
-  out.patch(crc_at, crc_of(bytes));
+  out.patch(copies_crc_at, copies_crc_of(bytes));
   return bytes;
 }
 
 Result<Epochs> decode_epochs(Bytes bytes, std::uint64_t database, const std::string& path) {
   ByteReader in(bytes);
-  if (in.get<std::uint64_t>() != magic) return damaged(path, 0, "this is no file of epochs");
+  if (in.get<std::uint64_t>() != copies_magic) return damaged(path, 0, "this is no file of epochs");
   const auto version = in.get<std::uint32_t>();
   if (in.ok() && version > disk_format_version)
     return Status(ErrorCode::disk_version,
@@ -108,7 +108,7 @@ Result<Epochs> decode_epochs(Bytes bytes, std::uint64_t database, const std::str
   const auto count = in.get<std::uint64_t>();
   if (!in.ok() || count > epochs_max || bytes.size() - fixed_bytes != count * epoch_bytes)
     return damaged(path, bytes.size(), "its length is wrong");
-  if (crc != crc_of(bytes)) return damaged(path, crc_at, "its checksum is wrong");
+  if (crc != copies_crc_of(bytes)) return damaged(path, copies_crc_at, "its checksum is wrong");
   if (of != database) return damaged(path, 0, "it is of another database");
   Epochs epochs(static_cast<std::size_t>(count));
   for (auto& epoch : epochs) {

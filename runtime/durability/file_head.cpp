@@ -18,10 +18,10 @@ constexpr std::array<std::string_view, 3> magics = {"EXDBBASE", "EXDBLOG_", "EXD
 constexpr std::array<std::string_view, 3> prefixes = {"", "log-", "checkpoint-"};
 constexpr std::string_view being_written = ".new";
 constexpr std::string_view snapshot_prefix = "snapshot-";
-constexpr std::size_t version_at = 8, crc_at = 12, after_crc = 16, digits = 20;
+constexpr std::size_t version_at = 8, head_crc_at = 12, after_crc = 16, digits = 20;
 
-std::uint32_t crc_of(Bytes head) {
-  return crc32c(head.subspan(after_crc, head_bytes - after_crc), crc32c(head.first(crc_at)));
+std::uint32_t head_crc_of(Bytes head) {
+  return crc32c(head.subspan(after_crc, head_bytes - after_crc), crc32c(head.first(head_crc_at)));
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ void encode_head(const FileHead& head, std::vector<std::byte>& out) {
   writer.put(head.marks.sequence);
   writer.put(head.marks.autoid);
   writer.put(head.more_bytes);
-  writer.patch(begin + crc_at, crc_of(Bytes(out).subspan(begin)));
+  writer.patch(begin + head_crc_at, head_crc_of(Bytes(out).subspan(begin)));
 }
 
 Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path) {
@@ -54,8 +54,8 @@ Result<FileHead> decode_head(Bytes bytes, FileKind kind, const std::string& path
                                          ": open it with the exdb that wrote it, or a newer one"};
   if (bytes.size() < head_bytes) return damaged(path, bytes.size(), "it ends within its head");
   if (version == 0) return damaged(path, version_at, "there is no format 0");
-  if (in.get<std::uint32_t>() != crc_of(bytes))
-    return damaged(path, crc_at, "the checksum of its head is wrong");
+  if (in.get<std::uint32_t>() != head_crc_of(bytes))
+    return damaged(path, head_crc_at, "the checksum of its head is wrong");
   FileHead head;
   head.kind = kind;
   head.identity.format = version;

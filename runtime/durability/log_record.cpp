@@ -12,8 +12,8 @@
 namespace exdb {
 namespace {
 
-constexpr std::uint32_t magic = 0x43525845;  // "EXRC", little-endian
-constexpr std::size_t crc_at = 4, checked_from = 8, length_at = 48;
+constexpr std::uint32_t record_magic = 0x43525845;  // "EXRC", little-endian
+constexpr std::size_t record_crc_at = 4, record_checked_from = 8, length_at = 48;
 constexpr std::uint8_t flag_stop = 1, flag_leave = 2, flag_more = 4;
 constexpr std::uint64_t step_goes_on = 256;
 constexpr std::uint64_t members_max = std::numeric_limits<std::uint32_t>::max();
@@ -22,7 +22,7 @@ constexpr std::uint64_t aligned(std::uint64_t bytes) {
   return (bytes + record_alignment - 1) / record_alignment * record_alignment;
 }
 
-std::uint32_t crc_of(std::uint64_t database, Bytes checked) {
+std::uint32_t record_crc_of(std::uint64_t database, Bytes checked) {
   return crc32c(checked, crc32c(std::as_bytes(std::span(&database, 1))));
 }
 
@@ -82,7 +82,7 @@ bool decode_round(Bytes payload, LogRecord& record) {
 
 ReadRecord bad(std::string why) { return {ReadRecord::Found::bad, std::move(why), 0, {}}; }
 
-/// Of the bytes at `offset`, where there is the magic: the record but for what is in its payload.
+/// Of the bytes at `offset`, where there is the record_magic: the record but for what is in its payload.
 ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t database,
                           Bytes& payload) {
   const auto bytes = file.subspan(std::size_t(offset));
@@ -100,7 +100,7 @@ ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t databa
   if (!in.ok()) return bad("a record is cut short");
   if (length > bytes.size() - record_head_bytes) return bad("a record is longer than its file");
   if (crc !=
-      crc_of(database, bytes.subspan(checked_from, record_head_bytes - checked_from + length)))
+      record_crc_of(database, bytes.subspan(record_checked_from, record_head_bytes - record_checked_from + length)))
     return bad("the checksum of a record is wrong");
   if (read.record.offset != offset) return bad("a record is not where it was written");
   const auto plain = kind & ~step_goes_on;
@@ -118,7 +118,7 @@ ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t databa
 }
 
 bool has_magic(Bytes file, std::uint64_t offset) {
-  return ByteReader(file.subspan(std::size_t(offset))).get<std::uint32_t>() == magic;
+  return ByteReader(file.subspan(std::size_t(offset))).get<std::uint32_t>() == record_magic;
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
                    std::vector<std::byte>& out) {
   const auto begin = out.size();
   ByteWriter writer(out);
-  writer.put(magic);
+  writer.put(record_magic);
   writer.put(std::uint32_t{0});
   writer.put(std::uint64_t(record.kind) | (record.step_goes_on ? step_goes_on : 0));
   writer.put(record.offset);
@@ -156,7 +156,7 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
   }
   const auto bytes = out.size() - begin;
   writer.patch(begin + length_at, std::uint64_t(bytes - record_head_bytes));
-  writer.patch(begin + crc_at, crc_of(database, Bytes(out).subspan(begin + checked_from)));
+  writer.patch(begin + record_crc_at, record_crc_of(database, Bytes(out).subspan(begin + record_checked_from)));
   out.resize(begin + std::size_t(aligned(bytes)));
 }
 

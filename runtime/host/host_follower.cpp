@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto warn_first = 10s;
+constexpr auto warn_follower_after = 10s;
 /// A thread that listens for news looks so often whether the leader lives.
 constexpr auto listen_cap = 500ms;
 
@@ -153,7 +153,7 @@ void HostFollower::say(FollowerState state) {
 Status HostFollower::stop(std::optional<std::chrono::milliseconds> deadline) {
   const auto began = Clock::now();
   const auto until = deadline ? began + *deadline : Clock::time_point::max();
-  auto next_warning = began + warn_first;
+  auto next_warning = began + warn_follower_after;
   if (auto status = channel_->failure(); !status.ok())
     return status.code() == ErrorCode::cluster_stopped && !left_ ? Status() : status;
   if (!stopping_.exchange(true)) {

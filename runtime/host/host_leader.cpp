@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto warn_first = 10s;
+constexpr auto warn_leader_after = 10s;
 /// How late a thread that waits in stop sees that the last follower has stopped.
 constexpr auto look_every = 20ms;
 constexpr auto leave_cap = 1000ms;
@@ -111,7 +111,7 @@ void HostLeader::finished() { segment_->tell_leader(); }
 
 Status HostLeader::wait_for_followers(Clock::time_point until) {
   const auto began = Clock::now();
-  auto next_warning = began + warn_first;
+  auto next_warning = began + warn_leader_after;
   while (relay_->busy() != 0 && !node_->finished()) {
     const auto now = Clock::now();
     if (auto status = order_.look(now); !status.ok()) return status;

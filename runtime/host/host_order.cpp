@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_every = 50ms;
+constexpr auto look_for_circles_every = 50ms;
 /// A program whose threads close several databases at once is in that state for a moment. As long
 /// as members take between hosts: three pings.
 constexpr auto sure_longest = 3000ms;
@@ -55,7 +55,7 @@ Status HostOrder::told() const {
 Status HostOrder::look(Clock::time_point now) {
   const std::unique_lock lock(looking_, std::try_to_lock);
   if (!lock.owns_lock() || now < next_look_) return {};
-  next_look_ = now + look_every;
+  next_look_ = now + look_for_circles_every;
   if (auto status = told(); !status.ok()) return status;
   const auto kept = closing_.kept();
   if (kept.empty()) {

@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_every = 100ms;  ///< whether a follower has died, while anything happens
+constexpr auto look_for_dead_every = 100ms;  ///< whether a follower has died, while anything happens
 /// While a round is under way: short against any timeout, long against a round.
 constexpr auto drive_cap = 50ms;
 /// A follower that got its answer commits again within this, or not soon.
@@ -185,7 +185,7 @@ bool HostRelay::flush(Follower& of) {
 }
 
 void HostRelay::look_for_gone(Clock::time_point now) {
-  next_look_ = now + look_every;
+  next_look_ = now + look_for_dead_every;
   bool reap = false;
   for (auto& of : followers_) {
     if (of.gone) continue;

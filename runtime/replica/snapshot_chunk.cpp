@@ -9,10 +9,10 @@
 namespace exdb {
 namespace {
 
-constexpr std::uint32_t magic = 0x4e535845;  // "EXSN" in memory
+constexpr std::uint32_t chunk_magic = 0x4e535845;  // "EXSN" in memory
 constexpr std::size_t checked_bytes = 24;
 
-Status bad(const std::string& what) { return {ErrorCode::cluster_protocol, what}; }
+Status bad_chunk(const std::string& what) { return {ErrorCode::cluster_protocol, what}; }
 
 /// Over the head as well: a chunk that says another number or kind than it was made with is wrong
 /// whatever its payload.
@@ -26,7 +26,7 @@ void encode_chunk(const SnapshotChunk& chunk, std::vector<std::byte>& out) {
   out.clear();
   out.reserve(chunk_head_bytes + chunk.payload.size());
   ByteWriter writer(out);
-  writer.put(magic);
+  writer.put(chunk_magic);
   writer.put(static_cast<std::uint32_t>(chunk.kind));
   writer.put(chunk.number);
   writer.put(chunk.objects);
@@ -37,24 +37,24 @@ void encode_chunk(const SnapshotChunk& chunk, std::vector<std::byte>& out) {
 
 Result<SnapshotChunk> decode_chunk(Bytes bytes) {
   ByteReader in(bytes);
-  if (in.get<std::uint32_t>() != magic) return bad("it is no chunk of a snapshot");
+  if (in.get<std::uint32_t>() != chunk_magic) return bad_chunk("it is no chunk of a snapshot");
   const auto kind = in.get<std::uint32_t>();
   SnapshotChunk chunk;
   chunk.number = in.get<std::uint32_t>();
   chunk.objects = in.get<std::uint32_t>();
   const auto length = in.get<std::uint64_t>();
   const auto checksum = in.get<std::uint64_t>();
-  if (!in.ok()) return bad("it is cut short");
+  if (!in.ok()) return bad_chunk("it is cut short");
   if (length != in.remaining()) {
-    return bad("it has " + std::to_string(in.remaining()) + " bytes where it says " +
+    return bad_chunk("it has " + std::to_string(in.remaining()) + " bytes where it says " +
                std::to_string(length));
   }
   chunk.payload = in.get_raw(in.remaining());
   if (checksum != checksum_of(bytes.first(checked_bytes), chunk.payload))
-    return bad("its checksum is wrong");
+    return bad_chunk("its checksum is wrong");
   if (kind < static_cast<std::uint32_t>(SnapshotChunk::Kind::header) ||
       kind > static_cast<std::uint32_t>(SnapshotChunk::Kind::end))
-    return bad("unknown kind " + std::to_string(kind));
+    return bad_chunk("unknown kind " + std::to_string(kind));
   chunk.kind = static_cast<SnapshotChunk::Kind>(kind);
   return chunk;
 }
@@ -101,7 +101,7 @@ Result<SnapshotHeader> decode_header(Bytes bytes) {
   header.slots = in.get<std::uint64_t>();
   const auto classes = in.get_varint();
   if (!in.ok() || in.remaining() % sizeof(Csn) != 0 || in.remaining() / sizeof(Csn) != classes)
-    return bad("its length is wrong");
+    return bad_chunk("its length is wrong");
   header.class_changed.resize(static_cast<std::size_t>(classes));
   for (auto& csn : header.class_changed) csn = Csn{in.get<std::uint64_t>()};
   return header;

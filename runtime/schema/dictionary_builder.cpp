@@ -8,13 +8,10 @@
 #include "base/bytes.hpp"
 #include "base/hash.hpp"
 #include "schema/key.hpp"
+#include "schema/row_layout.hpp"
 
 namespace exdb {
 namespace {
-
-std::uint64_t align_up(std::uint64_t at, std::uint64_t alignment) {
-  return (at + alignment - 1) / alignment * alignment;
-}
 
 void set_element_layout(FieldDef& field) {
   switch (field.type) {
@@ -36,11 +33,6 @@ void set_element_layout(FieldDef& field) {
       field.element_size = size_of(field.type);
       field.element_alignment = field.element_size;
   }
-}
-
-std::uint64_t extent_of(const FieldDef& field) {
-  if (field.is_vector) return sizeof(Reference);
-  return std::uint64_t{field.element_size} * std::max<std::uint32_t>(field.array_length, 1);
 }
 
 /// What a new record holds in this field; what may be absent stays zero. An enumerator defaults to

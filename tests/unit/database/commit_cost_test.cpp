@@ -139,7 +139,8 @@ TEST_F(CommitCost, a_large_transaction_takes_a_few_times_its_rows) {
 }
 
 /// Two replicas in one process: each has its conflict log (72) and ops of its own (56), and there
-/// is one copy of the record, in the frame.
+/// is one copy of the record, in the frame. 264 to 338, by how far the work of the two nodes overlaps; one
+/// more copy of the record is 90.
 TEST_F(CommitCost, a_large_transaction_is_there_once_on_its_way_to_another_node) {
   constexpr int many = 20'000;
   Grid grid(2, false, {}, schema);
@@ -155,7 +156,7 @@ TEST_F(CommitCost, a_large_transaction_is_there_once_on_its_way_to_another_node)
   second->rollback();
   const auto committing = (peak_bytes.load() - open) / many;
   RecordProperty("committing_bytes", int(committing));
-  EXPECT_LE(committing, 330) << "bytes a row of 72 beside the open transaction, at their most";
+  EXPECT_LE(committing, 345) << "bytes a row of 72 beside the open transaction, at their most";
   con->close();
   second->close();
   grid.close();
