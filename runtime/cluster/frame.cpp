@@ -94,7 +94,8 @@ std::uint64_t checksum_in(const Frame& frame) {
 
 Result<DecodedFrame> decode_frame(Bytes frame) {
   if (frame.size() < frame_header_bytes)
-    return broken_frame("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
+    return broken_frame("a frame of " + std::to_string(frame.size()) +
+                        " bytes is shorter than a header");
   ByteReader in(frame);
   // Magic and version before the checksum: a frame of another version may be checked otherwise, and
   // its sender deserves a better word than "wrong checksum".
@@ -102,13 +103,13 @@ Result<DecodedFrame> decode_frame(Bytes frame) {
   const auto version = in.get<std::uint16_t>();
   if (version != frame_version)
     return broken_frame("a frame of protocol version " + std::to_string(version) + ", here it is " +
-                  std::to_string(frame_version) + ": run one exdb version on all nodes");
+                        std::to_string(frame_version) + ": run one exdb version on all nodes");
   const auto type = in.get<std::uint8_t>();
   const auto flags = in.get<std::uint8_t>();
   const auto length = in.get<std::uint64_t>();
   if (length != frame.size() - frame_header_bytes)
     return broken_frame("a frame says " + std::to_string(length) + " bytes of payload and has " +
-                  std::to_string(frame.size() - frame_header_bytes));
+                        std::to_string(frame.size() - frame_header_bytes));
   DecodedFrame decoded;
   decoded.header.cluster_id = in.get<std::uint64_t>();
   decoded.header.sender = {in.get<std::uint32_t>()};

@@ -35,7 +35,8 @@ std::vector<std::byte> encode_view_memory(const ViewMemory& memory) {
 
 Result<ViewMemory> decode_view_memory(Bytes bytes) {
   view_codec::In in(bytes);
-  if (in.get<std::uint32_t>() != memory_magic) return broken_memory("bytes that are no member's memory");
+  if (in.get<std::uint32_t>() != memory_magic)
+    return broken_memory("bytes that are no member's memory");
   if (const auto found = in.get<std::uint16_t>(); found != version)
     return Status(ErrorCode::disk_version, "a member's memory of format " + std::to_string(found) +
                                                ", here it is " + std::to_string(version));
@@ -51,7 +52,8 @@ Result<ViewMemory> decode_view_memory(Bytes bytes) {
   memory.final_view = in.ballot();
   memory.unconfirmed = in.ballots();
   memory.lineage = in.lineage();
-  if (!in.ok() || in.remaining() > 0) return broken_memory("a member's memory that is cut or too long");
+  if (!in.ok() || in.remaining() > 0)
+    return broken_memory("a member's memory that is cut or too long");
   return memory;
 }
 

@@ -328,28 +328,32 @@ Frame encode_view_frame(const ViewHeader& header, const ViewMessage& message) {
 
 Result<ViewFrame> decode_view_frame(Bytes frame) {
   if (frame.size() < view_header_bytes)
-    return broken_message("a frame of " + std::to_string(frame.size()) + " bytes is shorter than a header");
+    return broken_message("a frame of " + std::to_string(frame.size()) +
+                          " bytes is shorter than a header");
   In in(frame);
   // Magic and version before the checksum, as in frame.cpp.
   if (in.get<std::uint32_t>() != view_magic) return broken_message("a frame that is not exdb's");
   const auto version = in.get<std::uint16_t>();
   if (version != view_version)
-    return broken_message("a frame of protocol version " + std::to_string(version) + ", here it is " +
-                  std::to_string(view_version) + ": run one exdb version on all nodes");
+    return broken_message("a frame of protocol version " + std::to_string(version) +
+                          ", here it is " + std::to_string(view_version) +
+                          ": run one exdb version on all nodes");
   const auto type = in.get<std::uint8_t>();
   const auto zero = in.get<std::uint8_t>();
   const auto length = in.get<std::uint64_t>();
   if (length != frame.size() - view_header_bytes)
     return broken_message("a frame says " + std::to_string(length) + " bytes of body and has " +
-                  std::to_string(frame.size() - view_header_bytes));
+                          std::to_string(frame.size() - view_header_bytes));
   ViewFrame decoded;
   decoded.header.cluster_id = in.get<std::uint64_t>();
   decoded.header.sender = in.member();
   decoded.header.ballot.member = in.member();
   decoded.header.ballot.counter = in.get<std::uint64_t>();
   decoded.header.incarnation = {in.get<std::uint64_t>()};
-  if (in.get<std::uint32_t>() != crc_of(frame)) return broken_message("a frame with a wrong checksum");
-  if (in.get<std::uint32_t>() != 0 || zero != 0) return broken_message("a frame with unknown flags");
+  if (in.get<std::uint32_t>() != crc_of(frame))
+    return broken_message("a frame with a wrong checksum");
+  if (in.get<std::uint32_t>() != 0 || zero != 0)
+    return broken_message("a frame with unknown flags");
   decoded.header.ballot.life = in.get<std::uint64_t>();
   if (type < 1 || type > std::variant_size_v<ViewMessage>)
     return broken_message("a frame of unknown type " + std::to_string(type));

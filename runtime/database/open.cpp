@@ -16,15 +16,13 @@
 #include "exdb/collective_gather.hpp"
 
 namespace exdb {
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 Status check_copies(const DatabaseOptions& options, std::uint32_t replicas) {
   if (!options.disk || options.disk->copies <= replicas) return {};
-  return invalid_parameter("durable_copies " + std::to_string(options.disk->copies) + " is more than the " +
-               std::to_string(replicas) + (options.shared ? " hosts" : " nodes") +
-               " that could keep one");
+  return invalid_parameter("durable_copies " + std::to_string(options.disk->copies) +
+                           " is more than the " + std::to_string(replicas) +
+                           (options.shared ? " hosts" : " nodes") + " that could keep one");
 }
 
 /// What this node alone can see to be wrong.
@@ -32,21 +30,23 @@ Status check_params(const ClusterParams& params, std::uint32_t nodes) {
   if (!params.local_failure.ok()) return params.local_failure;
   if (params.node_id && *params.node_id >= nodes) {
     return invalid_parameter("nodeId " + std::to_string(*params.node_id) + " is not one of the " +
-                 std::to_string(nodes) + " nodes (0.." + std::to_string(nodes - 1) + ")");
+                             std::to_string(nodes) + " nodes (0.." + std::to_string(nodes - 1) +
+                             ")");
   }
   if (!params.nodes.empty() && params.nodes.size() != nodes) {
     return invalid_parameter("nodes lists " + std::to_string(params.nodes.size()) +
-                 " nodes, but the communicator has " + std::to_string(nodes) + " ranks");
+                             " nodes, but the communicator has " + std::to_string(nodes) +
+                             " ranks");
   }
   if (params.conn_pool_factor < 1 || params.conn_pool_factor > 1000) {
     return invalid_parameter("conn_pool_factor " + std::to_string(params.conn_pool_factor) +
-                 " is not within 1..1000 percent");
+                             " is not within 1..1000 percent");
   }
   if (params.sync_msg_objects == 0) return invalid_parameter("sync_msg_objects must be at least 1");
   if (params.mode_mask & ~(cluster_mode_debug_output | cluster_mode_early_data_send)) {
     return invalid_parameter("mode_mask " + std::to_string(params.mode_mask) +
-                 " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and "
-                 "MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
+                             " has unknown bits; known are MCO_CLUSTER_MODE_DEBUG_OUTPUT 1 and "
+                             "MCO_CLUSTER_MODE_EARLY_DATA_SEND 2");
   }
   return {};
 }
@@ -68,9 +68,9 @@ Status check_node_ids(const std::vector<Hello>& hellos) {
   }
   for (std::size_t rank = 0; rank < hellos.size(); ++rank) {
     if (hellos[rank].node_id != rank) {
-      return invalid_parameter("rank " + std::to_string(rank) + " gives nodeId " +
-                   std::to_string(hellos[rank].node_id) +
-                   "; with MPI the nodeId must be the rank in the communicator (or None)");
+      return invalid_parameter(
+          "rank " + std::to_string(rank) + " gives nodeId " + std::to_string(hellos[rank].node_id) +
+          "; with MPI the nodeId must be the rank in the communicator (or None)");
     }
   }
   return {};

@@ -33,7 +33,7 @@ Status check_keep_alive(const ClusterParams& params) {
     return invalid_parameter("keepAliveTime must be 5 ms at least, and an hour at most");
   if (params.keep_alive_probes < 2 || params.keep_alive_probes > 1000)
     return invalid_parameter("keepAliveProbes " + std::to_string(params.keep_alive_probes) +
-                 " is not within 2..1000");
+                             " is not within 2..1000");
   return {};
 }
 
@@ -109,8 +109,9 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
                "durable_copies where nodes come and go: there each node counts by what is on its "
                "own disk, so all of them keep a copy; leave it out"};
   if (failure.ok() && params.node_id && *params.node_id != transport->self())
-    failure = invalid_parameter("nodeId " + std::to_string(*params.node_id) +
-                    " is not that of the transport, " + std::to_string(transport->self()));
+    failure =
+        invalid_parameter("nodeId " + std::to_string(*params.node_id) +
+                          " is not that of the transport, " + std::to_string(transport->self()));
   if (!failure.ok()) {
     transport->close(false);
     failure.or_throw();

@@ -11,7 +11,8 @@ namespace exdb {
 namespace {
 
 constexpr std::uint64_t copies_magic = 0x434f504542445845;  // "EXDBEPOC", little-endian
-constexpr std::size_t copies_crc_at = 12, copies_checked_from = 16, fixed_bytes = 32, epoch_bytes = 32;
+constexpr std::size_t copies_crc_at = 12, copies_checked_from = 16, fixed_bytes = 32,
+                      epoch_bytes = 32;
 
 std::uint32_t copies_crc_of(Bytes all) {
   return crc32c(all.subspan(copies_checked_from), crc32c(all.first(copies_crc_at)));

@@ -100,7 +100,8 @@ ReadRecord decode_head_of(Bytes file, std::uint64_t offset, std::uint64_t databa
   if (!in.ok()) return bad("a record is cut short");
   if (length > bytes.size() - record_head_bytes) return bad("a record is longer than its file");
   if (crc !=
-      record_crc_of(database, bytes.subspan(record_checked_from, record_head_bytes - record_checked_from + length)))
+      record_crc_of(database, bytes.subspan(record_checked_from,
+                                            record_head_bytes - record_checked_from + length)))
     return bad("the checksum of a record is wrong");
   if (read.record.offset != offset) return bad("a record is not where it was written");
   const auto plain = kind & ~step_goes_on;
@@ -156,7 +157,8 @@ void encode_record(const LogRecord& record, const CompletedRound& round, std::ui
   }
   const auto bytes = out.size() - begin;
   writer.patch(begin + length_at, std::uint64_t(bytes - record_head_bytes));
-  writer.patch(begin + record_crc_at, record_crc_of(database, Bytes(out).subspan(begin + record_checked_from)));
+  writer.patch(begin + record_crc_at,
+               record_crc_of(database, Bytes(out).subspan(begin + record_checked_from)));
   out.resize(begin + std::size_t(aligned(bytes)));
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_for_dead_every = 100ms;  ///< whether a follower has died, while anything happens
+constexpr auto look_for_dead_every =
+    100ms;  ///< whether a follower has died, while anything happens
 /// While a round is under way: short against any timeout, long against a round.
 constexpr auto drive_cap = 50ms;
 /// A follower that got its answer commits again within this, or not soon.

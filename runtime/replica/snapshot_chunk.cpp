@@ -47,7 +47,7 @@ Result<SnapshotChunk> decode_chunk(Bytes bytes) {
   if (!in.ok()) return bad_chunk("it is cut short");
   if (length != in.remaining()) {
     return bad_chunk("it has " + std::to_string(in.remaining()) + " bytes where it says " +
-               std::to_string(length));
+                     std::to_string(length));
   }
   chunk.payload = in.get_raw(in.remaining());
   if (checksum != checksum_of(bytes.first(checked_bytes), chunk.payload))
