@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _listeners: set[threading.Thread] = set()
 _open_abandoned = False
+_told_to_end = False
 
 
 def register(database: Database) -> None:
@@ -58,6 +59,21 @@ def open_was_abandoned() -> None:
     _open_abandoned = True
 
 
+def job_was_told_to_end() -> None:
+    """By on_preempt: all ranks end with a code other than 0, in good order."""
+    global _told_to_end
+    _told_to_end = True
+
+
+def _finalize_mpi() -> None:
+    """Before mpi4py does: after an exit code other than 0 it calls MPI_Abort, for which srun reports a
+    kill (137) where the code was meant, and MPICH leaves a segment behind that fails the job when
+    Slurm starts it again under the same number."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+        mpi.Finalize()
+
+
 def abandon_all() -> None:
     for database in open_databases():
         database.abandon()
@@ -81,6 +97,8 @@ def _at_exit() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(130)
+    if _told_to_end:
+        _finalize_mpi()
 
 
 def _end_listeners() -> None:

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ._check import integer, shown
+from ._lifetime import job_was_told_to_end
 from .errors import DataError, Error, ProgrammingError
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ class _Watch:
             database = each.database()
             if database is not None and database.is_open:
                 _end(database, each)
+        job_was_told_to_end()
         self.over.set()
         time.sleep(GRACE_S)  # the end of the process ends this thread, mostly
         with contextlib.suppress(Exception):
