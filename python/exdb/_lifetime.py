@@ -65,7 +65,7 @@ def job_was_told_to_end() -> None:
     _told_to_end = True
 
 
-def _finalize_mpi() -> None:
+def finalize_mpi() -> None:
     """Before mpi4py does: after an exit code other than 0 it calls MPI_Abort, for which srun reports a
     kill (137) where the code was meant, and MPICH leaves a segment behind that fails the job when
     Slurm starts it again under the same number."""
@@ -98,7 +98,7 @@ def _at_exit() -> None:
             sys.stderr.flush()
         os._exit(130)
     if _told_to_end:
-        _finalize_mpi()
+        finalize_mpi()
 
 
 def _end_listeners() -> None:
