@@ -13,6 +13,7 @@
 // Checks: the replicas are equal, and after each opening what they were.
 // Use: mpiexec -n 2 grid_durability_bench [--shm 1] [--memory FOLDER] [--disk FOLDER] [--commits n] ...
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <thread>
 
@@ -77,7 +78,10 @@ class SharedPlace {
     path_ = path.c_str();
     file_ = path_ + "-file-" + std::to_string(ranks.rank);
   }
-  ~SharedPlace() { barrier(); }
+  /// After all have closed what is in it.
+  ~SharedPlace() {
+    if (std::uncaught_exceptions() == 0) barrier();
+  }
   SharedPlace(const SharedPlace&) = delete;
   SharedPlace& operator=(const SharedPlace&) = delete;
   [[nodiscard]] const std::string& database() const { return path_; }
@@ -197,7 +201,7 @@ class Bench {
       const double us = slowest([&] {
         if (ranks_.first()) db->checkpoint();
       });
-      const auto bytes = db->statistics().at("checkpoint_bytes");
+      const auto bytes = std::size_t(db->statistics()["checkpoint_bytes"]);
       rates.push_back(sum(double(bytes)) / us);
       floor.push_back(sum(bytes == 0 ? 0 : bare_write(place.file(), bytes)));
     }
