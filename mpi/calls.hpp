@@ -49,8 +49,8 @@ Status status_of(int code, const char* doing);
 Status finish(MPI_Request& request, const Deadline& deadline, const char* doing);
 
 /// The turns of a waiting loop: yield for about a millisecond, then nap; whoever is still not there is
-/// doing something else. By time, not by turns: beside programs that compute a yield takes some ms, and
-/// counts as if this thread had computed as long (Linux 6.18); a nap does not.
+/// doing something else. By time, not by turns: beside programs that compute a yield gives the
+/// processor away for as long as the system lets one of them compute, some ms.
 class Patience {
  public:
   void pause();
