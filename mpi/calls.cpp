@@ -20,9 +20,10 @@ Status status_of(int code, const char* doing) {
                                         std::string(text, static_cast<std::size_t>(length)));
 }
 
-void pause(unsigned& turns) {
-  // About a millisecond of yielding; whoever is still not there then is doing something else.
-  if (++turns < 2000) {
+void Patience::pause() {
+  const auto now = Deadline::Clock::now();
+  if (nap_from_ == Deadline::Clock::time_point{}) nap_from_ = now + std::chrono::milliseconds(1);
+  if (now < nap_from_) {
     sched_yield();
   } else {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
@@ -30,7 +31,7 @@ void pause(unsigned& turns) {
 }
 
 Status finish(MPI_Request& request, const Deadline& deadline, const char* doing) {
-  for (unsigned turns = 0;;) {
+  for (Patience patience;; patience.pause()) {
     int done = 0;
     if (Status s = status_of(MPI_Test(&request, &done, MPI_STATUS_IGNORE), doing); !s) return s;
     if (done != 0) return {};
@@ -40,7 +41,6 @@ Status finish(MPI_Request& request, const Deadline& deadline, const char* doing)
           std::string(doing) + " did not end within " + std::to_string(deadline.span().count()) +
               " ms: some rank of the communicator has not come to the same call, or is dead");
     }
-    pause(turns);
   }
 }
 

@@ -48,8 +48,16 @@ Status status_of(int code, const char* doing);
 /// Tests `request` until it is complete; gives way to other threads, and naps when it takes long.
 Status finish(MPI_Request& request, const Deadline& deadline, const char* doing);
 
-/// One turn of a waiting loop: yields at first, naps after many turns.
-void pause(unsigned& turns);
+/// The turns of a waiting loop: yield for about a millisecond, then nap; whoever is still not there is
+/// doing something else. By time, not by turns: beside programs that compute a yield gives the
+/// processor away for as long as the system lets one of them compute, some ms.
+class Patience {
+ public:
+  void pause();
+
+ private:
+  Deadline::Clock::time_point nap_from_{};
+};
 
 /// Keeps `object` until the process ends, for memory that MPI may still use.
 void keep_for_ever(std::shared_ptr<void> object);

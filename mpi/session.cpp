@@ -96,7 +96,7 @@ bool Session::collective_drain(int tag, const Deadline& deadline) {
   for (std::uint32_t node = 0; node < opened.size; ++node) {
     if (node != opened.rank && !outbox.send_end(node, tag, exchanges)) return false;
   }
-  for (unsigned turns = 0;; pause(turns)) {
+  for (Patience patience;; patience.pause()) {
     if (deadline.passed() || !drain_turn()) return false;
     // Where the transports are long closed (tag_end_left), whoever is here has agreed to be.
     if (tag == tag_end && left_out()) return false;
@@ -113,7 +113,7 @@ bool Session::collective_barrier(const Deadline& deadline) {
   barrier_begun = true;
   MPI_Request barrier = MPI_REQUEST_NULL;
   if (!status_of(MPI_Ibarrier(opened.control, &barrier), "MPI_Ibarrier")) return false;
-  for (unsigned turns = 0;; pause(turns)) {
+  for (Patience patience;; patience.pause()) {
     int done = 0;
     if (!status_of(MPI_Test(&barrier, &done, MPI_STATUS_IGNORE), "closing")) return false;
     if (done != 0) return true;
@@ -123,7 +123,7 @@ bool Session::collective_barrier(const Deadline& deadline) {
 
 void Session::flush(std::chrono::milliseconds patience) {
   const Deadline deadline(patience);
-  for (unsigned turns = 0; outbox.moving() && outbox.step() && !deadline.passed();) pause(turns);
+  for (Patience turns; outbox.moving() && outbox.step() && !deadline.passed();) turns.pause();
 }
 
 }  // namespace exdb::mpi

@@ -133,7 +133,7 @@ bool finish_together() {
   }
   if (lost.empty())
     for (const auto& session : sessions) session->tell_all(tag_finish, finish_with_all);
-  for (unsigned turns = 0; lost.empty(); pause(turns)) {
+  for (Patience patience; lost.empty(); patience.pause()) {
     bool complete = true;
     for (const auto& session : sessions) {
       std::vector<std::uint32_t> news;

@@ -285,6 +285,34 @@ GOALS = [
         "durability",
         taken("%", "beside_checkpoint_percent"),
     ),
+    share_goal(
+        "commits/s of a grid on disk, windowed, tmpfs",
+        0.5,
+        "grid_durability",
+        taken("/s", "windowed_per_s", "memory_windowed_per_s", ranks=2, shm=0),
+        "in memory",
+    ),
+    share_goal(
+        "commits/s of a grid on disk, windowed",
+        1 / 1.5,
+        "grid_durability",
+        taken("/s", "disk_windowed_per_s", "possible_per_s", ranks=2, shm=0),
+        "windows / exchange and fdatasync",
+    ),
+    ratio_goal(
+        "one commit of a grid on disk",
+        1.5,
+        "grid_durability",
+        taken("us", "commit_us_median", "floor_us_median", ranks=2, shm=0),
+        "exchange, write and fdatasync",
+    ),
+    at_least(
+        "recovery of a grid, log",
+        1_000_000,
+        "rows/s",
+        "grid_durability",
+        taken("rows/s", "recover_log_rows_per_s", "read_log_rows_per_s", ranks=2, shm=0),
+    ),
 ]
 
 

@@ -98,17 +98,20 @@ class Bench {
     auto db = open(place.database());
     fill(*db, hot_rows);
     const auto before = db->statistics();
-    std::vector<double> rates, times, one_sync, group_sync;
+    std::vector<double> rates, times, one_sync, group_sync, filled_sync;
     std::size_t bytes = 4096;
     for (int run = 0; run < options_.runs; ++run) {
       const auto at = db->statistics();
       rates.push_back(windowed(*db, options_.slow_commits, nullptr));
       const auto now = db->statistics();
-      bytes = (now.at("log_bytes") - at.at("log_bytes")) / (now.at("rounds") - at.at("rounds"));
+      // Of a whole window, however many rounds that was.
+      bytes = (now.at("log_bytes") - at.at("log_bytes")) * std::size_t(options_.depth) /
+              (now.at("commits") - at.at("commits"));
       const auto some = std::max(1, options_.syncs / options_.runs);
-      append(group_sync, bare_syncs(place, bytes, some));
+      append(group_sync, bare_syncs(place.file(), bytes, some));
+      append(filled_sync, bare_syncs(place.file(), bytes, some, true));
       append(times, closed_loop(*db, some));
-      append(one_sync, bare_syncs(place, 300, some));
+      append(one_sync, bare_syncs(place.file(), 300, some));
     }
     const auto at = db->statistics();
     in_threads(*db, std::max(1, options_.syncs / 2));
@@ -117,6 +120,7 @@ class Bench {
         double(now.at("commits") - at.at("commits")) / double(now.at("rounds") - at.at("rounds"));
     close_and_open_again(db, place);
     const auto group = summary(std::move(group_sync));
+    const auto filled = summary(std::move(filled_sync));
     const auto one = summary(std::move(one_sync));
     const auto commit = summary(std::move(times));
     const double possible = options_.depth / group.median * 1e6;
@@ -128,6 +132,9 @@ class Bench {
         .number("possible_per_s", possible, "window / fsync")
         .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
         .number("disk_windowed_ratio", possible / median(rates), "  x slower than that (goal: 1.5)")
+        .summary("filled_fsync_us", filled, "fdatasync of a group into a file that is full, us")
+        .number("disk_windowed_filled_ratio", options_.depth / filled.median * 1e6 / median(rates),
+                "  x slower than window / that")
         .number("commits_a_sync", together, "commits of 8 threads that share an fsync");
   }
 
@@ -143,7 +150,7 @@ class Bench {
       const auto bytes = db->statistics().at("checkpoint_bytes");
       rates.push_back(double(bytes) / took.us);
       own.push_back(double(bytes) / took.cpu_us);
-      floor.push_back(bare_write(place, bytes));
+      floor.push_back(bare_write(place.file(), bytes));
     }
     report_.number("checkpoint_mb_per_s", median(rates), "checkpoint, MB/s (goal: 500)")
         .number("checkpoint_mb_per_own_s", median(own), "  by own time")
@@ -185,8 +192,8 @@ class Bench {
     const auto published = db->published();
     db->close();
     const auto took = taken_by([&] { db = open(place.database()); });
-    require(db->digest() == digest && db->published() == published,
-            "what was recovered is not what was there: " + db->recovered());
+    must(db->digest() == digest && db->published() == published,
+         "what was recovered is not what was there: " + db->recovered());
     return took;
   }
 
@@ -336,7 +343,7 @@ class Bench {
 int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   try {
-    require(in_memory(options.memory), options.memory + " is not a file system in memory");
+    must(in_memory(options.memory), options.memory + " is not a file system in memory");
     Report report("durability", true);
     report.number("depth", options.depth).number("rows", options.rows);
     Bench bench(options, report);

@@ -2,10 +2,13 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/restore_handout.hpp"
 
+#include "base/bytes.hpp"
+
 namespace exdb {
 namespace {
 
-constexpr std::byte one_piece{1}, no_more{2};
+constexpr std::byte some_pieces{1}, no_more{2};
+constexpr std::size_t together_bytes = std::size_t{1} << 20;
 
 }  // namespace
 
@@ -13,11 +16,13 @@ Status Handout::run(const Status& ready, const std::function<Status(const Give&)
                     const Take& take) {
   if (auto all = exchange(gather_, ready, {}); !all) return all.status();
   taking_ = {};
+  pieces_.clear();
   given_up_ = false;
   if (!gives_) {
     if (auto status = receive(take); !status) return status;
   } else {
     auto status = all_of_it([&](Bytes piece) { return give(piece, take); });
+    if (status.ok()) status = flush(take);
     if (!status.ok() && given_up_) return status;
     if (status.ok()) status = taking_;
     if (auto all = exchange(gather_, status, std::vector<std::byte>(1, no_more)); !all)
@@ -28,22 +33,43 @@ Status Handout::run(const Status& ready, const std::function<Status(const Give&)
 }
 
 Status Handout::give(Bytes piece, const Take& take) {
-  std::vector<std::byte> told(1, one_piece);
-  told.insert(told.end(), piece.begin(), piece.end());
-  auto all = exchange(gather_, taking_, told);
+  if (!pieces_.empty() && pieces_.size() + piece.size() > together_bytes)
+    if (auto status = flush(take); !status) return status;
+  if (pieces_.empty()) pieces_.push_back(some_pieces);
+  ByteWriter out(pieces_);
+  out.put(std::uint64_t(piece.size()));
+  out.put_raw(piece);
+  return {};
+}
+
+Status Handout::flush(const Take& take) {
+  if (pieces_.empty()) return {};
+  auto all = exchange(gather_, taking_, pieces_);
   given_up_ = !all.ok();
-  if (!given_up_) taking_ = take(piece);
+  if (!given_up_) take_all(Bytes(pieces_).subspan(1), take);
+  pieces_.clear();
   return all.status();
+}
+
+void Handout::take_all(Bytes pieces, const Take& take) {
+  ByteReader in(pieces);
+  while (taking_.ok() && in.remaining() != 0) {
+    const auto bytes = in.get<std::uint64_t>();
+    if (!in.ok() || bytes > in.remaining())
+      taking_ = {ErrorCode::cluster_protocol, "a node gives what cannot be read"};
+    else
+      taking_ = take(in.get_raw(std::size_t(bytes)));
+  }
 }
 
 Status Handout::receive(const Take& take) {
   while (true) {
     auto all = exchange(gather_, taking_, {});
     if (!all) return all.status();
-    const Bytes piece((*all)[giver_]);
-    if (piece.empty()) return {ErrorCode::cluster_protocol, "a node gives nothing"};
-    if (piece[0] == no_more) return {};
-    if (taking_.ok()) taking_ = take(piece.subspan(1));
+    const Bytes pieces((*all)[giver_]);
+    if (pieces.empty()) return {ErrorCode::cluster_protocol, "a node gives nothing"};
+    if (pieces[0] == no_more) return {};
+    take_all(pieces.subspan(1), take);
   }
 }
 

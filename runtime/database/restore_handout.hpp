@@ -5,10 +5,11 @@
 //
 // Invariants
 //   H1  All nodes come through the same gathers, whatever fails on one of them: what fails is told with
-//       the next piece, and ends hand_out() on all with the same Status.
+//       the next pieces, and ends hand_out() on all with the same Status.
 // Threads: one a node.
 // Failure: those of the giver, of who takes, and of the gather.
-// Cost: each piece goes to all nodes, those included that need none of it.
+// Cost: each piece goes to all nodes, those included that need none of it. Small ones go together, in a
+//   gather for each MiB: where processors are shared a gather costs each node some turns of the others.
 #pragma once
 #include <functional>
 
@@ -33,13 +34,16 @@ class Handout {
 
  private:
   Status give(Bytes piece, const Take& take);
+  Status flush(const Take& take);
+  void take_all(Bytes pieces, const Take& take);
   Status receive(const Take& take);
 
   CollectiveGather& gather_;
   const std::uint32_t giver_;
   const bool gives_;
-  Status taking_;          ///< what fails here on the way
-  bool given_up_ = false;  ///< all know of a failure
+  std::vector<std::byte> pieces_;  ///< that go together, each behind its length
+  Status taking_;                  ///< what fails here on the way
+  bool given_up_ = false;          ///< all know of a failure
 };
 
 }  // namespace exdb

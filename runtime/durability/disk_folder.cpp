@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <system_error>
@@ -33,6 +35,14 @@ auto uninterrupted(Call&& call) {
   return answer;
 }
 
+/// File systems with a journal that note of each block whether it was ever written: the first write
+/// into one that is preallocated makes a sync wait for the journal, too.
+bool notes_first_writes(int file) {
+  constexpr long ext = 0xEF53, xfs = 0x58465342;
+  struct statfs about {};
+  return ::fstatfs(file, &about) == 0 && (about.f_type == ext || about.f_type == xfs);
+}
+
 class DiskFile final : public File {
  public:
   DiskFile(std::string path, int file) : path_(std::move(path)), file_(file) {}
@@ -47,19 +57,28 @@ class DiskFile final : public File {
       bytes = bytes.subspan(std::size_t(written));
       offset += std::uint64_t(written);
     }
+    end_ = std::max(end_, offset);
     return {};
   }
 
   /// Not repeated after a signal either: what became of the first one is not known.
-  Status sync() override { return ::fdatasync(file_) == 0 ? Status() : failed(path_, "fsync"); }
+  Status sync() override {
+    if (auto status = write_ahead(); !status) return status;
+    return ::fdatasync(file_) == 0 ? Status() : failed(path_, "fsync");
+  }
 
   Status preallocate(std::uint64_t bytes) override {
     int error = EINTR;
     while (error == EINTR) error = ::posix_fallocate(file_, 0, off_t(bytes));
-    return error == 0 ? Status() : failed(path_, "preallocate", error);
+    if (error != 0) return failed(path_, "preallocate", error);
+    if (notes_first_writes(file_)) preallocated_ = bytes;
+    return {};
   }
 
   Status truncate(std::uint64_t bytes) override {
+    end_ = bytes;
+    filled_ = std::min(filled_, bytes);
+    preallocated_ = std::min(preallocated_, bytes);
     return uninterrupted([&] { return ::ftruncate(file_, off_t(bytes)); }) == 0
                ? Status()
                : failed(path_, "truncate");
@@ -87,8 +106,28 @@ class DiskFile final : public File {
   void forget_cached() override { ::posix_fadvise(file_, 0, 0, POSIX_FADV_DONTNEED); }
 
  private:
+  /// Writes the zeros that are there anyway behind what was written, more of a file that has grown:
+  /// so one sync of many waits for the journal, with all of a group 0.2 ms and not 0.35.
+  Status write_ahead() {
+    if (end_ <= filled_ || end_ >= preallocated_) return {};
+    static constexpr std::array<std::byte, std::size_t{1} << 16> zeros{};
+    constexpr std::uint64_t most = std::uint64_t{1} << 20;
+    const auto ahead = std::clamp<std::uint64_t>(end_, zeros.size(), most);
+    const auto end = end_;
+    filled_ = std::min(preallocated_, end + ahead);
+    for (auto at = end; at < filled_; at += zeros.size()) {
+      const auto bytes = std::min<std::uint64_t>(zeros.size(), filled_ - at);
+      if (auto status = write(at, Bytes(zeros).first(bytes)); !status) return status;
+    }
+    end_ = end;
+    return {};
+  }
+
   const std::string path_;
   const int file_;
+  std::uint64_t end_ = 0;           ///< behind what was written
+  std::uint64_t filled_ = 0;        ///< up to where blocks were written, be it zeros
+  std::uint64_t preallocated_ = 0;  ///< if first writes are dear
 };
 
 /// That the folder itself is there after a crash.

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "durability/disk_folder.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,50 @@ TEST_F(DiskFolderTest, keeps_what_was_written_from_one_life_to_the_next) {
       ASSERT_TRUE(database.log->close().ok());
     }
   }
+}
+
+/// Up to where blocks of a file were written, be it zeros; 0 where the file system does not say.
+std::uint64_t written_blocks(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto hole = ::lseek(file, 0, SEEK_HOLE), end = ::lseek(file, 0, SEEK_END);
+  ::close(file);
+  return hole < 0 || hole == end ? 0 : std::uint64_t(hole);
+}
+
+TEST_F(DiskFolderTest, a_sync_of_a_preallocated_file_writes_zeros_ahead_and_nothing_else) {
+  constexpr std::uint64_t all = std::uint64_t{3} << 20;
+  auto folder = DiskFolder::hold(path);
+  ASSERT_TRUE(folder.ok()) << folder.status().text();
+  auto file = std::move((*folder)->create("log").value());
+  ASSERT_TRUE(file->preallocate(all).ok());
+  std::vector<std::byte> wanted(all), bytes(5000, std::byte{7});
+  std::uint64_t at = 0;
+  const auto append = [&] {
+    ASSERT_TRUE(file->write(at, bytes).ok());
+    std::copy(bytes.begin(), bytes.end(), wanted.begin() + std::ptrdiff_t(at));
+    at += bytes.size();
+    ASSERT_TRUE(file->sync().ok());
+    ASSERT_EQ(file->size().value(), all);
+  };
+  append();
+  if (const auto upto = written_blocks(path + "/log"); upto != 0) {
+    EXPECT_GE(upto, at + 60'000);
+    for (int i = 0; i < 10; ++i) append();
+    EXPECT_EQ(written_blocks(path + "/log"), upto) << "one sync of many";
+  }
+  bytes.assign(300'000, std::byte{8});
+  while (at + bytes.size() <= all) append();
+  EXPECT_EQ(read_all(*file, all).value(), wanted);
+  ASSERT_TRUE(file->truncate(at).ok());
+  ASSERT_TRUE(file->sync().ok());
+  EXPECT_EQ(file->size().value(), at);
+  ASSERT_TRUE(file->write(100, bytes).ok()) << "once more, at its beginning";
+  ASSERT_TRUE(file->preallocate(all).ok());
+  ASSERT_TRUE(file->sync().ok());
+  wanted.resize(at);
+  std::copy(bytes.begin(), bytes.end(), wanted.begin() + 100);
+  wanted.resize(all);
+  EXPECT_EQ(read_all(*file, all).value(), wanted);
 }
 
 TEST_F(DiskFolderTest, is_held_once) {

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The exdb authors
+//
+// Question: what does a grid over MPI that is on disk cost beside the same grid in memory, and beside
+// the exchange and the device together; how fast is it there again; how fast is a checkpoint, and
+// what do commits feel of it?
+// Goals: on a file system in memory half of the commits/s that the grid in memory has, many under
+// way; on a disk within 1.5 x of (window / exchange and fsync), and of both for one commit; 1 M rows/s
+// of recovery; checkpoints of 500 MB/s into memory, commits meanwhile 10 % slower at most.
+// Non-goal: several devices: the folders of all ranks are on one, which their fsyncs share.
+// Floors, in the same run: the grid in memory; all ranks at once exchanging as many bytes and then
+// writing and syncing as many into a preallocated file; reading the files; writing a file.
+// Checks: the replicas are equal, and after each opening what they were.
+// Use: mpiexec -n 2 grid_durability_bench [--shm 1] [--memory FOLDER] [--disk FOLDER] [--commits n] ...
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <thread>
+
+#include "common/ranks.hpp"
+#include "common/report.hpp"
+#include "durability/floors.hpp"
+
+namespace {
+
+using namespace exdb;
+using namespace exdb::bench;
+
+constexpr const char* schema_text =
+    "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
+    " unique hash<id> by_id; };";
+constexpr int hot_rows = 4096;  ///< that a rank changes
+
+struct Options {
+  int commits = 50'000;      ///< of each rank in a run in memory, many under way
+  int slow_commits = 5'000;  ///< of a run on the disk
+  int depth = 256;           ///< under way at once on each rank
+  int runs = 5;
+  int syncs = 100;
+  int rows = 300'000;  ///< of recovery and checkpoint
+  int shm = 0;         ///< 1: the ranks of a host share a replica, and so a log
+  std::string memory = "/dev/shm", disk = "/var/tmp";
+  std::string json;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  CommandLine("grid_durability_bench")
+      .number("--commits", options.commits, 1)
+      .number("--slow-commits", options.slow_commits, 1)
+      .number("--depth", options.depth, 1)
+      .number("--runs", options.runs, 1)
+      .number("--syncs", options.syncs, 1)
+      .number("--rows", options.rows, 1)
+      .number("--shm", options.shm)
+      .text("--memory", options.memory, "folder of a file system in memory")
+      .text("--disk", options.disk, "folder on a disk")
+      .text("--json", options.json)
+      .read(argc, argv);
+  return options;
+}
+
+double median(std::vector<double> values) { return summary(std::move(values)).median; }
+void append(std::vector<double>& to, const std::vector<double>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+/// A folder for all ranks, and a file for each; goes with it.
+class SharedPlace {
+ public:
+  SharedPlace(const Ranks& ranks, const std::string& in) {
+    std::string path(in.size() + 64, '\0');
+    if (ranks.first()) {
+      own_.emplace(in);
+      own_->database().copy(path.data(), path.size() - 1);
+    }
+    MPI_Bcast(path.data(), int(path.size()), MPI_CHAR, 0, MPI_COMM_WORLD);
+    path_ = path.c_str();
+    file_ = path_ + "-file-" + std::to_string(ranks.rank);
+  }
+  /// After all have closed what is in it.
+  ~SharedPlace() {
+    if (std::uncaught_exceptions() == 0) barrier();
+  }
+  SharedPlace(const SharedPlace&) = delete;
+  SharedPlace& operator=(const SharedPlace&) = delete;
+  [[nodiscard]] const std::string& database() const { return path_; }
+  [[nodiscard]] const std::string& file() const { return file_; }
+
+ private:
+  std::optional<Place> own_;
+  std::string path_, file_;
+};
+
+/// The floor: each rank sends `sent` bytes to every other and has theirs, then writes and syncs
+/// `written`, if it is one that does. Microseconds of each.
+std::vector<double> bare_rounds(const Ranks& ranks, const SharedPlace& place, std::size_t sent,
+                                std::size_t written, int count) {
+  MPI_Comm comm;
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+  std::vector<std::byte> out(sent), in(sent * std::size_t(ranks.count));
+  std::vector<MPI_Request> requests;
+  for (int peer = 0; peer < ranks.count; ++peer) {
+    if (peer == ranks.rank) continue;
+    MPI_Recv_init(in.data() + sent * std::size_t(peer), int(sent), MPI_BYTE, peer, 0, comm,
+                  &requests.emplace_back());
+    MPI_Send_init(out.data(), int(sent), MPI_BYTE, peer, 0, comm, &requests.emplace_back());
+  }
+  std::optional<SyncedFile> file;
+  if (written != 0) file.emplace(place.file(), false);
+  std::vector<double> times;
+  for (int round = 0; round < count; ++round) {
+    const auto start = Clock::now();
+    MPI_Startall(int(requests.size()), requests.data());
+    for (int done = requests.empty(); !done;) {
+      MPI_Testall(int(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+      if (!done) sched_yield();
+    }
+    if (file) file->append_and_sync(written);
+    times.push_back(microseconds_since(start));
+  }
+  for (auto& request : requests) MPI_Request_free(&request);
+  MPI_Comm_free(&comm);
+  return times;
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const Ranks& ranks, Report& report)
+      : options_(options),
+        ranks_(ranks),
+        report_(report),
+        schema_(Dictionary::parse(schema_text).value()),
+        type_(schema_->classes()[0]),
+        by_id_(schema_->indexes()[0]),
+        id_(type_.field<std::int64_t>("id")),
+        a_(type_.field<std::int64_t>("a")) {}
+
+  /// Alternately, so that what else runs on the machine meets both.
+  void windowed_in_memory() {
+    std::vector<double> floor, disk;
+    for (int run = 0; run < options_.runs; ++run) {
+      {
+        auto db = open("");
+        fill_hot(*db);
+        floor.push_back(windowed(*db, options_.commits));
+        db->close();
+      }
+      const SharedPlace place(ranks_, options_.memory);
+      auto db = open(place.database());
+      fill_hot(*db);
+      disk.push_back(windowed(*db, options_.commits));
+      close_and_open_again(db, place);
+      db->close();
+    }
+    report_.number("memory_windowed_per_s", median(floor), "commits/s, many under way, in memory")
+        .number("windowed_per_s", median(disk), "the same on a disk in memory")
+        .number("windowed_share", median(disk) / median(floor), "  of that (goal: 0.5)");
+  }
+
+  void on_disk() {
+    const SharedPlace place(ranks_, options_.disk);
+    report_.number("disk_is_memory", in_memory(options_.disk) ? 1 : 0);
+    auto db = open(place.database());
+    fill_hot(*db);
+    std::vector<double> rates, times, one, group;
+    std::size_t group_bytes = 0;
+    for (int run = 0; run < options_.runs; ++run) {
+      const int some = std::max(1, options_.syncs / options_.runs);
+      const auto large = sized(*db, options_.depth, options_.slow_commits,
+                               [&] { rates.push_back(windowed(*db, options_.slow_commits)); });
+      const auto small = sized(*db, 1, some, [&] { append(times, closed_loop(*db, some)); });
+      append(one, bare_rounds(ranks_, place, small.sent, small.written, some));
+      append(group, bare_rounds(ranks_, place, large.sent, large.written, some));
+      group_bytes = large.written;
+      barrier();
+    }
+    close_and_open_again(db, place);
+    db->close();
+    const auto both = summary(std::move(one)), commit = summary(std::move(times));
+    const double possible = options_.depth * ranks_.count / median(group) * 1e6;
+    report_.summary("floor_us", both, "exchange, then write and fdatasync, us")
+        .summary("commit_us", commit, "one commit on the disk, us")
+        .number("commit_ratio", commit.median / both.median, "  x that (goal: 1.5)")
+        .number("commit_p99_ratio", commit.p99 / both.p99, "  x its p99")
+        .number("group_bytes", double(group_bytes), "bytes of all windows in the log")
+        .number("possible_per_s", possible, "windows / exchange and fdatasync of them")
+        .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
+        .number("disk_windowed_ratio", possible / median(rates),
+                "  x slower than that (goal: 1.5)");
+  }
+
+  void recovery_and_checkpoint() {
+    const SharedPlace place(ranks_, options_.memory);
+    auto db = open(place.database());
+    fill(*db);
+    recover(db, place, "log");
+    std::vector<double> rates, floor;
+    for (int run = 0; run < options_.runs; ++run) {
+      change_one(*db);
+      const double us = slowest([&] {
+        if (ranks_.first()) db->checkpoint();
+      });
+      const auto bytes = std::size_t(db->statistics()["checkpoint_bytes"]);
+      rates.push_back(sum(double(bytes)) / us);
+      floor.push_back(sum(bytes == 0 ? 0 : bare_write(place.file(), bytes)));
+    }
+    report_
+        .number("checkpoint_mb_per_s", median(rates),
+                "checkpoints of all nodes together, MB/s (goal: 500)")
+        .number("write_mb_per_s", median(floor), "files of as many bytes, MB/s");
+    recover(db, place, "checkpoint");
+    beside_checkpoints(*db);
+    close_and_open_again(db, place);
+    db->close();
+  }
+
+ private:
+  struct Size {
+    std::size_t sent, written;
+  };
+  /// What a node sends to each other and writes while each rank makes `some` of the `commits` that
+  /// `work` makes.
+  Size sized(Database& db, int some, int commits, const std::function<void()>& work) {
+    auto at = db.statistics();
+    work();
+    settle(db);
+    auto now = db.statistics();
+    const auto each = [&](const char* what) {
+      return std::size_t(largest(double(now[what] - at[what]) / commits * some));
+    };
+    const auto sent = each("bytes_sent") / std::size_t(std::max(1, ranks_.count - 1));
+    const auto written = each("log_bytes");
+    const bool writes = now["log_bytes"] != at["log_bytes"];
+    return {std::max<std::size_t>(64, sent), writes ? std::max<std::size_t>(64, written) : 0};
+  }
+
+  std::unique_ptr<Database> open(const std::string& path) {
+    DatabaseOptions made;
+    made.max_connections = std::uint32_t(options_.depth) + 8;
+    made.shared = options_.shm != 0;
+    if (!path.empty()) made.disk = DiskOptions{path, true, 0};
+    ClusterParams cluster;
+    cluster.conn_pool_factor = 100;
+    if (made.shared)
+      cluster.hosts = mpi::host_groups(MPI_COMM_WORLD).value();
+    else
+      cluster.transport = mpi::transport(MPI_COMM_WORLD).value();
+    return Database::open("bench", schema_, made, std::move(cluster));
+  }
+
+  /// How long the slowest rank took.
+  template <class Work>
+  double slowest(Work&& work) {
+    barrier();
+    const auto start = Clock::now();
+    work();
+    return largest(microseconds_since(start));
+  }
+
+  double close_and_open_again(std::unique_ptr<Database>& db, const SharedPlace& place) {
+    settle(*db);
+    require_equal_replicas(*db);
+    const auto digest = db->digest();
+    db->close();
+    const double us = slowest([&] { db = open(place.database()); });
+    require(db->digest() == digest, "what was recovered is not what was there");
+    return us;
+  }
+
+  void recover(std::unique_ptr<Database>& db, const SharedPlace& place, const std::string& from) {
+    std::vector<double> rates, floor;
+    for (int run = 0; run < options_.runs; ++run) {
+      rates.push_back(options_.rows / close_and_open_again(db, place) * 1e6);
+      const auto own = place.database() + "/node-" + std::to_string(ranks_.rank);
+      floor.push_back(options_.rows / slowest([&] {
+                        if (fs::exists(own)) read_files(own);
+                      }) *
+                      1e6);
+    }
+    report_
+        .number("recover_" + from + "_rows_per_s", median(rates),
+                ("rows/s recovered, " + from + " (goal: 1 M)").c_str())
+        .number("read_" + from + "_rows_per_s", median(floor), "  reading the files alone, rows/s");
+  }
+
+  /// All ranks commit in a closed loop; one makes one checkpoint after the other.
+  void beside_checkpoints(Database& db) {
+    std::vector<double> alone, beside, times;
+    for (int run = 0; run < options_.runs; ++run) {
+      alone.push_back(slowest([&] { (void)closed_loop(db, options_.commits / 2); }));
+      std::atomic<bool> over = false;
+      std::thread writer([&] {
+        while (ranks_.first() && !over) db.checkpoint();
+      });
+      beside.push_back(slowest([&] { append(times, closed_loop(db, options_.commits / 2)); }));
+      over = true;
+      writer.join();
+    }
+    report_
+        .number("beside_checkpoint_percent", 100 * (median(beside) / median(alone) - 1),
+                "commits beside checkpoints, % slower (goal: 10)")
+        .summary("beside_checkpoint_commit_us", summary(std::move(times)),
+                 "a commit beside checkpoints, us");
+  }
+
+  [[nodiscard]] std::int64_t key(int i) const { return std::int64_t{ranks_.rank} << 32 | i; }
+
+  void put(Connection& con, std::int64_t first, int count) {
+    con.start();
+    for (int i = 0; i < count; ++i) con.create(type_).set(id_, first + i);
+    con.commit().or_throw();
+  }
+  void fill_hot(Database& db) {
+    put(*db.connect(), key(0), hot_rows);
+    settle(db);
+  }
+  /// All rows from rank 0, and those that the others change.
+  void fill(Database& db) {
+    constexpr int at_once = 1000;
+    fill_hot(db);
+    const auto con = db.connect();
+    for (int i = hot_rows * ranks_.count; ranks_.first() && i < options_.rows; i += at_once)
+      put(*con, key(i), std::min(at_once, options_.rows - i));
+    settle(db);
+  }
+
+  void change(Connection& con, int id, int to) {
+    con.start();
+    const Value wanted[] = {key(id)};
+    con.find(by_id_, wanted)->set(a_, std::int64_t{to});
+  }
+  void change_one(Database& db) {
+    const auto con = db.connect();
+    change(*con, 0, ++turn_);
+    con->commit().or_throw();
+  }
+
+  /// One connection on each rank; microseconds of each commit here.
+  std::vector<double> closed_loop(Database& db, int commits) {
+    const auto con = db.connect();
+    std::vector<double> times;
+    for (int i = 0; i < commits; ++i) {
+      change(*con, i % hot_rows, ++turn_);
+      const auto start = Clock::now();
+      con->commit().or_throw();
+      times.push_back(microseconds_since(start));
+    }
+    return times;
+  }
+
+  /// Commits/s of all ranks, each with `depth` under way, as commit_bench has them.
+  double windowed(Database& db, int commits) {
+    std::vector<std::unique_ptr<Connection>> connections;
+    for (int i = 0; i < options_.depth; ++i) connections.push_back(db.connect());
+    barrier();
+    const auto start = Clock::now();
+    int done = 0;
+    for (int turn = 0; done < commits; ++turn) {
+      for (int i = 0; i < options_.depth; ++i) {
+        auto& con = *connections[std::size_t(i)];
+        if (turn > 0) con.wait().or_throw();
+        change(con, i, ++turn_);
+        con.commit_later();
+        ++done;
+      }
+    }
+    for (auto& con : connections) con->wait().or_throw();
+    return sum(done / microseconds_since(start) * 1e6);
+  }
+
+  const Options& options_;
+  const Ranks& ranks_;
+  Report& report_;
+  std::shared_ptr<const Dictionary> schema_;
+  const ClassDef& type_;
+  const IndexDef& by_id_;
+  Field<std::int64_t> id_, a_;
+  int turn_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto options = parse(argc, argv);
+  return on_ranks("grid_durability_bench", [&](const Ranks& ranks) {
+    require(in_memory(options.memory), options.memory + " is not a file system in memory");
+    Report report("grid_durability", ranks.first());
+    report.number("ranks", ranks.count).number("processors", ranks.processors);
+    report.number("depth", options.depth).number("rows", options.rows).number("shm", options.shm);
+    Bench bench(options, ranks, report);
+    bench.windowed_in_memory();
+    bench.on_disk();
+    bench.recovery_and_checkpoint();
+    report.write(options.json);
+  });
+}
