@@ -130,7 +130,10 @@ Lineage Candidacy::next_lineage(const Choice& made, const Lineage& first, const 
     return promise.lineage.id == first.id && promise.accepted == first.held;
   });
   if (has_word) {
-    if (first.unconfirmed() && !member_heard) line.id = ballot_;
+    // B10
+    const bool begins_anew = nobody_has_state() && !first.id.none();
+    if (begins_anew) line.founded = ballot_;
+    if (begins_anew || (first.unconfirmed() && !member_heard)) line.id = ballot_;
     line.majority = ballot_;
     line.root = line.held = {};
     line.base = {};

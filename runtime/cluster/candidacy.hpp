@@ -23,6 +23,9 @@
 //       that nobody here knows of. Else it is one more override.
 //   B8  Members with no majority are such as consent; without consent there is no view of them.
 //   B9  A view that B5 has no majority of voters for is installed when all its members accepted it.
+//   B10  A view of nodes that all have no state begins a lineage of its own, though they may have
+//       heard of one: who is of that one, and not heard, may have given out rounds since, after the
+//       same beginning. Where there never was an override such histories have one name, none (L5).
 // Threads: a plain value.
 #pragma once
 #include <map>

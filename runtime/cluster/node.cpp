@@ -249,9 +249,12 @@ Status Node::wait_fresh(const std::atomic<bool>* wanted) {
   if (in.phase() == Inside::Phase::left || in.phase() == Inside::Phase::failed || in.leave_wanted)
     return in.refusal();
   if (auto status = in.check_quorum(); !status.ok()) return status;
+  const auto read = in.options.membership ? ++in.fresh_wanted : 0;
+  if (read != 0 && in.napper.load() == Inside::Napper::driver) in.transport->wake();
   // A change of view counts from what it goes on from, which has all that was given out.
-  const auto there = [&in, target] {
-    return in.seated_.load() && in.applied_.load() >= std::min(target, in.posted_.load());
+  const auto there = [&in, target, read] {
+    return in.seated_.load() && in.fresh_done.load() >= read &&
+           in.applied_.load() >= std::min(target, in.posted_.load());
   };
   const auto over = [&] {
     return there() || given_up(wanted) ||

@@ -110,7 +110,8 @@ class Node final : public Participant {
   static bool done(const PendingItem& item);
 
   /// Waits until this node has every commit that returned anywhere before the call (protocol I3).
-  /// No message. Both end early, with cluster_stopped, when stop() comes and `*wanted` is false.
+  /// No message; where nodes come and go a round, as the others may have gone on without this one.
+  /// Both end early, with cluster_stopped, when stop() comes and `*wanted` is false.
   Status wait_fresh(const std::atomic<bool>* wanted = nullptr);
   /// Waits until the consumer has published `csn`.
   Status wait_published(Csn csn, const std::atomic<bool>* wanted = nullptr);

@@ -11,6 +11,10 @@
 //   I3  Order of locks: turn (no lock) -> drive_lock_ -> the locks inside window, turn, quorum,
 //       notifier, state_lock_. Nothing that calls out of the runtime happens under any but the
 //       drive lock, and there only the consumer's.
+//   I4  Where nodes come and go a fresh read waits until a round is final that this node posted after
+//       it began, in the view in which it was posted; after a change of view, for one of the new view.
+//       A majority was in that view then, so no later one had given anything out. That a node is
+//       seated, and reaches a majority, proves less: it may have been evicted and not know.
 // Threads: members below "under the drive lock" only so; atomics and the parts with locks of their
 //   own from anywhere.
 #pragma once
@@ -59,6 +63,7 @@ struct Node::Inside final : FrameSink {
   bool step();
   bool advance();
   [[nodiscard]] bool should_post() const;
+  [[nodiscard]] bool wants_fresh() const;
   void post();
   void flush();
   /// What the disk here has, where others wait for that.
@@ -144,6 +149,8 @@ struct Node::Inside final : FrameSink {
 
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<std::uint64_t> posted_{0}, applied_{0};
+  /// I4: fresh reads so far, and how many of them have their round.
+  std::atomic<std::uint64_t> fresh_wanted{0}, fresh_done{0};
   std::atomic<bool> seated_;
   std::atomic<bool> refused_by_too_many{false};  ///< what is left could not form a quorum
   std::atomic<bool> stop_wanted{false}, leave_wanted{false};
@@ -159,6 +166,12 @@ struct Node::Inside final : FrameSink {
   Clock::time_point now_ = Clock::now();  ///< as of the last step that found something to do
   RoundDriver member;
   CommitWindow::Items in_flight;  ///< posted and not answered, in order
+  /// I4: the round that those fresh reads wait for.
+  struct {
+    std::uint64_t reads = 0;
+    Round round;
+    Ballot view;
+  } fresh_posted;
   Clock::time_point round_began, next_look, parting_until;
   std::optional<MemberSet> asked_about;  ///< quorumCallback has not answered yet
   /// What this node has given out without a majority since `root` (Lineage).

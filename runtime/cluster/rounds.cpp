@@ -104,7 +104,14 @@ bool Node::Inside::advance() {
 
 bool Node::Inside::should_post() const {
   if (member.wants_post()) return true;
-  return member.may_post() && !window.empty() && window.due_in(now_) == 0ns;
+  if (!member.may_post()) return false;
+  return wants_fresh() || (!window.empty() && window.due_in(now_) == 0ns);
+}
+
+/// One round at a time, for all that wait: else there would always be a later one to wait for.
+bool Node::Inside::wants_fresh() const {
+  const auto done = fresh_done.load(std::memory_order_relaxed);
+  return fresh_posted.reads == done && fresh_wanted.load() > done;
 }
 
 void Node::Inside::post() {
@@ -135,6 +142,8 @@ void Node::Inside::post() {
            (leave_wanted || member.parting() ? " leave" : "") + (offer.more ? " more" : "");
   });
   posted_.store(round.value);
+  if (wants_fresh())
+    fresh_posted = {fresh_wanted.load(), round, member.views()->member().view().ballot};
   if (options.observer != nullptr) options.observer->posting(round);
   if (const auto where = closing.elsewhere(); !where.empty()) member.tell_elsewhere(where);
   member.post(std::move(offer), now_.time_since_epoch());
@@ -163,6 +172,7 @@ void Node::Inside::flush() {
 
 void Node::Inside::take(const CompletedRound& round) {
   const auto number = round.round;
+  const auto view = round.view;
   trace.event(number, [&] {
     return "complete " + std::to_string(round.batches.size()) + " batches" +
            (round.last ? " last" : "");
@@ -173,6 +183,8 @@ void Node::Inside::take(const CompletedRound& round) {
   }
   member.applied();
   applied_.store(number.value);
+  if (number == fresh_posted.round && view == fresh_posted.view)
+    fresh_done.store(fresh_posted.reads);
   if (options.observer != nullptr) options.observer->applied(number);
   if (member.has_events()) handle_events();
   if (!finished()) turn.wake_done();

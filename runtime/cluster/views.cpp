@@ -125,7 +125,10 @@ void Node::Inside::flush_views() {
 /// Rounds are counted on from what the view goes on from: who waits for a round that was cut off
 /// waits for that one instead.
 void Node::Inside::set_seated(bool seated) {
-  if (seated) posted_.store(member.completed().value);
+  if (seated) {
+    posted_.store(member.completed().value);
+    fresh_posted = {fresh_done.load(), {}, {}};
+  }
   seated_.store(seated);
   turn.wake_done();
 }

@@ -145,6 +145,51 @@ def test_the_last_of_three_goes_on_and_the_others_come_back_to_its_state(cluster
     three.close()
 
 
+def refuses(cluster: Any, number: int) -> None:
+    """It has said no: nothing is written, and all is read."""
+    node = cluster.nodes[number]
+    assert node.do("wait_for(lambda: asked and not db.state.writes)"), cluster.logs()
+    with pytest.raises(NodeError) as caught:
+        node.do("put(db, 1)")
+    assert caught.value.code == 905
+    assert cluster.acknowledged(number) <= set(node.do("keys(db)"))
+
+
+def come_back(cluster: Any, number: int) -> None:
+    """After a kill, without its memory."""
+    open_one(cluster, number, "return False")
+    cluster.nodes[number].receive()
+    cluster.write(number)
+    goes_on(cluster, 0, 1)
+    cluster.end_writers()
+    assert cluster.must_agree()  # with all that was acknowledged by any life of either
+
+
+def test_a_kill_of_who_said_no_loses_nothing_and_the_other_goes_on(cluster: Make) -> None:
+    two = loaded(cluster, ["return True", "return False"])
+    two.network.cut((0, 1))
+    goes_on(two, 0)
+    two.end_writers(1)
+    refuses(two, 1)
+    two.nodes.pop(1).kill()
+    two.network.heal()
+    goes_on(two, 0)
+    come_back(two, 1)
+    two.close()
+
+
+def test_who_says_no_after_a_kill_of_the_other_waits_and_is_asked_again_when_it_is_back(
+    cluster: Make,
+) -> None:
+    """The other one has forgotten all, so the two are no majority of nodes with a state."""
+    two = loaded(cluster, ["return neighbours == [1]", "return False"], proxied=False)
+    two.nodes.pop(1).kill()
+    refuses(two, 0)
+    come_back(two, 1)
+    assert two.nodes[0].do("asked") == [[], [1]]
+    two.close()
+
+
 def test_an_exception_means_no_and_a_callback_that_never_returns_holds_up_no_close(
     cluster: Make,
 ) -> None:

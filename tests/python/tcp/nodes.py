@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+from hosts import Hosts
 from network import Network
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -32,13 +33,13 @@ class NodeError(Exception):
 
 
 class Node:
-    """A process that runs worker.py. Its stderr is in a file."""
+    """A process that runs worker.py, after the command `prefix`. Its stderr is in a file."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, prefix: list[str] | None = None) -> None:
         self.log = log
         with log.open("a") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, str(WORKER)],
+                [*(prefix or []), sys.executable, str(WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -101,16 +102,24 @@ def free_addresses(count: int) -> list[tuple[str, int]]:
 
 class Cluster:
     """Nodes by their numbers. `params`: further arguments of ClusterParams; nwparams are added to
-    those of the keep-alive; `opening`: further arguments of open."""
+    those of the keep-alive; `opening`: further arguments of open; `network`: what is between the
+    nodes, if it is not the loopback or proxies."""
 
     def __init__(
-        self, folder: Path, count: int, *, proxied: bool, qranks: list[int], **params: Any
+        self,
+        folder: Path,
+        count: int,
+        *,
+        proxied: bool,
+        qranks: list[int],
+        network: Hosts | None = None,
+        **params: Any,
     ) -> None:
         self.folder = folder
         self.params = params
         self.qranks = qranks
         self.addresses = free_addresses(count)
-        self.network = Network(self.addresses) if proxied else None
+        self.network = Network(self.addresses) if proxied else network
         self.nodes: dict[int, Node] = {}
         self.lives = 0
 
@@ -135,7 +144,8 @@ db = exdb.open('grid', {schema!r} or SCHEMA, clusterParams=params, **{opening!r}
 
     def spawn(self, node: int) -> Node:
         self.lives += 1
-        started = Node(self.folder / f"node{node}.log")
+        prefix = self.network.prefix(node) if isinstance(self.network, Hosts) else None
+        started = Node(self.folder / f"node{node}.log", prefix)
         self.nodes[node] = started
         return started
 

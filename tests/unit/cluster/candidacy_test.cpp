@@ -284,6 +284,25 @@ TEST_F(CandidacyTest, a_fork_is_no_member_and_a_majority_s_state_is_the_donor) {
   EXPECT_EQ(choice->view.after.round, Round{7});
 }
 
+/// B10. Node 2, of that lineage, is not heard: it may have given out rounds after the same beginning.
+TEST_F(CandidacyTest, nodes_without_a_state_begin_a_lineage_of_their_own_beside_an_overridden_one) {
+  with({1, 1, 1});
+  auto heard_of_it = fresh();
+  heard_of_it.lineage.id = {6, MemberId{2}};
+  heard_of_it.lineage.majority = {7, MemberId{2}};
+  heard_of_it.lineage.founded = {1, MemberId{1}};
+  add(0, heard_of_it);
+  add(1, fresh());
+  const auto line = candidacy->choose({{}, {}, 10})->view.lineage;
+  EXPECT_EQ(line.id, ballot);
+  EXPECT_EQ(line.founded, ballot);
+  EXPECT_EQ(line.majority, ballot);
+  with({1, 1, 1});
+  add(0, fresh());
+  add(1, fresh());
+  EXPECT_TRUE(candidacy->choose({{}, {}, 10})->view.lineage.id.none());
+}
+
 TEST_F(CandidacyTest, an_override_is_installed_when_all_its_members_have_accepted) {
   with({1, 1, 1, 1, 1});
   add(0, consenting(voter(3, 5)));

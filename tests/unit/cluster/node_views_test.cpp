@@ -131,6 +131,24 @@ TEST(NodeViews, TwoEqualHalvesBothStopWriting) {
   EXPECT_EQ(cluster.replica(0).list().size(), 1U);
 }
 
+/// I4 of node_inside.hpp. It takes itself for a member, and believes to hear the others.
+TEST(NodeViews, AFreshReadOfOneThatWasEvictedAndDoesNotKnowWaits) {
+  ViewNodeCluster cluster({.nodes = 3}, [](std::uint32_t id, Node::Options& options) {
+    if (id == 2) options.membership->timing.suspect = options.membership->timing.stall = patience;
+  });
+  cluster.start_all();
+  cluster.must_commit(0, "together");
+  ASSERT_TRUE(cluster.node(2).wait_fresh().ok());
+  cluster.network().mute(2);
+  cluster.must_commit(0, "without it");
+  EXPECT_TRUE(cluster.node(2).state().writes) << "the test is of no use";
+  const std::atomic<bool> wanted{false};  // so it does not wait
+  EXPECT_FALSE(cluster.node(2).wait_fresh(&wanted).ok());
+  cluster.network().unmute(2);
+  EXPECT_TRUE(cluster.node(2).wait_fresh().ok());
+  EXPECT_EQ(cluster.replica(2).list().size(), 2U);
+}
+
 TEST(NodeViews, OneThatLeavesIsNotMissed) {
   ViewNodeCluster cluster({.nodes = 3});
   cluster.start_all();
