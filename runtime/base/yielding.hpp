@@ -18,34 +18,46 @@
 
 namespace exdb {
 
-class Yielding {
+/// Tests bring a processor of their own.
+struct ThisProcessor {
+  using Clock = std::chrono::steady_clock;
+  static Clock::time_point now() { return Clock::now(); }
+  static void yield() { sched_yield(); }
+};
+
+template <class Processor>
+class YieldingOn {
  public:
+  /// Of a piece; what is looked at is the time after this many steps.
+  static constexpr unsigned steps_between = 32;
+  static constexpr std::chrono::microseconds piece{30};
+
   /// A piece of the computation begins; what was before it was something else.
-  void begin() { since_ = Clock::now(); }
+  void begin() { since_ = Processor::now(); }
   /// Another step is done: one of about a microsecond, or less. REQUIRES: begin().
   void step() {
     if (++steps_ % steps_between == 0) look();
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr unsigned steps_between = 32;
-  static constexpr std::chrono::microseconds piece{30};
+  using Clock = typename Processor::Clock;
 
   void look() {
-    const auto now = Clock::now();
+    const auto now = Processor::now();
     if (now - since_ < piece) return;
     credit_ += now - since_;
     since_ = now;
     if (credit_ <= Clock::duration::zero()) return;
-    sched_yield();
-    since_ = Clock::now();
+    Processor::yield();
+    since_ = Processor::now();
     credit_ -= since_ - now;
   }
 
   unsigned steps_ = 0;
-  Clock::time_point since_;
-  Clock::duration credit_{};  ///< computed, and not given away
+  typename Clock::time_point since_;
+  typename Clock::duration credit_{};  ///< computed, and not given away
 };
+
+using Yielding = YieldingOn<ThisProcessor>;
 
 }  // namespace exdb

@@ -143,6 +143,23 @@ std::size_t ViewMember::ahead_bytes_max() const {
   return std::max(options_.ahead_bytes_min, intake_.bytes());
 }
 
+/// When they come as fast as they are applied, this node is never taken in: that is told, once.
+bool ViewMember::full_of_rounds() {
+  if (fetched_bytes_ < ahead_bytes_max()) return false;
+  if (!full_since_) {
+    full_since_ = now_;
+    slow_told_ = false;
+  }
+  if (!slow_told_ && now_ - *full_since_ >= options_.timing.suspect) {
+    slow_told_ = true;
+    tell(Event::Kind::warning, options_.self,
+         "this node applies rounds no faster than the others make them, so it is not taken in: " +
+             std::to_string(final_.value - applied_.value) + " rounds (" +
+             std::to_string(fetched_bytes_ >> 20) + " MiB) wait here");
+  }
+  return true;
+}
+
 void ViewMember::ask_ahead() {
   if (const auto after = ahead_.ask(ahead_bytes_max())) send(catch_up_->from, Fetch{*after, true});
 }
@@ -171,9 +188,12 @@ void ViewMember::tick_join() {
   // noticed by its link or its silence. A state that is whole needs it no more.
   if (catch_up_ && !intake_.whole() && now_ - catch_up_->since >= options_.timing.suspect)
     stop_catching_up();
-  if (applied_ == final_) fetched_bytes_ = 0;  // some may have been cut off, unapplied
+  if (applied_ == final_) {
+    fetched_bytes_ = 0;  // some may have been cut off, unapplied
+    full_since_.reset();
+  }
   const bool busy = seated_ || pending_ || candidacy_ || catch_up_ || now_ < next_catch_up_;
-  if (busy || phase_ != Phase::running || fetched_bytes_ >= ahead_bytes_max()) return;
+  if (busy || phase_ != Phase::running || full_of_rounds()) return;
   const auto first = outranking();
   auto donor = first ? first : best_donor();
   const auto level = std::exchange(level_with_, {});

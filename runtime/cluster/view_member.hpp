@@ -343,6 +343,7 @@ class ViewMember {
   void pump(MemberId to);
   void pump_all();
   [[nodiscard]] std::size_t ahead_bytes_max() const;
+  bool full_of_rounds();
   void ask_ahead();
   void tick_intake();
   void take_state(MemberId from, const SnapBegin& begin);
@@ -404,6 +405,8 @@ class ViewMember {
   std::optional<MemberId> level_with_;  ///< whose final rounds are all here
   RoundsAhead ahead_;
   std::size_t fetched_bytes_ = 0;            ///< of final rounds that were fetched, not applied yet
+  std::optional<Time> full_since_;           ///< of them, and never without any in between
+  bool slow_told_ = false;                   ///< since then
   std::vector<std::optional<Given>> given_;  ///< by receiver
   std::size_t giving_ = 0;                   ///< of those, how many there are
   Time items_at_ = Time::min();              ///< when a round with transactions was complete last

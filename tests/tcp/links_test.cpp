@@ -86,6 +86,33 @@ TEST_F(Links, cut_with_a_secret_resume_with_new_keys) {
   EXPECT_EQ(one_.transport->link_statistics().refused, 0U) << nodes_.lines->all();
 }
 
+/// What is held is not in a socket: on the loopback what is sent is there at once.
+TEST(Hold, keeps_frames_back_until_it_ends_and_loses_none) {
+  Nodes nodes(3);
+  std::vector<Polled> polled(3);
+  for (std::uint32_t node = 0; node < 3; ++node) polled[node].transport = nodes.make(node);
+  poll_all({&polled[0], &polled[1], &polled[2]},
+           [&] { return std::ranges::all_of(polled, &Polled::all_up); });
+  auto& sender = *polled[0].transport;
+  sender.hold(true);
+  std::uint64_t next = 0;
+  for (; next < 5; ++next) EXPECT_TRUE(sender.send(1, frame_of(next)).ok());
+  EXPECT_TRUE(sender.broadcast(frame_of(next++)).ok());
+  for (int i = 0; i < 20; ++i) {
+    polled[1].poll();
+    polled[2].poll();
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  EXPECT_EQ(polled[1].got.count + polled[2].got.count, 0U);
+  sender.hold(false);
+  poll_all({&polled[1], &polled[2]},
+           [&] { return polled[1].got.count == 6 && polled[2].got.count == 1; });
+  EXPECT_EQ(polled[1].got.numbers[0], (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}));
+  // From then on they go by themselves.
+  EXPECT_TRUE(sender.send(2, frame_of(next)).ok());
+  poll_all({&polled[1], &polled[2]}, [&] { return polled[2].got.count == 2; });
+}
+
 TEST_F(Links, slow_ones_deliver_all) {
   make(5000, 10);
   proxy_.delay(std::chrono::milliseconds(3));

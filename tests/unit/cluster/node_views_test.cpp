@@ -149,6 +149,38 @@ TEST(NodeViews, AFreshReadOfOneThatWasEvictedAndDoesNotKnowWaits) {
   EXPECT_EQ(cluster.replica(2).list().size(), 2U);
 }
 
+/// A batch is posted after the rounds before it are applied, so nobody gets ahead: nothing is kept for
+/// the slow one but what is in the round that all wait for.
+TEST(NodeViews, OneThatAppliesSlowlyIsWaitedForAndNamed) {
+  ViewNodeCluster cluster({.nodes = 3}, [](std::uint32_t, Node::Options& options) {
+    options.membership->timing.suspect = patience;  // it does not answer while it applies
+  });
+  cluster.start_all();
+  cluster.must_commit(2, "before");
+  for (int times = 0; times < 5; ++times) {
+    cluster.replica(2).hold(true);
+    const auto before = cluster.replica(0).published();
+    std::vector<std::thread> writers;
+    for (std::uint32_t id = 0; id < 2; ++id)
+      writers.emplace_back([&, id] {
+        for (int i = 0; i < 10; ++i) cluster.must_commit(id, "beside it");
+      });
+    EXPECT_TRUE(ViewNodeCluster::eventually([&] {
+      const auto info = cluster.node(0).cluster_info();
+      EXPECT_LE(info.slowest_rounds_behind, 3U);
+      return info.slowest == 2U && cluster.replica(0).published() > before;
+    }));
+    // Two rounds at most were complete without it, with a transaction of each writer at most.
+    EXPECT_LE(cluster.replica(0).published().value, before.value + 4);
+    EXPECT_LE(cluster.replica(2).published().value, before.value + 2);
+    cluster.replica(2).hold(false);
+    for (auto& writer : writers) writer.join();
+  }
+  EXPECT_TRUE(ViewNodeCluster::eventually(
+      [&] { return cluster.replica(0).list() == cluster.replica(2).list(); }));
+  EXPECT_EQ(cluster.replica(0).list().size(), 101U);
+}
+
 TEST(NodeViews, OneThatLeavesIsNotMissed) {
   ViewNodeCluster cluster({.nodes = 3});
   cluster.start_all();

@@ -35,6 +35,7 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
 
   Status apply_round(Round /*round*/, std::span<const RoundItem> items, Csn /*horizon*/,
                      const std::vector<bool>& mine, std::vector<ItemOutcome>& outcomes) override {
+    held_.wait(true);
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < items.size(); ++i) {
       const Entry entry{items[i].origin, items[i].sequence, std::string(as_text(items[i].bytes))};
@@ -89,6 +90,11 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
     const std::lock_guard lock(mutex_);
     return list_;
   }
+  /// While true the next round is not applied.
+  void hold(bool on) {
+    held_ = on;
+    held_.notify_all();
+  }
   std::atomic<int> replaced{0};
 
  private:
@@ -113,6 +119,7 @@ class ListReplica final : public RoundConsumer, public StateSource, public State
   mutable std::mutex mutex_;
   std::vector<Entry> list_, coming_;
   bool parted_ = false;
+  std::atomic<bool> held_{false};
   std::atomic<std::uint64_t> published_{0}, history_{0};
 };
 

@@ -299,6 +299,28 @@ TEST_F(Row, takes_raw_elements_of_exactly_the_right_type) {
   expect_valid();
 }
 
+TEST_F(Row, texts_of_every_length_end_where_they_end) {
+  constexpr int longest = 26;
+  std::string text = "class Texts { ";
+  for (int size = 1; size <= longest; ++size)
+    text += "char<" + std::to_string(size) + "> c" + std::to_string(size) + "; ";
+  const auto dictionary = test::parse(text + "};");
+  const auto& type = *dictionary->find_class("Texts");
+  for (int shorter = 0; shorter <= longest; ++shorter) {
+    RowBuilder row(type);
+    const auto text_of = [&](int size) {
+      const auto length = std::size_t(std::max(size - shorter, 0));
+      std::string made(length, 'x');
+      if (length > 2) made[length / 2] = '\0';  // one within is part of it
+      return made;
+    };
+    for (int size = 1; size <= longest; ++size) row.set("c" + std::to_string(size), text_of(size));
+    for (int size = 1; size <= longest; ++size)
+      EXPECT_EQ(row.view().value("c" + std::to_string(size)), Value(text_of(size)))
+          << size << " with " << shorter << " unused";
+  }
+}
+
 TEST_F(Row, may_be_set_from_its_own_bytes) {
   row_.set("s", std::string(500, 'x'));
   row_.set("as[0]", "short");
