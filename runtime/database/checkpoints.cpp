@@ -31,7 +31,7 @@ std::vector<std::uint32_t> silent(const DatabaseCore& core, const AgreedWords& w
 }
 
 /// Of these those that are not members any more.
-std::vector<std::uint32_t> gone(const DatabaseCore& core, std::vector<std::uint32_t> nodes) {
+std::vector<std::uint32_t> gone_of(const DatabaseCore& core, std::vector<std::uint32_t> nodes) {
   const auto info = core.node->cluster_info();
   std::erase_if(nodes, [&info](std::uint32_t node) {
     return info.nodes[node].reached || info.nodes[node].self;
@@ -65,14 +65,14 @@ void write_agreed(DatabaseCore& core) {
   AgreedWords words;
   look_at_words(core, words);
   const auto round = words.newest_checkpoint().round;
-  const auto gone_before = gone(core, silent(core, words, round));
+  const auto gone_before = gone_of(core, silent(core, words, round));
   std::chrono::microseconds pause = look_first;
   for (int looks = 1;; ++looks) {
     const auto missing = silent(core, words, round);
     if (missing.empty()) return throw_failure(words, round);
     core.require_open();
     core.node->failure().or_throw();
-    if (looks % looks_each == 0 && gone(core, missing) == missing) {
+    if (looks % looks_each == 0 && gone_of(core, missing) == missing) {
       tell_gone(core, missing, gone_before);
       return throw_failure(words, round);
     }
