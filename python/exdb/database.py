@@ -148,13 +148,14 @@ class Database:
         Over MPI all nodes that keep a copy write the state of one agreed round, and this returns
         when all of them have, wherever it is called: on one node, or on all, which then make one
         checkpoint together (if nobody commits between their calls). Everything that this node
-        showed when it was called is in it. Nodes that have left or stopped are not waited for.
+        showed when it was called is in it. Ranks that wait in ``close`` still write theirs. One that
+        leaves meanwhile, or fails, is not waited for: a line on stderr names it.
         Where nodes come and go (TCP, resilient) each call writes the copy of its own node.
 
         wait: True: blocks, without the GIL, for as long as all rows take to be written; other
             threads read and commit meanwhile. False: comes back at once with a
-            :class:`Checkpoint`, which is written by a thread of exdb's; ``close`` first waits for
-            the one that a node has begun.
+            :class:`Checkpoint`, which is written by a thread of exdb's; ``close`` waits for the one
+            that its node has begun, within its timeout.
 
         One that takes long says each 5 s on stderr how much it has written. Raises
         InvalidHandleError in memory and after close; DiskFullError, after which the database goes

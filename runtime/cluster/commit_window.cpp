@@ -53,7 +53,7 @@ CommitWindow::CommitWindow(const ClusterWindow& bounds, std::uint32_t in_exchang
 
 CommitWindow::Admission CommitWindow::add(const std::shared_ptr<PendingItem>& item) {
   const std::lock_guard lock(mutex_);
-  if (shut_) return Admission::shut;
+  if (abandoned_ || (shut_ && !item->of_engine)) return Admission::shut;
   if (outdated(*item)) return Admission::outdated;
   if (!has_room()) return Admission::full;
   // A reading of the clock is a fiftieth of a commit, and without bounds nobody asks for it.
@@ -132,7 +132,7 @@ void CommitWindow::shut() {
 
 CommitWindow::Items CommitWindow::abandon() {
   const std::lock_guard lock(mutex_);
-  shut_ = true;
+  shut_ = abandoned_ = true;
   return take_waiting();
 }
 

@@ -8,7 +8,8 @@
 //       Fragments and discards leave before transactions: a fragment must never come after its own
 //       transaction. That an origin is gone leaves after all that it has sent.
 //   I2  Never more than in_exchange_max items are accepted and not answered.
-//   I3  After shut() no item is accepted, and what is there is due at once.
+//   I3  After shut() no item is accepted but of the engine, and those neither after abandon(); what is
+//       there is due at once.
 //   I4  A window in which nobody else can put anything (I2) is due, whatever its bounds say. A
 //       window whose timeout is off is held for held_max at the longest, so that bounds nobody
 //       reaches do not turn into a timeout of the cluster.
@@ -100,6 +101,7 @@ class CommitWindow {
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint32_t> in_exchange_{0};
   std::atomic<bool> shut_{false};
+  bool abandoned_ = false;
 };
 
 /// Appends an item to the payload of a batch of item.member.

@@ -109,14 +109,14 @@ Status Node::Inside::failure() const {
   return failure_;
 }
 
-Status Node::Inside::refusal() const {
+Status Node::Inside::refusal(bool of_engine) const {
   if (auto status = failure(); !status.ok()) return status;
   if (leave_wanted || phase() == Phase::left)
     return {ErrorCode::cluster_stopped, "this node has left the cluster: open the database again"};
   if (phase() == Phase::ended)
     return {ErrorCode::cluster_stopped,
             "the cluster has stopped (all nodes called stop): open the database again"};
-  if (window.is_shut())
+  if (window.is_shut() && !of_engine)
     return {ErrorCode::cluster_stopped,
             "stop() was called on this node, so nothing can be committed here any more"};
   return {};
@@ -169,9 +169,9 @@ Result<std::shared_ptr<PendingItem>> Node::submit(RoundItem::Kind kind, std::uin
 
 Status Node::submit(const std::shared_ptr<PendingItem>& item) {
   auto& in = *inside_;
-  if (!item->relayed) in.closing.used();
+  if (!item->relayed && !item->of_engine) in.closing.used();
   if (in.refuses())
-    if (auto status = in.refusal(); !status.ok()) return status;
+    if (auto status = in.refusal(item->of_engine); !status.ok()) return status;
   const auto length = item->record().size();
   if (length > item_bytes_max)
     return Status(ErrorCode::too_large, "a transaction of " + std::to_string(length) +
@@ -179,7 +179,8 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
                                             "commit it in parts");
   const auto kind = item->kind;
   const bool changes = kind != RoundItem::Kind::discard && kind != RoundItem::Kind::gone;
-  if (changes && !item->overrules_quorum) {
+  // Words of the engine change nothing that a quorum guards, and somebody may wait for them.
+  if (changes && !item->overrules_quorum && !item->of_engine) {
     // Of another process it is that process's callback that counts.
     if (item->relayed && !in.quorum.allows())
       return {ErrorCode::cluster_no_quorum, in.quorum.explain()};
@@ -192,7 +193,7 @@ Status Node::submit(const std::shared_ptr<PendingItem>& item) {
     if (admission == CommitWindow::Admission::accepted) break;
     if (admission == CommitWindow::Admission::outdated) return history_given_up();
     if (admission == CommitWindow::Admission::shut) {
-      if (auto status = in.refusal(); !status.ok()) return status;
+      if (auto status = in.refusal(item->of_engine); !status.ok()) return status;
       return Status(ErrorCode::cluster_stopped, "the database is being closed");
     }
     (void)in.drive_until([&in] { return in.window.has_room(); }, Inside::Clock::time_point::max());

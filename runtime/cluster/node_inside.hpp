@@ -119,7 +119,7 @@ struct Node::Inside final : FrameSink {
   /// written down shuts the window before anything can be added to it that would not be refused.
   [[nodiscard]] bool refuses() const { return finished() || leave_wanted || window.is_shut(); }
   /// Why nothing more is accepted here; ok while it is.
-  [[nodiscard]] Status refusal() const;
+  [[nodiscard]] Status refusal(bool of_engine = false) const;
   /// Whether this node may write; waits, and drives, while quorumCallback has not said so. The drive
   /// lock is not held.
   Status check_quorum();

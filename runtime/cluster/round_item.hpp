@@ -58,6 +58,7 @@ struct PendingItem {
   int priority = 0;
   bool relayed = false;           ///< on behalf of another process of this host
   bool overrules_quorum = false;  ///< whose quorum callback has said yes
+  bool of_engine = false;         ///< goes also where the program has stopped, while others go on
   /// Of a transaction: the RoundConsumer::history() of what it has read.
   std::uint64_t history = 0;
   ItemOutcome outcome;

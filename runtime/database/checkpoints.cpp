@@ -2,6 +2,9 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/checkpoints.hpp"
 
+#include <algorithm>
+#include <cstdio>
+
 #include "database/leader_route.hpp"
 
 namespace exdb {
@@ -27,13 +30,26 @@ std::vector<std::uint32_t> silent(const DatabaseCore& core, const AgreedWords& w
   return nodes;
 }
 
-bool all_gone(const DatabaseCore& core, const std::vector<std::uint32_t>& nodes) {
+/// Of these those that are not members any more.
+std::vector<std::uint32_t> gone_of(const DatabaseCore& core, std::vector<std::uint32_t> nodes) {
   const auto info = core.node->cluster_info();
-  for (const auto node : nodes) {
-    const auto& each = info.nodes[node];
-    if ((each.reached || each.self) && !each.stopped) return false;
-  }
-  return true;
+  std::erase_if(nodes, [&info](std::uint32_t node) {
+    return info.nodes[node].reached || info.nodes[node].self;
+  });
+  return nodes;
+}
+
+/// Those that were members when the checkpoint was asked for have left in between.
+void tell_gone(const DatabaseCore& core, std::vector<std::uint32_t> nodes,
+               const std::vector<std::uint32_t>& before) {
+  std::erase_if(nodes, [&before](std::uint32_t node) {
+    return std::find(before.begin(), before.end(), node) != before.end();
+  });
+  for (const auto node : nodes)
+    std::fprintf(stderr,
+                 "exdb: warning: the checkpoint of database '%s' is without the copy of node %u, "
+                 "which has left meanwhile\n",
+                 core.name.c_str(), node);
 }
 
 void throw_failure(const AgreedWords& words, Round round) {
@@ -49,13 +65,17 @@ void write_agreed(DatabaseCore& core) {
   AgreedWords words;
   look_at_words(core, words);
   const auto round = words.newest_checkpoint().round;
+  const auto gone_before = gone_of(core, silent(core, words, round));
   std::chrono::microseconds pause = look_first;
   for (int looks = 1;; ++looks) {
     const auto missing = silent(core, words, round);
     if (missing.empty()) return throw_failure(words, round);
     core.require_open();
     core.node->failure().or_throw();
-    if (looks % looks_each == 0 && all_gone(core, missing)) return throw_failure(words, round);
+    if (looks % looks_each == 0 && gone_of(core, missing) == missing) {
+      tell_gone(core, missing, gone_before);
+      return throw_failure(words, round);
+    }
     if (!core.node->progress()) {
       std::this_thread::sleep_for(pause);
       pause = std::min<std::chrono::microseconds>(2 * pause, look_last);
@@ -105,10 +125,20 @@ void watch_checkpoints(DatabaseCore& core) {
     core.replica->words().written_here(core.self, round, status);
     try {
       commit_name(core, AgreedWords::written(core.self, round, status), false, true);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       // It has ended, or has no quorum: the others do not wait for it.
     }
   });
+}
+
+/// The writing goes on while the node stops: who waits for it has not stopped, and is told.
+Status close_node(DatabaseCore& core, std::optional<std::chrono::milliseconds> deadline,
+                  SteadyNow now) {
+  const auto until = now() + deadline.value_or(std::chrono::hours(24));
+  auto stopped = core.node->stop(deadline);
+  core.node->close(stopped.ok());
+  if (core.durable) core.durable->finish_agreed(until);
+  return stopped;
 }
 
 std::shared_ptr<Checkpoint> begin_checkpoint(const std::shared_ptr<DatabaseCore>& core) {

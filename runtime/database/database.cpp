@@ -80,7 +80,7 @@ void empty_transient_classes(Database& database) {
 void open_disk(DatabaseCore& core) {
   const auto& disk = *core.options.disk;
   check_copies(core.options, 1).or_throw();
-  if (auto nodes = nodes_below(disk.path); nodes && !nodes->empty())
+  if (auto nodes = nodes_below(disk_folders(), disk.path); nodes && !nodes->empty())
     throw Error(ErrorCode::unsupported, "'" + disk.path + "' has the database of a cluster (" +
                                             node_folder(disk.path, nodes->front()) +
                                             "): open it with comm, if need be with one rank");
@@ -203,12 +203,7 @@ void Database::close(std::optional<std::chrono::milliseconds> deadline) {
     end_checkpoints(*core);
     return closed.or_throw();
   }
-  // Nodes may wait for what this one has begun to write.
-  if (core->durable)
-    core->durable->finish_agreed(std::chrono::steady_clock::now() +
-                                 deadline.value_or(std::chrono::hours(24)));
-  const auto stopped = core->node->stop(deadline);
-  core->node->close(stopped.ok());
+  const auto stopped = close_node(*core, deadline);
   const auto closed = core->durable ? core->durable->close() : Status();
   end_checkpoints(*core);
   stopped.or_throw();

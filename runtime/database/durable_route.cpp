@@ -22,8 +22,14 @@ constexpr int gather_part = 8;  ///< of an fsync (D6)
 }  // namespace
 
 DurableRoute::DurableRoute(Replica& replica, std::unique_ptr<RoundLog> log, std::mutex& lock,
-                           const std::atomic<std::uint64_t>& autoids, Marks marks)
-    : OnlyRoute(replica), log_(std::move(log)), lock_(lock), autoids_(autoids), marks_(marks) {
+                           const std::atomic<std::uint64_t>& autoids, Marks marks,
+                           Clock::time_point (*now)() noexcept)
+    : OnlyRoute(replica),
+      log_(std::move(log)),
+      lock_(lock),
+      autoids_(autoids),
+      now_(now),
+      marks_(marks) {
   state_ = {log_->chain(), marks};
 }
 
@@ -147,9 +153,9 @@ CompletedRound DurableRoute::round_of(const Items& items) {
 Status DurableRoute::write(CompletedRound&& made) {
   log_->set_marks(marks_);
   if (auto status = log_->append(std::move(made)); !status) return status;
-  const auto begun = Clock::now();
+  const auto begun = now_();
   auto status = log_->sync();
-  sync_took_ = Clock::now() - begun;
+  sync_took_ = now_() - begun;
   return status;
 }
 

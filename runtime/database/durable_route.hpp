@@ -34,9 +34,11 @@ namespace exdb {
 class DurableRoute final : public OnlyRoute, public LoggedRounds {
  public:
   /// `lock`: the one under which the replica changes. `autoids`: the next of an object. `marks`: as
-  /// recovered.
-  DurableRoute(Replica& replica, std::unique_ptr<RoundLog> log, std::mutex& lock,
-               const std::atomic<std::uint64_t>& autoids, Marks marks);
+  /// recovered. `now`: the clock by which an fsync is measured (D6).
+  DurableRoute(
+      Replica& replica, std::unique_ptr<RoundLog> log, std::mutex& lock,
+      const std::atomic<std::uint64_t>& autoids, Marks marks,
+      std::chrono::steady_clock::time_point (*now)() noexcept = std::chrono::steady_clock::now);
 
   [[nodiscard]] std::size_t record_bytes_max() const override { return item_bytes_max; }
   Result<std::shared_ptr<PendingItem>> submit(Outgoing& out) override;
@@ -78,6 +80,7 @@ class DurableRoute final : public OnlyRoute, public LoggedRounds {
   const std::unique_ptr<RoundLog> log_;
   std::mutex& lock_;
   const std::atomic<std::uint64_t>& autoids_;
+  Clock::time_point (*const now_)() noexcept;
   std::function<void()> on_round_;
   std::atomic<std::uint64_t> rounds_{0};
   // Of who has the turn.

@@ -28,6 +28,7 @@ class Restoring {
   explicit Restoring(RestoreRequest request)
       : request_(std::move(request)),
         path_(request_.disk.path),
+        folders_(request_.folders),
         sink_(request_.dictionary, request_.storage, true, NodeId{request_.self}) {}
 
   Result<Restored> run() {
@@ -52,13 +53,13 @@ class Restoring {
   // --- who sees what ---
 
   Status meet() {
-    auto status = make_path(path_);
+    auto status = make_path(folders_, path_);
     if (status.ok() && request_.self == 0) status = mark_place();
     if (auto barrier = exchange(status); !barrier) return barrier.status();
     // Those that do not see what node 0 sees. Where all do, only it has written.
     if (auto barrier = exchange(mark_place()); !barrier) return barrier.status();
-    auto place = read_place(path_);
-    auto nodes = nodes_below(path_);
+    auto place = read_place(folders_, path_);
+    auto nodes = nodes_below(folders_, path_);
     status = place ? nodes.status() : place.status();
     std::vector<std::byte> seen;
     ByteWriter out(seen);
@@ -72,9 +73,9 @@ class Restoring {
   }
 
   Status mark_place() {
-    auto place = read_place(path_);
+    auto place = read_place(folders_, path_);
     if (!place || *place) return place.status();
-    return write_place(path_, (request_.epoch_name + request_.self) | 1, request_.self);
+    return write_place(folders_, path_, (request_.epoch_name + request_.self) | 1, request_.self);
   }
 
   /// Who keeps a copy; and each folder is read by one of those that see it: by its node, if that keeps
@@ -132,14 +133,16 @@ class Restoring {
 
   Status read_copies() {
     if (writes()) {
-      if (auto status = tidy_taken(own_path()); !status) return status;
-      auto copy = hold_copy(own_path(), *request_.dictionary, sink_);
+      if (auto status = tidy_taken(folders_, own_path()); !status) return status;
+      auto copy = hold_copy(folders_, own_path(), *request_.dictionary, sink_);
       if (!copy) return copy.status();
       held_.push_back(std::move(*copy));
     }
     NoSink nothing;
     for (const auto node : others_) {
-      auto copy = hold_copy(node_folder(path_, node), *request_.dictionary, nothing);
+      const auto path = node_folder(path_, node);
+      if (auto status = tidy_taken(folders_, path); !status) return status;
+      auto copy = hold_copy(folders_, path, *request_.dictionary, nothing);
       if (!copy) return copy.status();
       held_.push_back(std::move(*copy));
     }
@@ -194,7 +197,8 @@ class Restoring {
     Status ready;
     std::optional<TakenFiles> taken;
     if (mine) {
-      auto begun = TakenFiles::begin(own_path(), identity_, request_.dictionary->to_text());
+      auto begun =
+          TakenFiles::begin(folders_, own_path(), identity_, request_.dictionary->to_text());
       ready = begun.status();
       if (begun) taken.emplace(std::move(*begun));
     }
@@ -207,7 +211,7 @@ class Restoring {
   Status keep_files(TakenFiles& taken) {
     own().folder.reset();
     if (auto status = taken.finish(identity_.database, epochs_); !status) return status;
-    auto copy = hold_copy(own_path(), *request_.dictionary, sink_);
+    auto copy = hold_copy(folders_, own_path(), *request_.dictionary, sink_);
     if (!copy) return copy.status();
     own() = std::move(*copy);
     if (own().copy.newest == newest_) return {};
@@ -278,6 +282,7 @@ class Restoring {
     if (log_) return;
     RoundLog::Options options;
     options.fsync = request_.disk.fsync;
+    options.segment_bytes = request_.segment_bytes;
     log_ = std::make_unique<RoundLog>(*own().folder, identity_, options,
                                       std::move(own().recovery.log.end));
   }
@@ -377,6 +382,7 @@ class Restoring {
 
   const RestoreRequest request_;
   const std::string path_;
+  Folders& folders_;
   const Clock::time_point begun_ = Clock::now();
   ReplicaSink sink_;
   std::vector<std::uint32_t> others_;  ///< folders of other nodes that this one reads

@@ -14,13 +14,14 @@
 //   O3  A copy with less is given the rounds it lacks when the furthest still has them after its
 //       checkpoint, and else the files.
 //   O4  No folder is changed before the furthest is known and no copy is a fork of it; those of nodes
-//       that are not there are never changed.
+//       that are not there are never changed. But what a crash has left unfinished is tidied.
 // Threads: one a node.
 // Failure: inconsistent (a fork), disk_schema, disk_version, disk_damaged with file and offset,
 //   disk_in_use, disk_full, disk; those of the gather.
 // Cost: what is on the disks, read once, each copy by one node; what is lacking goes to all nodes.
 #pragma once
 #include "database/durable.hpp"
+#include "durability/folders.hpp"
 #include "exdb/collective_gather.hpp"
 #include "exdb/database.hpp"
 
@@ -35,6 +36,8 @@ struct RestoreRequest {
   std::uint32_t self = 0;
   std::vector<bool> replicas;    ///< one a node: has a replica, so keeps a copy if it is to
   std::uint64_t epoch_name = 0;  ///< random, agreed
+  Folders& folders = disk_folders();
+  std::uint64_t segment_bytes = RoundLog::Options().segment_bytes;  ///< of files of the log
 };
 
 struct Restored {

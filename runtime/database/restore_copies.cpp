@@ -2,11 +2,8 @@
 // SPDX-FileCopyrightText: The exdb authors
 #include "database/restore_copies.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "base/bytes.hpp"
 #include "database/replica_sink.hpp"
@@ -14,41 +11,17 @@
 namespace exdb {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr const char* place_name = "place";
 constexpr std::string_view node_prefix = "node-";
+constexpr std::string_view old_suffix = ".old";  ///< of what is being replaced
 constexpr std::size_t piece_bytes = std::size_t{1} << 20;
 
-Status failed(const std::string& path, const char* doing, const std::error_code& error) {
-  const bool full = error == std::errc::no_space_on_device;
-  return {full ? ErrorCode::disk_full : ErrorCode::disk,
-          "'" + path + "': " + doing + ": " + error.message()};
-}
-
-Status rename_folder(const std::string& from, const std::string& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  return error ? failed(from, "rename", error) : Status();
-}
-
-Status remove_folder(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  return error ? failed(path, "remove", error) : Status();
-}
-
-bool is_there(const std::string& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(path, error));
-}
-
-Status sync_folder(const std::string& path) {
-  auto folder = DiskFolder::look(path);
+Status sync_folder(Folders& folders, const std::string& path) {
+  auto folder = folders.beside(path);
   return folder ? (*folder)->sync() : folder.status();
 }
 
-std::string parent_of(const std::string& path) { return fs::path(path).parent_path().string(); }
+std::string old_of(const std::string& path) { return path + std::string(old_suffix); }
 
 }  // namespace
 
@@ -56,14 +29,15 @@ std::string node_folder(const std::string& path, std::uint32_t node) {
   return path + "/" + std::string(node_prefix) + std::to_string(node);
 }
 
-Result<std::vector<std::uint32_t>> nodes_below(const std::string& path) {
-  auto folder = DiskFolder::look(path);
+Result<std::vector<std::uint32_t>> nodes_below(Folders& folders, const std::string& path) {
+  auto folder = folders.beside(path);
   if (!folder) return folder.status();
   auto names = (*folder)->list();
   if (!names) return names.status();
   std::vector<std::uint32_t> nodes;
-  for (const auto& name : *names) {
+  for (std::string_view name : *names) {
     if (!name.starts_with(node_prefix)) continue;
+    if (name.ends_with(old_suffix)) name.remove_suffix(old_suffix.size());
     std::uint32_t node = 0;
     const auto* const end = name.data() + name.size();
     const auto [stopped, error] = std::from_chars(name.data() + node_prefix.size(), end, node);
@@ -72,25 +46,29 @@ Result<std::vector<std::uint32_t>> nodes_below(const std::string& path) {
       nodes.push_back(node);
   }
   std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
   return nodes;
 }
 
-Status make_path(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0) return sync_folder(parent_of(path));
-  if (errno != EEXIST)
-    return failed(path, "make the folder of a database",
-                  std::error_code(errno, std::generic_category()));
-  if (!is_there(path + "/" + base_name)) return {};
+Status make_path(Folders& folders, const std::string& path) {
+  auto made = folders.make(path);
+  if (!made) return made.status();
+  if (*made) return sync_folder(folders, parent_of(path));
+  auto alone = is_there(folders, path + "/" + base_name);
+  if (!alone) return alone.status();
+  if (!*alone) return {};
   return {ErrorCode::unsupported,
           "'" + path +
               "' has the database of one process, and this is one of a cluster: open it "
               "without a cluster, or give another path"};
 }
 
-Result<std::optional<std::uint64_t>> read_place(const std::string& path) {
-  auto folder = DiskFolder::look(path);
+Result<std::optional<std::uint64_t>> read_place(Folders& folders, const std::string& path) {
+  auto there = is_there(folders, path + "/" + place_name);
+  if (!there) return there.status();
+  if (!*there) return std::optional<std::uint64_t>();
+  auto folder = folders.beside(path);
   if (!folder) return folder.status();
-  if (!is_there(path + "/" + place_name)) return std::optional<std::uint64_t>();
   auto file = (*folder)->open(place_name);
   if (!file) return file.status();
   std::uint64_t number = 0;
@@ -101,24 +79,27 @@ Result<std::optional<std::uint64_t>> read_place(const std::string& path) {
   return std::optional(number);
 }
 
-Status write_place(const std::string& path, std::uint64_t number, std::uint32_t node) {
-  const auto folder_path = path + "/" + place_name + "-" + std::to_string(node) + ".new";
-  if (auto status = remove_folder(folder_path); !status) return status;
-  auto folder = DiskFolder::hold(folder_path);
+Status write_place(Folders& folders, const std::string& path, std::uint64_t number,
+                   std::uint32_t node) {
+  auto folder = folders.beside(path);
   if (!folder) return folder.status();
-  auto file = (*folder)->create(place_name);
+  auto& of = **folder;
+  auto names = of.list();
+  if (!names) return names.status();
+  const auto name = unfinished(place_name + ("-" + std::to_string(node)));
+  if (std::binary_search(names->begin(), names->end(), name))
+    if (auto status = of.remove(name); !status) return status;
+  auto file = of.create(name);
   if (!file) return file.status();
   if (auto status = (*file)->write(0, std::as_bytes(std::span(&number, 1))); !status) return status;
   if (auto status = (*file)->sync(); !status) return status;
-  if (auto status = rename_folder(folder_path + "/" + place_name, path + "/" + place_name); !status)
-    return status;
-  if (auto status = remove_folder(folder_path); !status) return status;
-  return sync_folder(path);
+  if (auto status = of.rename(name, place_name); !status) return status;
+  return of.sync();
 }
 
-Result<HeldCopy> hold_copy(const std::string& path, const Dictionary& dictionary,
+Result<HeldCopy> hold_copy(Folders& folders, const std::string& path, const Dictionary& dictionary,
                            RecoverySink& sink) {
-  auto folder = DiskFolder::hold(path);
+  auto folder = folders.hold(path);
   if (!folder) return folder.status();
   HeldCopy held;
   held.folder = std::move(*folder);
@@ -189,10 +170,10 @@ Status give_files(HeldCopy& copy, const EachPiece& each) {
   return {};
 }
 
-Result<TakenFiles> TakenFiles::begin(const std::string& path, const DatabaseIdentity& identity,
-                                     const std::string& schema) {
-  TakenFiles made(path);
-  auto folder = DiskFolder::hold(path + ".new");
+Result<TakenFiles> TakenFiles::begin(Folders& folders, const std::string& path,
+                                     const DatabaseIdentity& identity, const std::string& schema) {
+  TakenFiles made(folders, path);
+  auto folder = folders.hold(path + ".new");
   if (!folder) return folder.status();
   made.folder_ = std::move(*folder);
   std::string there;
@@ -228,23 +209,32 @@ Status TakenFiles::finish(std::uint64_t database, const Epochs& epochs) {
   if (auto status = write_epochs(*folder_, database, epochs); !status) return status;
   file_.reset();
   folder_.reset();
-  if (is_there(path_)) {
-    if (auto status = rename_folder(path_, path_ + ".old"); !status) return status;
+  auto there = is_there(*folders_, path_);
+  if (!there) return there.status();
+  if (*there) {
+    if (auto status = folders_->rename(path_, old_of(path_)); !status) return status;
   }
-  if (auto status = rename_folder(path_ + ".new", path_); !status) return status;
-  if (auto status = sync_folder(parent_of(path_)); !status) return status;
-  return remove_folder(path_ + ".old");
+  if (auto status = folders_->rename(path_ + ".new", path_); !status) return status;
+  if (auto status = sync_folder(*folders_, parent_of(path_)); !status) return status;
+  return folders_->remove(old_of(path_));
 }
 
-Status tidy_taken(const std::string& path) {
-  const bool replaced = is_there(path), old = is_there(path + ".old");
-  if (!replaced && old) {
-    if (auto status = rename_folder(path + ".old", path); !status) return status;
+Status tidy_taken(Folders& folders, const std::string& path) {
+  auto replaced = is_there(folders, path);
+  if (!replaced) return replaced.status();
+  auto old = is_there(folders, old_of(path));
+  if (!old) return old.status();
+  if (!*replaced && *old) {
+    if (auto status = folders.rename(old_of(path), path); !status) return status;
   }
-  if (replaced && old) {
-    if (auto status = remove_folder(path + ".old"); !status) return status;
+  // A process that was killed may not have come to make safe what it had renamed.
+  if (*replaced || *old) {
+    if (auto status = sync_folder(folders, parent_of(path)); !status) return status;
   }
-  return remove_folder(path + ".new");
+  if (*replaced && *old) {
+    if (auto status = folders.remove(old_of(path)); !status) return status;
+  }
+  return folders.remove(path + ".new");
 }
 
 }  // namespace exdb

@@ -3,9 +3,12 @@
 #include "database/restore_node.hpp"
 
 #include "database/restore_copies.hpp"
+#include "durability/disk_folder.hpp"
 
 namespace exdb {
 namespace {
+
+constexpr std::size_t rounds_max = std::size_t{1} << 16;  ///< of RecentRounds
 
 /// M1.
 Status check_owner(Folder& folder, Marks wanted) {
@@ -50,9 +53,38 @@ Result<std::optional<ViewMemory>> recall(const Folder& folder, const LogEnd& end
 
 }  // namespace
 
+Status RecentRounds::begin() {
+  rounds_.clear();
+  bytes_ = 0;
+  from_ = {};
+  return to_.begin();
+}
+
+Status RecentRounds::complete(RoundHistory::Chain at) {
+  from_ = at;
+  return to_.complete(at);
+}
+
+Status RecentRounds::round(const CompletedRound& round) {
+  if (auto status = to_.round(round); !status) return status;
+  rounds_.push_back(round);
+  bytes_ += payload_bytes(round);
+  while (bytes_ > bytes_max_ || rounds_.size() > rounds_max) {
+    const auto& oldest = rounds_.front();
+    from_ = {oldest.round, chained(from_.hash, oldest)};
+    bytes_ -= payload_bytes(oldest);
+    rounds_.pop_front();
+  }
+  return {};
+}
+
+StableHistory::Begin RecentRounds::take(ReadLog& log) {
+  return {log.final, std::move(log.held), std::move(rounds_), from_};
+}
+
 Result<RestoredNode> restore_node(const NodeRestoreRequest& request) {
   const auto begun = std::chrono::steady_clock::now();
-  if (auto status = make_path(request.disk.path); !status) return status;
+  if (auto status = make_path(disk_folders(), request.disk.path); !status) return status;
   auto held = DiskFolder::hold(node_folder(request.disk.path, request.self.value));
   if (!held) return held.status();
   auto& folder = **held;
@@ -65,14 +97,15 @@ Result<RestoredNode> restore_node(const NodeRestoreRequest& request) {
     return status;
   if (auto status = check_owner(folder, owner); !status) return status;
   ReplicaSink sink(request.dictionary, request.storage, true, NodeId{request.self.value}, true);
-  auto recovery = recover(folder, *identity, sink);
+  RecentRounds recent(sink);
+  auto recovery = recover(folder, *identity, recent);
   if (!recovery) return recovery.status();
   auto memory = recall(folder, recovery->log.end, request);
   if (!memory) return memory.status();
 
   RestoredNode restored;
   restored.memory = std::move(*memory);
-  restored.begin = {recovery->log.final, std::move(recovery->log.held)};
+  restored.begin = recent.take(recovery->log);
   auto& node = restored.recovered;
   node.replica = sink.take();
   restored.horizon = node.replica->horizon();

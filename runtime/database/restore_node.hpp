@@ -37,6 +37,29 @@ struct RestoredNode {
   Csn horizon;                       ///< of the replica
 };
 
+/// What a recovery reads, on its way to where it goes; the newest rounds of it are kept (H5 of
+/// stable_history.hpp), as many as a history keeps.
+class RecentRounds final : public RecoverySink {
+ public:
+  explicit RecentRounds(RecoverySink& to,
+                        std::size_t bytes_max = StableHistory::Options().bytes_max)
+      : to_(to), bytes_max_(bytes_max) {}
+
+  Status begin() override;
+  Status chunk(Bytes chunk) override { return to_.chunk(chunk); }
+  Status complete(RoundHistory::Chain at) override;
+  Status round(const CompletedRound& round) override;
+  /// With what the log ends with.
+  [[nodiscard]] StableHistory::Begin take(ReadLog& log);
+
+ private:
+  RecoverySink& to_;
+  const std::size_t bytes_max_;
+  std::deque<CompletedRound> rounds_;
+  std::size_t bytes_ = 0;
+  RoundHistory::Chain from_;  ///< before the first of them
+};
+
 Result<RestoredNode> restore_node(const NodeRestoreRequest& request);
 
 }  // namespace exdb

@@ -59,6 +59,7 @@ Result<std::shared_ptr<PendingItem>> SendingRoute::send(Outgoing& out) {
   item->origin = self();
   item->sequence = out.id.sequence;
   item->priority = out.priority;
+  item->of_engine = out.of_engine;
   item->history = out.shared.history;
   const auto before = length >= LargeBuffers::buffer_bytes_min ? head_room() : 0;
   if (before + length > item->bytes.capacity())

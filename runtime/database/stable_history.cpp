@@ -26,7 +26,11 @@ StableHistory::StableHistory(Folder& folder, std::unique_ptr<RoundLog> log, Begi
       applied_(begin.applied.round),
       restarts_(log->restarts()),
       writer_(std::move(log), lay_out, options.waits, options.at_once) {
-  auto status = kept_.restart(begin.applied, true);
+  auto status = kept_.restart(begin.from, true);
+  for (auto& round : begin.before)
+    if (status.ok()) status = kept_.append(std::move(round));
+  EXDB_ASSERT(kept_.chain() == begin.applied, "what was read leads to what was applied");
+  kept_.release(begin.applied.round);
   for (auto& round : begin.held)
     if (status.ok()) status = kept_.append(std::move(round));
   EXDB_ASSERT(status.ok(), "a history in memory begins anywhere");

@@ -12,6 +12,8 @@
 //   H3  What is taken back was written before, or never is: the log never refers to a round that is gone.
 //   H4  restart() needs the state in the folder (ArrivingState): with the step in which it comes that
 //       state takes the place of what was there.
+//   H5  What a recovery has read since the checkpoint is kept for others as what was applied since: who was
+//       down as well, and lacks a little of it, takes rounds and no state.
 // Threads: RoundHistory, remember(), newest() and state() under the drive lock; the rest from any.
 // Failure: as StableStore.
 // Cost: in memory as MemoryRoundHistory, and one copy of each payload into the log. drop_after() and the
@@ -31,6 +33,8 @@ class StableHistory final : public RoundHistory, public StableStore, public Logg
   struct Begin {
     Chain applied;
     std::deque<CompletedRound> held;
+    std::deque<CompletedRound> before;  ///< up to `applied`, for others (H5)
+    Chain from = applied;               ///< before those
   };
   struct Options {
     std::size_t bytes_max = std::size_t{32} << 20;  ///< of applied rounds, kept for others

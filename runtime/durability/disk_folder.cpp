@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <system_error>
 
 namespace exdb {
@@ -130,10 +131,14 @@ class DiskFile final : public File {
   std::uint64_t preallocated_ = 0;  ///< if first writes are dear
 };
 
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 /// That the folder itself is there after a crash.
 Status sync_parent(const std::string& path) {
-  const auto slash = path.find_last_of('/');
-  const auto parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const auto parent = parent_of(path);
   const int file = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (file < 0) return failed(parent, "open");
   const bool safe = ::fsync(file) == 0;
@@ -142,12 +147,56 @@ Status sync_parent(const std::string& path) {
   return safe ? Status() : failed(parent, "fsync", error);
 }
 
-std::string without_slashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
+class DiskFolders final : public Folders {
+ public:
+  Result<std::unique_ptr<Folder>> hold(const std::string& path) override {
+    return as_folder(DiskFolder::hold(path));
+  }
+  Result<std::unique_ptr<Folder>> beside(const std::string& path) override {
+    return as_folder(DiskFolder::beside(path));
+  }
+  Result<bool> make(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0700) == 0) return true;
+    if (errno != EEXIST) return failed(path, "make the folder of a database");
+    return false;
+  }
+  Status rename(const std::string& from, const std::string& to) override {
+    return ::rename(from.c_str(), to.c_str()) == 0 ? Status() : failed(from, "rename");
+  }
+  Status remove(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    return error ? failed(path, "remove", error.value()) : Status();
+  }
+
+ private:
+  static Result<std::unique_ptr<Folder>> as_folder(Result<std::unique_ptr<DiskFolder>> folder) {
+    if (!folder) return folder.status();
+    return std::unique_ptr<Folder>(std::move(*folder));
+  }
+};
 
 }  // namespace
+
+Folders& disk_folders() {
+  static DiskFolders folders;
+  return folders;
+}
+
+std::string parent_of(const std::string& given) {
+  const auto path = without_slashes(given);
+  const auto slash = path.find_last_of('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<bool> is_there(Folders& folders, const std::string& given) {
+  const auto path = without_slashes(given);
+  auto parent = folders.beside(parent_of(path));
+  if (!parent) return parent.status();
+  auto names = (*parent)->list();
+  if (!names) return names.status();
+  return std::binary_search(names->begin(), names->end(), path.substr(path.find_last_of('/') + 1));
+}
 
 Result<std::unique_ptr<DiskFolder>> DiskFolder::hold(const std::string& given) {
   const auto path = without_slashes(given);
@@ -163,11 +212,19 @@ Result<std::unique_ptr<DiskFolder>> DiskFolder::hold(const std::string& given) {
   return opened;
 }
 
-Result<std::unique_ptr<DiskFolder>> DiskFolder::look(const std::string& given) {
+Result<std::unique_ptr<DiskFolder>> DiskFolder::look(const std::string& path) {
+  return unlocked(path, false);
+}
+
+Result<std::unique_ptr<DiskFolder>> DiskFolder::beside(const std::string& path) {
+  return unlocked(path, true);
+}
+
+Result<std::unique_ptr<DiskFolder>> DiskFolder::unlocked(const std::string& given, bool writes) {
   const auto path = without_slashes(given);
   const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (folder < 0) return failed(path, "open as the folder of a database");
-  return std::unique_ptr<DiskFolder>(new DiskFolder(path, folder, false));
+  return std::unique_ptr<DiskFolder>(new DiskFolder(path, folder, writes));
 }
 
 DiskFolder::~DiskFolder() {

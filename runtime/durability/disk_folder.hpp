@@ -14,7 +14,7 @@
 
 #include <optional>
 
-#include "durability/file.hpp"
+#include "durability/folders.hpp"
 
 namespace exdb {
 
@@ -24,6 +24,8 @@ class DiskFolder final : public Folder {
   static Result<std::unique_ptr<DiskFolder>> hold(const std::string& path);
   /// Without the lock, and nothing can be written: for who looks.
   static Result<std::unique_ptr<DiskFolder>> look(const std::string& path);
+  /// Without the lock: as Folders::beside().
+  static Result<std::unique_ptr<DiskFolder>> beside(const std::string& path);
   ~DiskFolder() override;
   DiskFolder(const DiskFolder&) = delete;
   DiskFolder& operator=(const DiskFolder&) = delete;
@@ -41,6 +43,7 @@ class DiskFolder final : public Folder {
  private:
   DiskFolder(std::string path, int folder, bool writes)
       : path_(std::move(path)), folder_(folder), writes_(writes) {}
+  static Result<std::unique_ptr<DiskFolder>> unlocked(const std::string& path, bool writes);
   Status take_lock();
   Result<std::unique_ptr<File>> open_as(const std::string& name, int flags, const char* doing);
 

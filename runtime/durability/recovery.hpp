@@ -10,6 +10,9 @@
 //   V2  A checkpoint that is damaged is passed over only for an older one from which the log goes on
 //       without a gap (or for the whole log), and that is said.
 //   V3  Nothing that could still be of use is removed or changed: only files that were never finished.
+//   V4  What is recovered is on the device: a process that was killed, or whose fsync failed, may have
+//       left the newest rounds in the system's cache alone, and they are given out from here on, and a
+//       checkpoint of them written.
 // Threads: none.
 // Failure: as log_reader.hpp and checkpoint.hpp; what the sink gives.
 // Cost: every byte of the checkpoint and the log once.

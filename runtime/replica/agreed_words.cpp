@@ -22,7 +22,8 @@ void AgreedWords::said(const std::string& word, Csn seen, Csn now, Round round) 
   } else if (word == checkpoint()) {
     {
       const std::lock_guard lock(mutex_);
-      if (seen <= checkpoint_.csn) return;  // W1
+      const bool first = checkpoint_.round == Round{};  // also of a database without any commit
+      if (!first && seen <= checkpoint_.csn) return;    // W1
       checkpoint_ = {now, round};
     }
     if (begin_) begin_(round);

@@ -23,6 +23,16 @@ TEST(AgreedWords, W1OneCheckpointForAllWhoHaveSeenNothingNewer) {
   EXPECT_EQ(words.newest_checkpoint().csn, Csn{14});
 }
 
+/// Nobody would ever say that it is written, and who asked for it waits.
+TEST(AgreedWords, W1TheFirstOneCountsAlsoWhereNothingIsCommitted) {
+  AgreedWords words;
+  std::vector<std::uint64_t> begun;
+  words.on_checkpoint([&begun](Round round) { begun.push_back(round.value); });
+  words.said(AgreedWords::checkpoint(), Csn{0}, Csn{1}, Round{1});
+  words.said(AgreedWords::checkpoint(), Csn{0}, Csn{2}, Round{2});
+  EXPECT_EQ(begun, (std::vector<std::uint64_t>{1}));
+}
+
 TEST(AgreedWords, WhatWasSaidComesToFollowersAsItIs) {
   AgreedWords words, there;
   words.said(AgreedWords::preempt(), Csn{1}, Csn{2}, Round{1});

@@ -7,6 +7,9 @@
 // restart would open it.
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "database/checkpoints.hpp"
 #include "durable_fixture.hpp"
 #include "every_crash.hpp"
 
@@ -180,6 +183,112 @@ TEST(DurableCrash, where_commits_do_not_wait_the_process_loses_none_and_the_mach
     folder.restart();
     EXPECT_EQ(wrong(folder, told), "") << "step " << at;
   }
+}
+
+// --- names of snapshots ---
+
+/// What a program was told of names: how many rows each shows, and of which it does not know.
+struct Names {
+  std::map<std::string, std::size_t> there;
+  std::set<std::string> in_doubt;
+  int next_item = 1;
+  Status ended;
+};
+
+std::size_t rows_of(const Snapshots& shown) {
+  const auto& item = *DurableLife::schema()->find_class("Item");
+  std::size_t rows = 0;
+  for (auto slot = shown.replicated.scan(item.id, SlotId{0}); slot != SlotId::none();
+       slot = shown.replicated.scan(item.id, SlotId{slot.value + 1}))
+    ++rows;
+  return rows;
+}
+
+/// False when nothing more can be done.
+bool give_or_drop(DurableLife& life, Names& names, const std::string& name, bool drops) {
+  const auto rows = rows_of(*life.replica().pin().value());
+  try {
+    commit_name(*life.core(), name, drops);
+    if (drops)
+      names.there.erase(name);
+    else
+      names.there[name] = rows;
+  } catch (const Error& error) {
+    names.ended = {error.code(), error.what()};
+    if (error.code() == ErrorCode::unknown_outcome) names.in_doubt.insert(name);
+  }
+  return names.ended.ok();
+}
+
+/// Names are given, dropped and given again, in the log, in files, and beside a checkpoint.
+Names live_with_names(BreakableFolder& folder) {
+  Names names;
+  for (int era = 0; era < 2; ++era) {
+    auto life = DurableLife::open(folder);
+    if (!life) return names.ended = life.status(), names;
+    const auto commit = [&] { return (*life)->commit(names.next_item++, 0).committed(); };
+    const auto name = [&](const char* of) { return give_or_drop(**life, names, of, false); };
+    const auto drop = [&](const char* of) { return give_or_drop(**life, names, of, true); };
+    const auto checkpoint = [&] { return (*life)->durable().checkpoint().ok(); };
+    const bool done = era == 0 ? commit() && name("a") && commit() && name("b") && checkpoint() &&
+                                     drop("a") && commit() && name("c")
+                               : drop("b") && commit() && name("b") && checkpoint() && drop("c") &&
+                                     name("d") && commit() && checkpoint();
+    if (era == 0) folder.killed = true;
+    life->reset();
+    folder.killed = false;
+    if (!done) break;
+  }
+  return names;
+}
+
+std::string wrong_names(Folder& folder, const Names& told) {
+  auto known = told;
+  for (const bool again : {false, true}) {
+    auto life = DurableLife::open(folder);
+    if (!life) return life.status().text();
+    std::map<std::string, std::size_t> found;
+    for (const auto& entry : (*life)->replica().names().all()) {
+      if (entry.pinned) {
+        found[entry.name] = rows_of(*entry.pinned);
+      } else {
+        auto read = (*life)->durable().read_named(entry, (*life)->core()->storage);
+        if (!read) return "'" + entry.name + "' cannot be read: " + read.status().text();
+        found[entry.name] = rows_of(*(*read)->pin().value());
+      }
+    }
+    for (const auto& name : known.in_doubt) {
+      known.there.erase(name);
+      if (found.count(name) != 0) known.there[name] = found[name];
+    }
+    known.in_doubt.clear();
+    if (found != known.there) {
+      std::string text = again ? "after a checkpoint: names" : "names";
+      for (const auto& [name, rows] : found) text += " " + name + "=" + std::to_string(rows);
+      text += " and not";
+      for (const auto& [name, rows] : known.there) text += " " + name + "=" + std::to_string(rows);
+      return text;
+    }
+    if (again) break;
+    // All in files, and nothing else.
+    if (!(*life)->commit(known.next_item, -3)) return "one more commit failed";
+    if (auto status = (*life)->durable().checkpoint(); !status) return status.text();
+    std::size_t files = 0;
+    auto names = folder.list();
+    for (const auto& name : *names) files += name_of_snapshot_file(name) ? 1 : 0;
+    if (files != known.there.size()) return std::to_string(files) + " files of names";
+  }
+  return {};
+}
+
+/// N1 of named_files.hpp.
+TEST(DurableCrash, at_every_step_leaves_the_names_that_were_given_and_no_file_of_another) {
+  BreakableFolder whole;
+  const auto told = live_with_names(whole);
+  ASSERT_TRUE(told.ended.ok()) << told.ended.text();
+  ASSERT_EQ(told.there.size(), 2U);
+  EXPECT_EQ(wrong_names(whole, told), "");
+  EXPECT_EQ(crash_at_every_step(whole.steps, 3, false, true, live_with_names, wrong_names), 0U);
 }
 
 class DurableFailing : public ::testing::TestWithParam<ErrorCode> {};

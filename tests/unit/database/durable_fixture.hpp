@@ -4,33 +4,11 @@
 // A database on a disk that tests can break: recovery, replica, route and log as open() puts them
 // together.
 #pragma once
-#include "breakable_folder.hpp"
 #include "database/transaction.hpp"
 #include "database_fixture.hpp"
+#include "lent_folder.hpp"
 
 namespace exdb {
-
-/// The folder of a test outlives the lives of its database.
-class LentFolder final : public Folder {
- public:
-  explicit LentFolder(Folder& of) : of_(of) {}
-  Result<std::unique_ptr<File>> create(const std::string& name) override {
-    return of_.create(name);
-  }
-  Result<std::unique_ptr<File>> open(const std::string& name) override { return of_.open(name); }
-  Status rename(const std::string& from, const std::string& to) override {
-    return of_.rename(from, to);
-  }
-  Status remove(const std::string& name) override { return of_.remove(name); }
-  Status sync() override { return of_.sync(); }
-  Result<std::vector<std::string>> list() override { return of_.list(); }
-  [[nodiscard]] std::string path_of(const std::string& name) const override {
-    return of_.path_of(name);
-  }
-
- private:
-  Folder& of_;
-};
 
 /// One life of a database. Its end closes it.
 class DurableLife {

@@ -9,6 +9,7 @@
 
 #include "cluster/commit_window.hpp"
 #include "durable_fixture.hpp"
+#include "gated_folder.hpp"
 
 namespace exdb {
 namespace {
@@ -129,6 +130,71 @@ TEST(Durable, a_device_that_fails_a_checkpoint_is_not_trusted_with_commits_and_a
       EXPECT_EQ(ended, 0U) << "nothing of the log has failed";
       EXPECT_GE(went_on, 6U);
     }
+  }
+}
+
+/// By this clock an fsync takes an hour.
+std::chrono::steady_clock::time_point hours() noexcept {
+  static std::atomic<int> passed{0};
+  return std::chrono::steady_clock::time_point(std::chrono::hours(passed++));
+}
+
+/// D6: the thread that was answered comes back while the next one leads, and they share an fsync.
+TEST(Durable, who_leads_waits_for_those_that_were_just_answered) {
+  GatedFolder folder;
+  const auto schema = DurableLife::schema();
+  StorageOptions storage;
+  storage.segment.unit_bytes = std::size_t{1} << 18;
+  const auto replica = Replica::create(schema, storage, false, NodeId{}).value();
+  std::mutex lock;
+  std::atomic<std::uint64_t> autoids{1};
+  auto log = std::make_unique<RoundLog>(folder, DatabaseIdentity{7, schema->hash()},
+                                        RoundLog::Options{1 << 16, true}, LogEnd{});
+  DurableRoute route(*replica, std::move(log), lock, autoids, {}, hours);
+  const auto commit = [&route](const std::string& name, const std::function<void()>& sent = {}) {
+    Outgoing out;
+    out.id = route.new_id();
+    out.shared.snapshot = route.published();
+    out.shared.snapshot_name = name;
+    const auto item = route.submit(out).value();
+    if (sent) sent();
+    EXPECT_EQ(route.wait(*item).code, ErrorCode::ok);
+  };
+  commit("0");
+  folder.gate.set(false);
+  std::thread first([&] {
+    commit("1");  // while the other one comes
+    // Time for that one to lead without this, if it does not wait.
+    (void)happens_unasked([&] { return route.rounds() == 3; });
+    commit("3");
+  });
+  folder.gate.wait_for_somebody();
+  commit("2", [&] { folder.gate.set(true); });
+  first.join();
+  EXPECT_EQ(route.rounds(), 3U);
+  EXPECT_TRUE(route.close().ok());
+}
+
+/// A process that is killed leaves its newest rounds in the cache of the system alone. What is found of
+/// them is given out, and a checkpoint may be written of it.
+TEST(Durable, what_a_killed_process_had_not_synced_is_safe_when_it_is_open_again) {
+  for (const bool checkpoint : {false, true}) {
+    BreakableFolder folder;
+    auto life = DurableLife::open(folder, DurableLife::small_files(false)).value();
+    ASSERT_TRUE(life->commit(1, 0));
+    folder.killed = true;
+    life.reset();
+    folder.killed = false;
+    life = opened(folder);
+    const auto found = life->items(1);
+    EXPECT_EQ(found.size(), 2U);
+    if (checkpoint) {
+      ASSERT_TRUE(life->durable().checkpoint().ok());
+    }
+    const auto after = folder.after_crash(BreakableFolder::Survives::nothing);
+    auto again = DurableLife::open(*after);
+    ASSERT_TRUE(again.ok()) << again.status().text();
+    EXPECT_EQ((*again)->items(1), found);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "gated_folder.hpp"
+
 namespace exdb {
 namespace {
 
@@ -93,6 +95,58 @@ TEST(KeptCopies, C1WhoHasLeftIsNotWaitedFor) {
   node.finality.gone(MemberId{2});
   EXPECT_EQ(node.newest(), 1U);
   EXPECT_TRUE(node.finality.failure().ok());
+}
+
+/// A member that keeps one, as another does.
+struct Here {
+  GatedFolder folder;
+  std::shared_ptr<DurableHistory> history = std::make_shared<DurableHistory>(
+      std::make_unique<RoundLog>(folder, DatabaseIdentity{7, 8}, RoundLog::Options{1 << 16, true},
+                                 LogEnd{}),
+      [] { return Marks{}; }, true, std::chrono::nanoseconds(0));
+  KeptCopies finality{{MemberId{1}}, history, Round{}, "test"};
+
+  void add(std::uint64_t number, std::size_t bytes) {
+    ASSERT_TRUE(history->append(round_of(number, bytes)).ok());
+  }
+  std::uint64_t newest() { return finality.newest_final(*history).value; }
+  void wait_until_written(std::uint64_t number) {
+    while (history->written() < Round{number} && history->failure().ok()) std::this_thread::yield();
+  }
+};
+
+TEST(KeptCopies, C1WhoKeepsACopyWaitsForItsOwnDiskToo) {
+  Here node;
+  node.folder.gate.set(false);
+  node.add(1, 8);
+  node.finality.told(MemberId{1}, Round{1});
+  node.folder.gate.wait_for_somebody();
+  EXPECT_EQ(node.newest(), 0U);
+  EXPECT_EQ(node.finality.to_tell(), std::nullopt) << "it is not on the disk";
+  node.folder.gate.set(true);
+  node.wait_until_written(1);
+  EXPECT_EQ(node.newest(), 1U);
+  EXPECT_EQ(node.finality.to_tell(), Round{1});
+  EXPECT_EQ(node.finality.to_tell(), std::nullopt) << "once";
+  node.add(2, 8);
+  node.wait_until_written(2);
+  EXPECT_EQ(node.newest(), 1U) << "the other has not";
+  // An empty one is told to nobody.
+  EXPECT_EQ(node.finality.to_tell(), Round{2});
+  node.add(3, 0);
+  node.finality.told(MemberId{1}, Round{2});
+  EXPECT_EQ(node.newest(), 3U);
+  EXPECT_EQ(node.finality.to_tell(), std::nullopt);
+}
+
+TEST(KeptCopies, AfterAFailureOfItsOwnDiskNothingMoreIsFinal) {
+  Here node;
+  node.folder.inner.fail_at = 1;
+  node.add(1, 8);
+  node.finality.told(MemberId{1}, Round{1});
+  node.wait_until_written(1);
+  EXPECT_EQ(node.newest(), 0U);
+  EXPECT_EQ(node.finality.failure().code(), ErrorCode::disk);
 }
 
 TEST(KeptCopies, C4WithoutACopyNothingIsFinal) {

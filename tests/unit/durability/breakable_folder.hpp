@@ -24,24 +24,51 @@
 
 namespace exdb {
 
-class BreakableFolder final : public Folder {
- public:
-  using Content = std::vector<std::byte>;
-  enum class Survives { nothing, everything, some };
-
-  // --- what goes wrong ---
+/// What goes wrong, of the folders of one machine together.
+struct Breaks {
   std::uint64_t steps = 0;
   std::uint64_t crash_at = 0;  ///< this step, half done, and all after it fail
   std::uint64_t fail_at = 0;   ///< this step fails, with fail_code
   ErrorCode fail_code = ErrorCode::disk;
   bool syncs_do_nothing = false;  ///< what a program without fsync would do
   bool killed = false;            ///< the process is: nothing it asks for is done, or counted
+
   [[nodiscard]] bool crashed() const { return crash_at != 0 && steps >= crash_at; }
+  Status step(const char* doing) {
+    const std::lock_guard locked(lock);
+    if (killed) return {ErrorCode::disk, std::string(doing) + ": the process is killed"};
+    ++steps;
+    if (crashed()) return {ErrorCode::disk, std::string(doing) + ": the machine is down"};
+    if (steps == fail_at) return {fail_code, std::string(doing) + ": made to fail"};
+    return {};
+  }
+  std::mutex lock;  ///< of step()
+};
+
+class BreakableFolder final : public Folder {
+ private:
+  const std::shared_ptr<Breaks> breaks_;
+
+ public:
+  using Content = std::vector<std::byte>;
+  enum class Survives { nothing, everything, some };
+
+  explicit BreakableFolder(std::shared_ptr<Breaks> breaks = std::make_shared<Breaks>(),
+                           std::string path = "/disk")
+      : breaks_(std::move(breaks)), path_(std::move(path)) {}
+
+  std::uint64_t& steps = breaks_->steps;
+  std::uint64_t& crash_at = breaks_->crash_at;
+  std::uint64_t& fail_at = breaks_->fail_at;
+  ErrorCode& fail_code = breaks_->fail_code;
+  bool& syncs_do_nothing = breaks_->syncs_do_nothing;
+  bool& killed = breaks_->killed;
 
   /// What a machine finds that starts again.
-  [[nodiscard]] std::unique_ptr<BreakableFolder> after_crash(Survives how,
-                                                             unsigned seed = 0) const {
-    auto found = std::make_unique<BreakableFolder>();
+  [[nodiscard]] std::unique_ptr<BreakableFolder> after_crash(
+      Survives how, unsigned seed = 0,
+      std::shared_ptr<Breaks> breaks = std::make_shared<Breaks>()) const {
+    auto found = std::make_unique<BreakableFolder>(std::move(breaks), path_);
     std::mt19937 random(seed);
     auto names = safe_names_;
     for (const auto& change : name_changes_)
@@ -125,7 +152,7 @@ class BreakableFolder final : public Folder {
     return listed;
   }
   [[nodiscard]] std::string path_of(const std::string& name) const override {
-    return "/disk/" + name;
+    return path_ + "/" + name;
   }
 
  private:
@@ -163,13 +190,7 @@ class BreakableFolder final : public Folder {
     }
   }
 
-  Status step(const char* doing) {
-    if (killed) return {ErrorCode::disk, std::string(doing) + ": the process is killed"};
-    ++steps;
-    if (crashed()) return {ErrorCode::disk, std::string(doing) + ": the machine is down"};
-    if (steps == fail_at) return {fail_code, std::string(doing) + ": made to fail"};
-    return {};
-  }
+  Status step(const char* doing) { return breaks_->step(doing); }
   void change_names(std::function<void(Names&)> change) {
     change(names_);
     name_changes_.push_back(std::move(change));
@@ -238,6 +259,7 @@ class BreakableFolder final : public Folder {
     std::shared_ptr<Inode> inode_;
   };
 
+  const std::string path_;
   std::mutex lock_;
   Names names_, safe_names_;
   std::vector<std::function<void(Names&)>> name_changes_;  ///< since the last sync

@@ -4,86 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include "breakable_folder.hpp"
+#include <thread>
+
 #include "durability/log_reader.hpp"
+#include "gated_folder.hpp"
 
 namespace exdb {
 namespace {
 
 constexpr DatabaseIdentity identity{7, 8};
-
-/// Lets a sync of a file go on only when it is told to.
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = true;
-  int waiting = 0;
-
-  void pass() {
-    std::unique_lock lock(mutex);
-    ++waiting;
-    changed.notify_all();
-    changed.wait(lock, [this] { return open; });
-    --waiting;
-  }
-  void set(bool to) {
-    const std::lock_guard lock(mutex);
-    open = to;
-    changed.notify_all();
-  }
-  void wait_for_somebody() {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [this] { return waiting != 0; });
-  }
-};
-
-class GatedFile final : public File {
- public:
-  GatedFile(std::unique_ptr<File> file, Gate& gate) : file_(std::move(file)), gate_(gate) {}
-  Status write(std::uint64_t offset, Bytes bytes) override { return file_->write(offset, bytes); }
-  Status sync() override {
-    gate_.pass();
-    return file_->sync();
-  }
-  Status preallocate(std::uint64_t bytes) override { return file_->preallocate(bytes); }
-  Status truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
-  Result<std::size_t> read(std::uint64_t offset, MutableBytes into) override {
-    return file_->read(offset, into);
-  }
-  Result<std::uint64_t> size() override { return file_->size(); }
-  void forget_cached() override { file_->forget_cached(); }
-
- private:
-  const std::unique_ptr<File> file_;
-  Gate& gate_;
-};
-
-class GatedFolder final : public Folder {
- public:
-  BreakableFolder inner;
-  Gate gate;
-  Result<std::unique_ptr<File>> create(const std::string& name) override {
-    return gated(inner.create(name));
-  }
-  Result<std::unique_ptr<File>> open(const std::string& name) override {
-    return gated(inner.open(name));
-  }
-  Status rename(const std::string& from, const std::string& to) override {
-    return inner.rename(from, to);
-  }
-  Status remove(const std::string& name) override { return inner.remove(name); }
-  Status sync() override { return inner.sync(); }
-  Result<std::vector<std::string>> list() override { return inner.list(); }
-  [[nodiscard]] std::string path_of(const std::string& name) const override {
-    return inner.path_of(name);
-  }
-
- private:
-  Result<std::unique_ptr<File>> gated(Result<std::unique_ptr<File>> file) {
-    if (!file) return file;
-    return std::unique_ptr<File>(std::make_unique<GatedFile>(std::move(*file), gate));
-  }
-};
 
 struct HistoryOnDisk : testing::Test {
   GatedFolder folder;
@@ -187,6 +116,45 @@ TEST_F(HistoryOnDisk, after_a_sync_that_failed_nothing_more_is_final) {
   EXPECT_FALSE(history->append(std::move(round)).ok());
   EXPECT_EQ(final(), Round{1});
   EXPECT_FALSE(history->close().ok());
+}
+
+/// N4: who drives waits in append(), and with it the exchange.
+TEST_F(HistoryOnDisk, what_waits_for_the_device_is_bounded) {
+  folder.discards = true;
+  const auto large = std::make_shared<std::vector<std::byte>>(std::size_t{33} << 20);
+  std::atomic<int> appended{0};
+  folder.gate.set(false);
+  std::thread driver([&] {
+    for (int i = 0; i < 2; ++i) {
+      CompletedRound round;
+      round.round = history->chain().round.next();
+      round.batches.resize(1);
+      round.batches[0].frame = large;
+      EXPECT_TRUE(history->append(std::move(round)).ok());
+      ++appended;
+    }
+  });
+  folder.gate.wait_for_somebody();
+  EXPECT_FALSE(happens_unasked([&] { return appended == 2; }));
+  folder.gate.set(true);
+  driver.join();
+  wait_until_final(Round{2});
+}
+
+/// N2: a checkpoint waits for what it is of, and what the log refers to is there.
+TEST_F(HistoryOnDisk, a_round_that_was_applied_is_kept_until_it_is_written) {
+  append(10);
+  wait_until_final(Round{1});
+  folder.gate.set(false);
+  append(10);
+  folder.gate.wait_for_somebody();
+  append(10);
+  history->release(Round{2});  // as with another Finality
+  EXPECT_EQ(history->held(Round{2}).round, Round{2});
+  folder.gate.set(true);
+  wait_until_final(Round{3});
+  history->release(Round{3});
+  EXPECT_EQ(on_device().size(), 3u);
 }
 
 TEST_F(HistoryOnDisk, without_waiting_for_the_device_who_drives_writes) {

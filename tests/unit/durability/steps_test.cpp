@@ -56,6 +56,45 @@ TEST_F(Steps, what_is_given_between_two_ends_of_steps_is_found_whole_or_not_at_a
   EXPECT_TRUE(half.recovery.log.torn.has_value());
 }
 
+/// H5: all nodes were down, and one of them lacks a few rounds.
+TEST_F(Steps, rounds_since_the_checkpoint_are_there_for_others_after_a_restart) {
+  const auto apply_all = [&] {
+    member.apply(member.state.rounds.size() - member.applied().size());
+  };
+  for (int i = 0; i < 3; ++i) append("before the checkpoint");
+  end_step();
+  apply_all();
+  ASSERT_TRUE(member.checkpoint().ok());
+  for (int i = 0; i < 3; ++i) append("after");
+  end_step();
+  apply_all();
+  append("not final");
+  end_step();
+  ASSERT_TRUE(member.history->close().ok());
+  ToyMember again;
+  ASSERT_TRUE(again.open(folder).ok());
+  EXPECT_EQ(again.applied().size(), 6U);
+  std::vector<std::string> given;
+  const auto status = again.history->read_from(Round{4}, [&](const CompletedRound& round) {
+    given.emplace_back(as_text(round.batches.at(0).payload));
+    return Status();
+  });
+  EXPECT_TRUE(status.ok()) << status.text();
+  EXPECT_EQ(given, (std::vector<std::string>{"after", "after", "after", "not final"}));
+  EXPECT_TRUE(again.history->chain_at(Round{3}).ok());
+  EXPECT_EQ(again.history->read_from(Round{3}, [](const auto&) { return Status(); }).code(),
+            ErrorCode::not_found);
+  // No more than a history keeps: 300 bytes here.
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(again.append(std::string(100, 'x')).ok());
+  ASSERT_TRUE(again.wait(again.history->newest()).ok());
+  again.apply(again.state.rounds.size() - again.applied().size());
+  ASSERT_TRUE(again.history->close().ok());
+  ToyMember third;
+  ASSERT_TRUE(third.open(folder).ok());
+  EXPECT_TRUE(third.history->chain_at(Round{12}).ok());
+  EXPECT_FALSE(third.history->chain_at(Round{11}).ok());
+}
+
 /// R4: what is not known to be final is not applied, and not lost.
 TEST_F(Steps, rounds_that_were_not_final_are_held_and_those_that_were_are_applied) {
   member.remember("it");

@@ -10,7 +10,7 @@
 #include "base/bytes.hpp"
 #include "base/hash.hpp"
 #include "breakable_folder.hpp"
-#include "database/stable_history.hpp"
+#include "database/restore_node.hpp"
 #include "durability/arrived_state.hpp"
 #include "durability/recovery.hpp"
 
@@ -68,7 +68,8 @@ class ToyMember final : public RecoverySink {
     std::string text;
     auto identity = open_base(folder, toy_views, "a schema", text, {5, 1});
     if (!identity) return identity.status();
-    auto recovered = recover(folder, *identity, *this);
+    RecentRounds recent(*this, 300);
+    auto recovered = recover(folder, *identity, recent);
     if (!recovered) return recovered.status();
     recovery = std::move(*recovered);
     state.rounds = applied_;
@@ -82,9 +83,9 @@ class ToyMember final : public RecoverySink {
     StableHistory::Options options;
     options.bytes_max = 300;  // so that rounds go
     options.waits = fsync;
+    auto read = recovery.log;
     history = std::make_unique<StableHistory>(
-        folder, std::move(log), StableHistory::Begin{recovery.log.final, recovery.log.held},
-        [] { return Marks{}; }, options);
+        folder, std::move(log), recent.take(read), [] { return Marks{}; }, options);
     EXPECT_EQ(history->chain(), recovery.log.end.chain);
     return {};
   }
