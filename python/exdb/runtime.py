@@ -200,7 +200,9 @@ def _open(opening: _Opening) -> Database:
     """Both ways to open, and what is to be done before the end of the job."""
     database = _open_any(opening)
     if (preempt := _preempt.check(opening.on_preempt)) is not None:
-        _preempt.install(database, preempt)
+        params = opening.params
+        by_node = params is not None and _cluster.communicator_of(params) is None
+        _preempt.install(database, preempt, by_node=by_node)
     return database
 
 
@@ -352,9 +354,11 @@ def open_database(
         it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
         closes the database, which ends calls that block in it; then SystemExit with exit code 99
         is raised in the main thread, for a requeue. A main thread that does not run Python for
-        10 s after that is ended without. In a cluster one node that gets the signal tells all that
-        have ``on_preempt``, by a commit; nodes that do not close within 20 s are left. To be opened
-        in the main thread; replaces the program's own handlers of these signals.
+        10 s after that is ended without, and 100 s after the signal (``OnPreempt(seconds=...)``)
+        all ends as it is, with that code too. Over MPI one rank that gets the signal tells all that
+        have ``on_preempt``, by a commit; ranks that do not close within 20 s are left. Over TCP it
+        is a matter of the node that gets it: it leaves, and the others go on. To be opened in the
+        main thread; replaces the program's own handlers of these signals.
 
     On disk it blocks, without the GIL, until all that is there is read and checked
     (``db.recovered`` tells); after a kill a line on stderr says the same. Over MPI all ranks wait,
@@ -472,9 +476,11 @@ def open(
         it before the time of a job is over, a thread of exdb's writes a checkpoint (on disk) and
         closes the database, which ends calls that block in it; then SystemExit with exit code 99
         is raised in the main thread, for a requeue. A main thread that does not run Python for
-        10 s after that is ended without. In a cluster one node that gets the signal tells all that
-        have ``on_preempt``, by a commit; nodes that do not close within 20 s are left. To be opened
-        in the main thread; replaces the program's own handlers of these signals.
+        10 s after that is ended without, and 100 s after the signal (``OnPreempt(seconds=...)``)
+        all ends as it is, with that code too. Over MPI one rank that gets the signal tells all that
+        have ``on_preempt``, by a commit; ranks that do not close within 20 s are left. Over TCP it
+        is a matter of the node that gets it: it leaves, and the others go on. To be opened in the
+        main thread; replaces the program's own handlers of these signals.
 
     On disk::
 

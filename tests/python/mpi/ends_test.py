@@ -259,3 +259,22 @@ def test_a_signal_before_the_end_of_the_job_ends_all_ranks(run: Run, told_ranks:
     assert job.told == [{"code": 99, "is_open": False}] * 2, job.err
     assert job.code == 99, job.err
     assert job.err.count("told to end: checkpoint, and close") == 2
+
+
+def test_a_rank_that_never_answers_does_not_hold_up_the_end_of_the_job(run: Run) -> None:
+    """One that is told, and one that hears nothing: the first ends when its time is over, with the
+    code for a requeue, and the job with it."""
+    job = run(
+        2,
+        """
+        settings = exdb.OnPreempt(seconds=1.5)
+        db = exdb.open("grid", SCHEMA, comm=comm, on_preempt=settings)
+        con = db.connect()
+        put(con, rank)
+        comm.Barrier()
+        os.kill(os.getpid(), signal.SIGTERM if rank == 1 else signal.SIGSTOP)
+        put(con, 2)
+        """,
+    )
+    assert "the time of on_preempt is over" in job.err
+    assert job.code & 99 == 99, job.err  # and what mpiexec adds of the one it kills

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -196,3 +197,29 @@ def test_a_named_snapshot_is_there_after_all_were_killed(on_disk: Callable[[], C
             "    seen = [item.key for item in con.cursor('Item', 'by_key')]\n    con.rollback()\n"
         )
         assert node.do("seen") == [1]
+
+
+def test_a_node_that_is_told_to_end_leaves_and_comes_back(on_disk: Callable[[], Cluster]) -> None:
+    """on_preempt, node by node: the others are not told, and do not wait for it."""
+    three = on_disk()
+    three.params["opening"]["on_preempt"] = True
+    three.start()
+    put(three, 0, 1, 2)
+    three.must_agree()
+    told = three.nodes[1]
+    told.signal(signal.SIGTERM)
+    assert told.process.wait(PATIENCE) == 99, told.errors()
+    assert "told to end: checkpoint, and close" in told.errors()
+    put(three, 0, 3)
+    put(three, 2, 4)
+    three.start(1)
+    assert "the checkpoint of round" in three.nodes[1].do("db.recovered")
+    put(three, 1, 5)
+    assert three.must_agree() == {1, 2, 3, 4, 5}
+    for node in three.nodes.values():  # all at once, as the end of a job
+        node.signal(signal.SIGUSR1)
+    for node in three.nodes.values():
+        assert node.process.wait(PATIENCE) == 99, node.errors()
+    three.start()
+    assert three.must_agree() == {1, 2, 3, 4, 5}
+    three.close()
