@@ -66,7 +66,7 @@ def job_was_told_to_end() -> None:
 
 
 def finalize_mpi() -> None:
-    """Before mpi4py does: after an exit code other than 0 it calls MPI_Abort, for which srun reports a
+    """Before mpi4py does: after an exit code other than 0 it calls MPI_Abort. Then srun reports a
     kill (137) where the code was meant, and MPICH leaves a segment behind that fails the job when
     Slurm starts it again under the same number."""
     mpi = sys.modules.get("mpi4py.MPI")

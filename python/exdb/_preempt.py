@@ -8,13 +8,13 @@ databases, which ends calls that block in them. The main thread waits for that a
 Python again, and then raises SystemExit with the exit code.
 
 Invariants
-  P1  The process ends with the exit code in every end: by SystemExit in the main thread; by os._exit
-      GRACE_S after the databases are closed; by os._exit when `seconds` are over, wherever the
-      databases, the device, other nodes or the program are stuck. What keeps the GIL for ever keeps
-      this waiting too.
+  P1  The process ends with the exit code in every end: by SystemExit in the main thread; by
+      os._exit GRACE_S after the databases are closed; by os._exit when `seconds` are over, wherever
+      the databases, the device, other nodes or the program are stuck. What keeps the GIL for ever
+      keeps this waiting too.
   P2  SystemExit is raised once, so that nothing of the program's own end is interrupted.
-  P3  Where nodes stop together, one that is told tells the others. Where each comes and goes for itself
-      (TCP), it leaves, and the others go on.
+  P3  Where nodes stop together, one that is told tells the others. Where each comes and goes for
+      itself (TCP), it leaves, and the others go on.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class OnPreempt:
         set to.
     before: called first, in a thread of exdb's, without arguments: to commit what the program has
         beside the database. An exception in it is printed and changes nothing.
-    seconds: after the signal the process ends at the latest, however far `before` and the checkpoint
-        have come: less than the scheduler gives. What was committed is in the log.
+    seconds: after the signal the process ends at the latest, however far `before` and the
+        checkpoint have come: less than the scheduler gives. What was committed is in the log.
     """
 
     signals: tuple[str | int, ...] = ("SIGTERM", "SIGUSR1")
@@ -124,7 +124,8 @@ class _Watch:
     """Of this process: one thread, however many databases there are."""
 
     def __init__(self) -> None:
-        self.watched: list[_Watched] = []  # replaced, never changed: the handler may come in between
+        # Replaced, never changed: the handler may come in between.
+        self.watched: list[_Watched] = []
         self.begun = threading.Lock()  # taken once, and kept
         self.raised = False
         self.over = threading.Event()
@@ -153,7 +154,8 @@ class _Watch:
         if self.raised:  # P2
             return
         self.raised = True
-        if not threading.main_thread().is_alive():  # it waits for threads: its code is given already
+        # When it waits for threads its code is given already.
+        if not threading.main_thread().is_alive():
             self._leave()
         raise SystemExit(self.exit_code)
 

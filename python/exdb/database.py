@@ -176,8 +176,8 @@ class Database:
 
         A commit that writes nothing else, so one at a place in the agreed order: every node has the
         name when it returns (or a moment later), and the same state by it. NOT collective: one node
-        calls it. A node that joins later, or comes back and takes its state from another, does not
-        have the names of before.
+        calls it. A node that joins later, or comes back and takes its state from another, has the
+        names of before with their csns, and not what they show: :meth:`at` says so there.
 
         Costs one commit, and memory for what is changed or removed later: one copy of each row of
         then, at most, for as long as the name is there, on each node. On disk the next checkpoint
@@ -203,7 +203,8 @@ class Database:
         freed with the last of them; a node that keeps no copy (``durable_copies``) reads a file of
         one that does, on a file system that both see. Does not block on other nodes; without the
         GIL. Raises NotFoundError, which names those there are, ResourceError, DiskDamagedError,
-        DiskError, and NotSupportedError where no file is seen.
+        DiskError, and NotSupportedError where no file is seen, or at a node that took its state
+        from another one after the name was given.
         """
         return Connection(self, self._core.at(text(name, "name")))
 

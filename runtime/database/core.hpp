@@ -54,6 +54,7 @@ struct DatabaseCore {
   std::atomic<bool> open{true};
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint64_t> next_autoid{1};
+  std::atomic<bool> autoids_settled{true};  ///< autoids.hpp, U2
 
   /// Snapshots of files that somebody reads, each a database of its own.
   std::mutex named_lock;

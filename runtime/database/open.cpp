@@ -268,9 +268,7 @@ void add_history(DatabaseCore& core, Node::Options& options,
   if (!core.restored) return;
   std::shared_ptr<DurableHistory> own;
   if (core.durable) {
-    own = core.durable->make_history([&core] {
-      return Marks{core.route->last_number(), core.next_autoid.load()};
-    });
+    own = core.durable->make_history([&core] { return marks_of(core); });
     options.history = own;
     options.finality = own;
   } else {
@@ -291,11 +289,6 @@ void empty_transient(DatabaseCore& core, const std::function<void()>& delete_the
   if (core.self == NodeId{0}) return delete_them();
   // The first commit there is.
   core.route->at_least(core.restored->csn.next()).or_throw();
-}
-
-std::uint64_t autoids_from(std::uint64_t life_ns) {
-  constexpr std::uint64_t second_ns = 1'000'000'000, start_of_2025 = 1'735'689'600;
-  return ((life_ns / second_ns - start_of_2025) << 10) + 1;
 }
 
 /// What a node has given out and nobody has in a log is passed over: of transactions by the clock, of

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "cluster/node.hpp"
-#include "database/core.hpp"
+#include "database/autoids.hpp"
 
 namespace exdb {
 
@@ -73,10 +73,6 @@ void empty_transient(DatabaseCore& core, const std::function<void()>& delete_the
 
 /// As DatabaseOptions::disk says.
 Durable::Options durable_options(const DatabaseCore& core);
-/// The first that a node gives to an object, by the time since 1970. There are 40 bits a node: 1,024 a
-/// second since the last start, on average, are free of those of the next life until 2059. A node that
-/// makes more for months, and is started again, is refused numbers that are there (duplicate).
-std::uint64_t autoids_from(std::uint64_t life_ns);
 /// open_cluster() where nodes come and go. `failure`: of this node, if not ok.
 void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Transport> transport,
                    Status failure);

@@ -75,9 +75,7 @@ Result<RestoredNode> restore_own(DatabaseCore& core, std::uint64_t cluster_id) {
 
 /// Before the node is made: its history, what it must not forget, and where states go.
 void add_store(DatabaseCore& core, RestoredNode restored, Node::Options& options) {
-  const auto marks = [&core] {
-    return Marks{core.route ? core.route->last_number() : 0, core.next_autoid.load()};
-  };
+  const auto marks = [&core] { return marks_of(core); };
   const auto applied = restored.begin.applied.round;
   const auto history = core.durable->make_stable_history(std::move(restored.begin), marks);
   auto& membership = *options.membership;
@@ -154,9 +152,12 @@ void open_by_views(DatabaseCore& core, ClusterParams params, std::unique_ptr<Tra
       std::make_unique<ClusterRoute>(*core.replica, node, core.self, core.mode_mask, core.open);
   core.route->number_from(first_number_after(0));
   core.next_autoid = autoids_from(life);
+  core.autoids_settled = false;
   begin_life(core);
   node.start(own_listener);
-  if (node.wait_seated(patience, cancelled.get())) return;
+  const bool seated = node.wait_seated(patience, cancelled.get());
+  settle_autoids(core);
+  if (seated) return;
   node.failure().or_throw();
   if (cancelled && *cancelled)
     throw Error(ErrorCode::interrupted, "open was interrupted before this node was a member");

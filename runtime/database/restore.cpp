@@ -317,6 +317,7 @@ class Restoring {
       ByteWriter out(mine);
       out.put(sink_.replica().published().value);
       out.put(std::uint8_t(has_transient_rows()));
+      out.put(sink_.replica().autoids_seen());
     }
     auto all = exchange(status, mine);
     if (!all) return all.status();
@@ -324,6 +325,7 @@ class Restoring {
     ByteReader in((*all)[std::size_t(writer - keeps_.begin())]);
     csn_.value = in.get<std::uint64_t>();
     transient_rows_ = in.get<std::uint8_t>() != 0;
+    marks_.autoid = std::max(marks_.autoid, in.get<std::uint64_t>());
     return {};
   }
 

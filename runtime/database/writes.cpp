@@ -5,7 +5,9 @@
 // crosses it, where the program still knows what it was doing, and not at the commit.
 #include <algorithm>
 
+#include "database/autoids.hpp"
 #include "database/transaction.hpp"
+#include "schema/autoid.hpp"
 
 namespace exdb {
 namespace {
@@ -84,11 +86,9 @@ RowId Transaction::insert(const ClassDef& type) {
   return entry.id;
 }
 
-/// Unique over the cluster without asking anybody: the node's number above, its own count below.
 std::uint64_t Transaction::take_autoids(std::uint64_t count) {
-  constexpr unsigned count_bits = 40;
-  return (std::uint64_t{core_->self.value} << count_bits) +
-         core_->next_autoid.fetch_add(count, std::memory_order_relaxed);
+  if (!core_->autoids_settled.load(std::memory_order_relaxed)) settle_autoids(*core_);
+  return autoid_of(core_->self, core_->next_autoid.fetch_add(count, std::memory_order_relaxed));
 }
 
 }  // namespace exdb

@@ -29,10 +29,42 @@ void NamedSnapshots::drop(const std::string& name, Round round) {
   changed_[name] = round;
 }
 
-void NamedSnapshots::clear() {
+void NamedSnapshots::know(const std::vector<SnapshotName>& names) {
   const std::lock_guard lock(mutex_);
-  while (!names_.empty()) forget(std::string(names_.begin()->first));
-  changed_.clear();
+  known_ = true;
+  for (const auto& each : names) {
+    NamedSnapshot entry;
+    entry.name = each.name;
+    entry.csn = each.csn;
+    entry.round = each.round;
+    entry.digest = each.digest;
+    entry.why_not = {
+        ErrorCode::unsupported,
+        "snapshot '" + each.name +
+            "' was given before this node took its state from another one, and what it "
+            "shows did not come along: read it on a node that was there then"};
+    names_.emplace(each.name, std::move(entry));
+  }
+}
+
+void NamedSnapshots::replace(const NamedSnapshots& other) {
+  const std::scoped_lock lock(mutex_, other.mutex_);
+  auto next = other.names_;
+  for (const auto& [name, entry] : names_) {
+    const auto found = next.find(name);
+    // The digest tells of histories that parted; of one that is known by its file alone it is 0.
+    const bool same =
+        found != next.end() && found->second.csn == entry.csn &&
+        found->second.round == entry.round &&
+        (found->second.digest == entry.digest || found->second.digest == 0 || entry.digest == 0);
+    if (same)
+      found->second = entry;
+    else if (entry.on_disk)
+      stale_.insert(name);
+  }
+  names_ = std::move(next);
+  changed_ = other.changed_;
+  known_ = other.known_;
 }
 
 std::optional<NamedSnapshot> NamedSnapshots::find(const std::string& name) const {
@@ -63,10 +95,17 @@ void NamedSnapshots::merge(std::vector<NamedSnapshot> files) {
     }
     file.on_disk = true;
     const auto there = names_.find(file.name);
-    if (there != names_.end())
-      there->second.on_disk = true;  // the same one, pinned by the log
-    else
+    if (there == names_.end() && !known_) {
       names_.emplace(file.name, std::move(file));
+    } else if (there == names_.end() || (file.why_not.ok() && there->second.round != file.round)) {
+      stale_.insert(file.name);
+    } else if (there->second.pinned) {
+      there->second.on_disk = true;  // the same one, pinned by the log
+    } else {
+      // Known by the state (M4), and here is what it shows; of a damaged file that it is damaged.
+      there->second.on_disk = true;
+      there->second.why_not = file.why_not;
+    }
   }
 }
 
@@ -81,12 +120,15 @@ void NamedSnapshots::written(const std::string& name, Round round) {
   }
 }
 
-/// Not of a name that is there again: its new file replaces the old one.
+/// Not of a name that is there again and will have a file: the new one replaces the old one.
 std::vector<std::string> NamedSnapshots::files_to_remove() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> names;
-  for (const auto& name : stale_)
-    if (!names_.contains(name)) names.push_back(name);
+  for (const auto& name : stale_) {
+    const auto there = names_.find(name);
+    if (there == names_.end() || !(there->second.pinned || there->second.on_disk))
+      names.push_back(name);
+  }
   return names;
 }
 

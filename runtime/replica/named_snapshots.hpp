@@ -11,6 +11,9 @@
 //   M2  What has a pin is read in this process; what has a file, in any later one, too.
 //   M3  A file of a name that was dropped, or given again, is removed only by files_to_remove(): so
 //       not before the log that says so is safe.
+//   M4  Names go with the state (SnapshotHeader): whoever takes it has the same names with the same csns.
+//       What they show does not: a name that was given where this node was not can be asked for, given
+//       up and not given again, and read on the nodes that saw it, or have its file.
 // Threads: from any; it has a lock of its own.
 // Cost: a name O(1), and what is superseded after it, kept once for as long as its pin lives; one
 //   place among the readers of the storage.
@@ -23,6 +26,7 @@
 #include <vector>
 
 #include "exdb/errors.hpp"
+#include "replica/snapshot_chunk.hpp"
 #include "replica/snapshots.hpp"
 
 namespace exdb {
@@ -45,8 +49,10 @@ class NamedSnapshots {
 
   void set(NamedSnapshot given);
   void drop(const std::string& name, Round round);
-  /// Of another history, or of this one with a gap (M1 could not be kept).
-  void clear();
+  /// M4: of a state that comes. Before the first round.
+  void know(const std::vector<SnapshotName>& names);
+  /// M4: a state takes the place of this one. Pins and files of the same states are kept.
+  void replace(const NamedSnapshots& other);
 
   [[nodiscard]] std::optional<NamedSnapshot> find(const std::string& name) const;
   [[nodiscard]] std::vector<NamedSnapshot> all() const;
@@ -65,6 +71,7 @@ class NamedSnapshots {
   std::map<std::string, NamedSnapshot> names_;
   std::map<std::string, Round> changed_;  ///< last given or dropped, in this life
   std::set<std::string> stale_;           ///< M3
+  bool known_ = false;                    ///< all that were given before this life are in names_
 };
 
 /// REQUIRES: not empty, at most 200 bytes of UTF-8 without control characters.

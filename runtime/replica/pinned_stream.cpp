@@ -48,6 +48,7 @@ bool PinnedStream::next(std::vector<std::byte>& chunk) {
     header.csn = header.horizon = header.floor = snapshot_.csn;
     header.digest = snapshot_.digest;
     header.class_changed.resize(dictionary_->classes().size());
+    header.names_known = false;
     encode_header(header, payload_);
     objects_ = 1;
     fill(chunk, SnapshotChunk::Kind::header);

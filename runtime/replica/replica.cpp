@@ -297,6 +297,7 @@ void Replica::settle_all(std::span<const RoundItem> items, const std::vector<boo
   } else if (arrived_count_ != 0) {
     replicated_->publish(applied_);
   }
+  see_autoids();
   remember(items, outcomes);
   change.done();
 }
@@ -322,8 +323,8 @@ void Replica::replace(std::unique_ptr<Replica> made, bool parted) {
   horizon_ = made->horizon_;
   fragments_ = std::move(made->fragments_);
   outcomes_.replace(made->outcomes_);
-  // Which of them were given again or dropped in the rounds that this node has not seen is not known.
-  names_.clear();
+  names_.replace(made->names_);
+  see_autoids();
   if (parted) history_.fetch_add(1, std::memory_order_release);
 }
 

@@ -17,6 +17,9 @@
 //       missing ends the transaction in a conflict.
 //   R7  csns are compared within one history only: a snapshot says of which it is (history()), and no
 //       transaction that has read one is certified in another.
+//   R8  autoids_seen() is at least the count of every autoid that any row has had, of any node, also of
+//       rows that are gone, and goes with the state: a node begins its life above it, so no id is
+//       given to a second object.
 // Threads: apply_round, forget and digest under the caller's lock (the drive lock of the node, or
 //   the database's own); the rest from any thread.
 // Failure: what cannot be applied (no memory, a record that cannot be read) is a Status that stops
@@ -142,6 +145,10 @@ class Replica final : public RoundConsumer {
   /// A state of the past that another process of this host keeps pinned, as it must be known to do
   /// still after this. With the local classes of now.
   Result<std::shared_ptr<Snapshots>> pin_older(Csn csn);
+  /// R8. From any thread; in a process that attached it is 0.
+  [[nodiscard]] std::uint64_t autoids_seen() const {
+    return autoids_seen_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] const ReplicaCounters& counters() const { return counters_; }
   [[nodiscard]] StorageStatistics storage_statistics() const;
   /// The csns of replicated snapshots that are held: as Storage::pinned().
@@ -205,6 +212,7 @@ class Replica final : public RoundConsumer {
   std::vector<RoundItem> gone_;  ///< of this round
   static constexpr std::size_t fetch_ahead = 16;
 
+  void see_autoids() { autoids_seen_.store(certifier_->autoids_seen(), std::memory_order_relaxed); }
   void name_state(Round round);
   void say_words(Round round);
   struct Naming {
@@ -218,6 +226,7 @@ class Replica final : public RoundConsumer {
 
   OutcomeTable outcomes_;
   bool repeats_ = false;
+  std::atomic<std::uint64_t> autoids_seen_{0};  ///< R8
   ReplicaCounters counters_;
 };
 

@@ -20,6 +20,19 @@ std::uint64_t checksum_of(Bytes head, Bytes payload) {
   return hash_bytes(payload, hash_bytes(head));
 }
 
+/// What format 4 has more than format 3.
+void decode_names(ByteReader& in, SnapshotHeader& header) {
+  header.autoids = in.get<std::uint64_t>();
+  header.names_known = in.get<std::uint8_t>() == 1;
+  while (in.ok() && in.remaining() != 0) {
+    auto& each = header.names.emplace_back();
+    each.name = in.get_text();
+    each.csn.value = in.get<std::uint64_t>();
+    each.round.value = in.get<std::uint64_t>();
+    each.digest = in.get<std::uint64_t>();
+  }
+}
+
 }  // namespace
 
 void encode_chunk(const SnapshotChunk& chunk, std::vector<std::byte>& out) {
@@ -77,15 +90,24 @@ void encode_header(const SnapshotHeader& header, std::vector<std::byte>& out) {
   writer.put(header.slots);
   writer.put_varint(header.class_changed.size());
   for (const auto csn : header.class_changed) writer.put(csn.value);
+  writer.put(header.autoids);
+  writer.put(std::uint8_t(header.names_known));
+  for (const auto& each : header.names) {
+    writer.put_text(each.name);
+    writer.put(each.csn.value);
+    writer.put(each.round.value);
+    writer.put(each.digest);
+  }
 }
 
 Result<SnapshotHeader> decode_header(Bytes bytes) {
   ByteReader in(bytes);
   const auto version = in.get<std::uint16_t>();
-  if (in.ok() && version != snapshot_version) {
+  if (in.ok() && (version > snapshot_version || version < snapshot_version_oldest)) {
     return Status(ErrorCode::cluster_incompatible, "it is of format " + std::to_string(version) +
-                                                       ", this program has format " +
-                                                       std::to_string(snapshot_version));
+                                                       ", this program has formats " +
+                                                       std::to_string(snapshot_version_oldest) +
+                                                       " to " + std::to_string(snapshot_version));
   }
   SnapshotHeader header;
   header.dictionary = in.get<std::uint64_t>();
@@ -100,10 +122,12 @@ Result<SnapshotHeader> decode_header(Bytes bytes) {
   header.origins = in.get<std::uint64_t>();
   header.slots = in.get<std::uint64_t>();
   const auto classes = in.get_varint();
-  if (!in.ok() || in.remaining() % sizeof(Csn) != 0 || in.remaining() / sizeof(Csn) != classes)
-    return bad_chunk("its length is wrong");
+  if (!in.ok() || in.remaining() / sizeof(Csn) < classes) return bad_chunk("its length is wrong");
   header.class_changed.resize(static_cast<std::size_t>(classes));
   for (auto& csn : header.class_changed) csn = Csn{in.get<std::uint64_t>()};
+  header.names_known = false;
+  if (version > 3) decode_names(in, header);
+  if (!in.ok() || in.remaining() != 0) return bad_chunk("its length is wrong");
   return header;
 }
 

@@ -14,7 +14,7 @@
 //   24  8   XXH3 of the payload, seeded with the XXH3 of the 24 bytes before
 //
 // Payloads, an object each (v = varint):
-//   header    one object: SnapshotHeader
+//   header    one object: SnapshotHeader; format 3, which is read as well, ends before `autoids`
 //   changes   csn v, index v, key bytes                             in csn order
 //   parts     origin v, sequence v, member v, ops bytes             of one transaction in order
 //   outcomes  what OutcomeTable::encode() writes                    an origin each
@@ -28,6 +28,7 @@
 // Threads: pure functions.
 // Failure: a Status cluster_protocol that says what is wrong.
 #pragma once
+#include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -37,7 +38,8 @@
 namespace exdb {
 
 constexpr std::size_t chunk_head_bytes = 32;
-constexpr std::uint16_t snapshot_version = 3;
+constexpr std::uint16_t snapshot_version = 4;
+constexpr std::uint16_t snapshot_version_oldest = 3;  ///< that is read
 
 struct SnapshotChunk {
   enum class Kind : std::uint8_t {
@@ -58,6 +60,16 @@ struct SnapshotChunk {
 void encode_chunk(const SnapshotChunk& chunk, std::vector<std::byte>& out);
 [[nodiscard]] Result<SnapshotChunk> decode_chunk(Bytes bytes);
 
+/// A name that a state of before has (named_snapshots.hpp).
+struct SnapshotName {
+  std::string name;
+  Csn csn;
+  Round round;
+  std::uint64_t digest = 0;
+
+  bool operator==(const SnapshotName&) const = default;
+};
+
 /// What is known when the stream begins.
 struct SnapshotHeader {
   std::uint64_t dictionary = 0;  ///< its hash
@@ -68,6 +80,9 @@ struct SnapshotHeader {
   std::vector<Csn> class_changed;
   std::uint64_t changes = 0, parts = 0, origins = 0;  ///< objects of these kinds that follow
   std::uint64_t slots = 0;                            ///< about how many of these: for people
+  std::uint64_t autoids = 0;                          ///< Replica::autoids_seen()
+  bool names_known = true;          ///< false of format 3, and of a state of the past
+  std::vector<SnapshotName> names;  ///< all there are, ascending
 
   bool operator==(const SnapshotHeader&) const = default;
 };

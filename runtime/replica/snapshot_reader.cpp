@@ -16,6 +16,16 @@ namespace {
 
 Status bad(const std::string& what) { return {ErrorCode::cluster_protocol, what}; }
 
+bool may_be_names(const SnapshotHeader& header) {
+  const std::string* before = nullptr;
+  for (const auto& each : header.names) {
+    if (!check_snapshot_name(each.name) || each.csn > header.csn) return false;
+    if (before != nullptr && each.name <= *before) return false;
+    before = &each.name;
+  }
+  return header.names_known || header.names.empty();
+}
+
 }  // namespace
 
 SnapshotReader::SnapshotReader(std::shared_ptr<const Dictionary> dictionary, StorageOptions options,
@@ -92,12 +102,16 @@ Status SnapshotReader::take_header(const SnapshotChunk& chunk) {
   }
   if (header->floor > header->csn || header->horizon > header->csn)
     return bad("its conflict log begins after its csn");
+  if (!may_be_names(*header)) return bad("names of snapshots that cannot be");
   auto replica = Replica::create(dictionary_, options_, clustered_, self_);
   if (!replica) return replica.status();
   replica_ = std::move(*replica);
   replica_->applied_ = header->csn;
   replica_->horizon_ = header->horizon;
   replica_->log_->restore(header->floor, header->class_changed);
+  replica_->certifier_->autoid_seen(header->autoids);
+  replica_->see_autoids();
+  if (header->names_known) replica_->names_.know(header->names);
   header_ = std::move(*header);
   return {};
 }

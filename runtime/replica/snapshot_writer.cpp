@@ -71,6 +71,9 @@ void SnapshotWriter::add_header(const Replica& replica, RoundHistory::Chain upto
   for (const auto& [id, fragments] : replica.fragments_) header.parts += fragments.parts.size();
   header.slots = slots_.slots_at_most();
   header.origins = replica.outcomes_.origins().size();
+  header.autoids = replica.autoids_seen();
+  for (auto& each : replica.names_.all())
+    header.names.push_back({std::move(each.name), each.csn, each.round, each.digest});
   object_.clear();
   encode_header(header, object_);
   add(SnapshotChunk::Kind::header, object_);

@@ -6,6 +6,7 @@
 
 #include "base/assert.hpp"
 #include "base/hash.hpp"
+#include "schema/row_layout.hpp"
 
 namespace exdb {
 
@@ -235,6 +236,8 @@ void Certifier::apply(const TransactionRecord& record, Csn csn) {
     switch (op.kind) {
       case WriteOp::Kind::insert:
         storage_.insert(op.cls, op.bytes, csn);
+        if (const auto* own = storage_.dictionary().class_of(op.cls).autoid)
+          autoid_seen(load_at<std::uint64_t>(op.bytes, own->offset));
         break;
       case WriteOp::Kind::update:
         storage_.update(op.cls, SlotId{op.row}, op.bytes, csn);

@@ -15,8 +15,10 @@
 //   V4  (exclusive) anything was committed with csn > S.
 // Threads: the writer only.
 #pragma once
+#include <algorithm>
 #include <string>
 
+#include "schema/autoid.hpp"
 #include "storage/storage.hpp"
 #include "transaction/conflict_log.hpp"
 #include "transaction/record.hpp"
@@ -44,6 +46,10 @@ class Certifier {
   /// records of other nodes.
   [[nodiscard]] Status validate(const TransactionRecord& record) const;
 
+  /// The highest count of an autoid that any row ever had, of any node.
+  [[nodiscard]] std::uint64_t autoids_seen() const { return autoids_seen_; }
+  void autoid_seen(std::uint64_t id) { autoids_seen_ = std::max(autoids_seen_, autoid_count(id)); }
+
  private:
   [[nodiscard]] Verdict certify_rows(const TransactionRecord& record, bool explain) const;
   [[nodiscard]] Verdict certify_unique(const TransactionRecord& record, bool explain) const;
@@ -55,6 +61,7 @@ class Certifier {
 
   Storage& storage_;
   ConflictLog& log_;
+  std::uint64_t autoids_seen_ = 0;
 };
 
 /// "class Flight, index by_id, key (12)": how errors name a row. The first unique index of the

@@ -105,8 +105,8 @@ while how in ("disk", "before", "error"):
 
 @pytest.mark.parametrize("how", ["native", "threads", "disk", "before", "error"])
 def test_whatever_stands_in_the_way_it_ends_with_its_code(tmp_path: Path, how: str) -> None:
-    """P1: a main thread in native code, threads that do not end, a device and a callback that do not
-    come back, an error that the main thread meets before the handler."""
+    """P1: a main thread in native code, threads that do not end, a device and a callback that do
+    not come back, an error that the main thread meets before the handler."""
     folder = tmp_path / "g"
     child = subprocess.Popen(
         [sys.executable, "-c", STUCK, str(folder), SCHEMA, how],

@@ -220,6 +220,36 @@ def test_rows_of_transient_classes_are_gone_and_numbers_are_not_given_twice(good
     assert all(one["statistics"]["checkpoints"] == 1 for one in told)
 
 
+def test_a_rank_beside_its_leader_gives_no_number_a_second_time(good: Good) -> None:
+    """It has given more than its leader, and than the clock says; most of them in no commit."""
+    body = """
+        import numpy
+        SCHEMA = "class Row { int4 of; autoid; };"
+        with opened() as db, db.connect() as con:
+            comm.Barrier()
+            for turn in range(12 if rank == 1 and FIRST else 0):
+                con.startTransaction()
+                con.insert_many("Row", {"of": numpy.zeros(1 << 17, "i4")})
+                con.rollback()
+            with con.startTransaction():
+                given = con.new("Row", of=rank).autoid
+            with con.startTransaction(), con.cursor("Row") as all:
+                ours = [row for row in all if row.of == rank]
+                for row in ours: row.remove()
+            comm.Barrier()
+            tell(given=given)
+"""
+    first, second = (
+        [
+            one["given"]
+            for one in good(2, program(f"FIRST = {life == 1}\n" + textwrap.dedent(body), True))
+        ]
+        for life in (1, 2)
+    )
+    assert first[0] < second[0]
+    assert first[1] < second[1]
+
+
 def test_a_rank_whose_disk_fails_says_so_and_the_others_go_on(run: Run) -> None:
     """A limit on the size of files stands for a full disk."""
     told = run(

@@ -84,7 +84,7 @@ def test_ranks_of_a_host_give_and_read_names(good: Good) -> None:
         comm.Barrier()
         with held, held.startTransaction(exdb.MCO_READ_ONLY):
             kept = len(list(held.cursor("Item")))
-        # The commit that drops a name returns where it was made; elsewhere it may come a moment later.
+        # A commit that drops a name has returned where it was made; elsewhere it may come later.
         con.startTransaction(exdb.MCO_READ_ONLY, fresh=True)
         con.rollback()
         tell(again=again, there=there, kept=kept, none=failure(lambda: db.at("short")))

@@ -351,6 +351,9 @@ if rank == 2:
 seen = commit_until(lambda: (1, 2) in gone)
 before = len(acked)
 went_on = commit_until(lambda: len(acked) >= before + 10)
+if rank == 0:
+    db.snapshot("two")
+db.checkpoint()
 tell(went_on=seen and went_on, acked=[1_000_000 * rank + key for key in acked])
 meet("told", [0, 1])
 con.stop()
@@ -368,7 +371,7 @@ con = db.connect()
 put(con, 5_000_000 + rank)
 meet("put", [0, 1, 2])
 with con.startTransaction(exdb.MCO_READ_ONLY, fresh=True): pass
-tell(keys=sorted(keys_here()), recovered=db.recovered)
+tell(keys=sorted(keys_here()), recovered=db.recovered, names=db.snapshots())
 meet("told", [0, 1, 2])
 con.stop()
 db.close()
@@ -379,6 +382,8 @@ db.close()
     for one in second.told:
         assert acked | {5_000_000 + rank for rank in range(3)} <= set(one["keys"])
         assert "rounds of the log" in one["recovered"]
+        assert list(one["names"]) == ["two"]  # also where it was not when that was given
+        assert one["names"] == second.told[0]["names"]
     fewer = start(on_disk + "\ntell(error=failure(opened))\n", ranks=2)
     for one in fewer.told:
         assert one["error"][0] == "IncompatibleError", fewer.err

@@ -78,6 +78,20 @@ class ViewsTest : public ::testing::Test {
     if (!result.committed()) last_refusal = result.text;
     return result;
   }
+  /// The id of a ticket that is committed, after so many that are not.
+  std::uint64_t ticket(Database& on, int before = 0) {
+    const auto con = on.connect();
+    const auto& type = *schema->find_class("Ticket");
+    for (; before > 0; before -= 1000) {
+      con->start();
+      for (int i = 0; i < 1000; ++i) (void)con->create(type);
+      con->rollback();
+    }
+    con->start();
+    const auto id = con->create(type).get("autoid").as_uint();
+    EXPECT_TRUE(con->commit().committed());
+    return id;
+  }
   int price(Database& on, int id) {
     const auto con = on.connect();
     con->start();
@@ -327,6 +341,44 @@ TEST_F(ViewsTest, AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
   EXPECT_ERROR(store(*db[2], 7, 8), duplicate);  // the indexes are of the new state
   EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
   EXPECT_EQ(db[0]->digest(), db[2]->digest());
+}
+
+// U1, U2 of autoids.hpp, M4 of named_snapshots.hpp.
+TEST_F(ViewsTest, WhoComesBackEmptyHasTheNamesAndGivesNoIdASecondTime) {
+  open_all();
+  const auto early = db[0]->snapshot("early");
+  (void)db[0]->snapshot("dropped");
+  // Far above what the clock of its next life says, and of a row that is gone by then.
+  const auto given = ticket(*db[2], 200'000);
+  kill(2);
+  {
+    const auto con = db[0]->connect();
+    ASSERT_TRUE(eventually([&] {
+      con->start();
+      auto all = con->cursor(*schema->find_class("Ticket"));
+      auto there = all.next();
+      if (there) there->remove();
+      return con->commit().committed() && there;
+    }));
+  }
+  db[0]->drop_snapshot("dropped");
+  // More than a node keeps of rounds.
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(store(*db[i % 2], i, i, 1 << 17).committed()) << last_refusal;
+  db[2] = open(network.restart(2), 0ms);
+  ASSERT_TRUE(eventually([&] { return db[2]->statistics().at("states_taken") == 1; }));
+  ASSERT_TRUE(eventually([&] { return db[2]->state().writes && price(*db[2], 39) == 39; }));
+  EXPECT_GT(ticket(*db[2]), given);
+  EXPECT_EQ(db[2]->snapshots(), (std::map<std::string, Csn>{{"early", early}}));
+  EXPECT_ERROR(db[2]->at("early"), unsupported);
+  EXPECT_ERROR(db[2]->snapshot("early"), duplicate);
+  const auto late = db[2]->snapshot("late");
+  db[2]->drop_snapshot("early");
+  for (auto& each : db)
+    EXPECT_TRUE(eventually([&] {
+      return each->snapshots() == std::map<std::string, Csn>{{"late", late}};
+    }));
+  EXPECT_NO_THROW((void)db[2]->at("late"));
 }
 
 TEST_F(ViewsTest, WithoutQuorumItReadsAndRefusesToWriteUntilThereIsOne) {

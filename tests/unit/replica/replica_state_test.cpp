@@ -126,6 +126,80 @@ TEST_F(ReplicaStateTest, only_the_state_of_another_history_may_be_older) {
   EXPECT_EQ(taker->local()->commit(made, reads, drive_lock).code, ErrorCode::conflict);
 }
 
+/// M4 of named_snapshots.hpp: with what they show where that is still here.
+TEST_F(ReplicaStateTest, names_go_with_the_state) {
+  const auto giver = make(true), taker = make(true);
+  const auto said = [&](std::initializer_list<Replica*> where, std::uint64_t number,
+                        const char* name, bool drops = false) {
+    auto made =
+        record(name == nullptr ? std::vector{insert(shared, int(number))} : std::vector<WriteOp>{});
+    if (name != nullptr) made.snapshot_name = name;
+    made.drops_name = drops;
+    for (auto* replica : where) {
+      ItemOutcome outcome;
+      ASSERT_TRUE(round(*replica, number, made, outcome).ok());
+      ASSERT_EQ(outcome.code, ErrorCode::ok);
+    }
+  };
+  said({giver.get(), taker.get()}, 1, nullptr);
+  said({giver.get(), taker.get()}, 2, "kept");
+  said({giver.get(), taker.get()}, 3, "again");
+  said({giver.get(), taker.get()}, 4, "gone");
+  for (const auto* name : {"kept", "again", "gone"})
+    taker->names().written(name, taker->names().find(name)->round);
+  said({giver.get()}, 5, nullptr);
+  said({giver.get()}, 6, "again", true);
+  said({giver.get()}, 7, "gone", true);
+  said({giver.get()}, 8, "again");
+  said({giver.get()}, 9, "new");
+  ReplicaState from(*giver, schema, {}, {}, {}), to(*taker, schema, {}, {}, {});
+  to.begin(false);
+  auto stream = from.open({Round{9}, 11}).value();
+  for (std::vector<std::byte> chunk; stream->next(chunk);) ASSERT_TRUE(to.add(chunk).ok());
+  ASSERT_TRUE(to.finish({Round{9}, 11}).ok());
+  while (!to.ready().value()) std::this_thread::yield();
+
+  const auto here = taker->names().all(), there = giver->names().all();
+  ASSERT_EQ(here.size(), there.size());
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    EXPECT_EQ(here[i].name, there[i].name);
+    EXPECT_EQ(here[i].csn, there[i].csn);
+    EXPECT_EQ(here[i].round, there[i].round);
+    EXPECT_EQ(here[i].digest, there[i].digest);
+    const bool kept = here[i].name == "kept";
+    EXPECT_EQ(here[i].pinned != nullptr, kept);
+    EXPECT_EQ(here[i].on_disk, kept);
+    EXPECT_EQ(here[i].why_not.code(), kept ? ErrorCode::ok : ErrorCode::unsupported);
+  }
+  EXPECT_EQ(rows_of(taker->names().find("kept")->pinned->replicated), 1);
+  // M3: of those that are another state, or none, by now.
+  EXPECT_EQ(taker->names().files_to_remove(), (std::vector<std::string>{"again", "gone"}));
+}
+
+/// What a recovery finds beside a state that knows its names.
+TEST_F(ReplicaStateTest, files_count_only_for_names_that_the_state_knows) {
+  const auto file = [](const char* name, std::uint64_t round) {
+    NamedSnapshot found;
+    found.name = name;
+    found.csn = Csn{round};
+    found.round = Round{round};
+    return found;
+  };
+  NamedSnapshots names;
+  names.know({{"mine", Csn{3}, Round{3}, 1}, {"other", Csn{5}, Round{5}, 1}});
+  names.merge({file("mine", 3), file("other", 4), file("gone", 2)});
+  EXPECT_TRUE(names.find("mine")->why_not.ok());
+  EXPECT_TRUE(names.find("mine")->on_disk);
+  EXPECT_EQ(names.find("other")->why_not.code(), ErrorCode::unsupported);
+  EXPECT_EQ(names.find("other")->csn, Csn{5});
+  EXPECT_FALSE(names.find("gone").has_value());
+  EXPECT_EQ(names.files_to_remove(), (std::vector<std::string>{"gone", "other"}));
+
+  NamedSnapshots of_before;  // the state knows none: of format 3
+  of_before.merge({file("mine", 3)});
+  EXPECT_TRUE(of_before.find("mine")->on_disk);
+}
+
 TEST_F(ReplicaStateTest, tells_nothing_of_a_small_one) {
   EXPECT_TRUE(told_of(int(ReplicaState::progress_rows_min) - 1).empty());
 }

@@ -259,6 +259,56 @@ TEST(SnapshotStream, a_new_replica_is_a_stream_too) {
   EXPECT_FALSE(reader.finish().ok()) << "given out once";
 }
 
+TEST(SnapshotStream, a_header_of_format_3_is_read_and_what_is_unknown_refused_by_both_numbers) {
+  SnapshotHeader header;
+  header.dictionary = 5;
+  header.csn = Csn{9};
+  header.class_changed = {Csn{1}, Csn{2}};
+  header.autoids = 77;
+  header.names = {{"a", Csn{3}, Round{4}, 5}, {"b", Csn{9}, Round{8}, 7}};
+  std::vector<std::byte> bytes;
+  encode_header(header, bytes);
+  EXPECT_EQ(decode_header(bytes).value(), header);
+
+  header.names.clear();
+  header.autoids = 0;
+  std::vector<std::byte> old;
+  encode_header(header, old);
+  old.resize(old.size() - 9);  // ends before `autoids`
+  EXPECT_FALSE(decode_header(old)) << "of format 4, cut";
+  old[0] = std::byte{3};
+  header.names_known = false;
+  EXPECT_EQ(decode_header(old).value(), header);
+  bytes[0] = std::byte{3};
+  EXPECT_FALSE(decode_header(bytes)) << "of format 3, with more behind it";
+
+  for (const auto version : {2, 5}) {
+    bytes[0] = std::byte(version);
+    const auto status = decode_header(bytes).status();
+    EXPECT_EQ(status.code(), ErrorCode::cluster_incompatible);
+    EXPECT_EQ(status.text(),
+              "it is of format " + std::to_string(version) + ", this program has formats 3 to 4");
+  }
+}
+
+TEST(SnapshotStream, names_that_cannot_be_are_refused) {
+  Grown grown(71, 20);
+  auto writer = writer_of(*grown.replica);
+  const Parts parts(stream_of(writer));
+  const auto taken = [&](std::vector<SnapshotName> names) {
+    auto bent = parts;
+    bent.header.names = std::move(names);
+    return made_of(bent.stream()).status().ok();
+  };
+  const auto csn = parts.header.csn;
+  EXPECT_TRUE(taken({{"a", csn, Round{7}, 1}, {"b", Csn{1}, Round{1}, 1}}));
+  EXPECT_FALSE(taken({{"a", csn.next(), Round{7}, 1}})) << "of a state that comes later";
+  EXPECT_FALSE(taken({{"b", csn, Round{7}, 1}, {"a", csn, Round{7}, 1}})) << "not in order";
+  EXPECT_FALSE(taken({{"a", csn, Round{7}, 1}, {"a", csn, Round{7}, 1}})) << "twice";
+  EXPECT_FALSE(taken({{"", csn, Round{7}, 1}}));
+  EXPECT_FALSE(taken({{"\1p", csn, Round{7}, 1}})) << "a word";
+}
+
 TEST(SnapshotStream, a_lost_repeated_or_changed_chunk_is_named) {
   Grown grown(51, 100);
   auto writer = writer_of(*grown.replica, {3, 200});
