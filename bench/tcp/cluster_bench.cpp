@@ -10,7 +10,7 @@
 // hops`: both send their bytes at once, answer each other's with a few more, and have the answer:
 // what a commit that is shown only when a majority holds it needs at least.
 // Use: cluster_bench [--commits n] [--rows n] [--row-bytes n] [--touched n] [--json file];
-//   --rows 0 leaves the joiner out; --touched 0 gives it whatever memory there is.
+//   --rows 0 leaves the joiner out; without --touched the joiner gets whatever memory there is.
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -43,7 +43,7 @@ struct Options {
   int commits = 10'000;
   int rows = 1'000'000;  ///< that a joiner gets
   int row_bytes = 100;
-  int touched = 4;  ///< so many times the bytes of the rows
+  int touched = 0;  ///< so many times the bytes of the rows
   std::string json;
 };
 

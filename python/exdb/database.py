@@ -148,8 +148,8 @@ class Database:
         Over MPI all nodes that keep a copy write the state of one agreed round, and this returns
         when all of them have, wherever it is called: on one node, or on all, which then make one
         checkpoint together (if nobody commits between their calls). Everything that this node
-        showed when it was called is in it. Ranks that wait in ``close`` still write theirs. One that
-        leaves meanwhile, or fails, is not waited for: a line on stderr names it.
+        showed when it was called is in it. Ranks that wait in ``close`` still write theirs. One
+        that leaves meanwhile, or fails, is not waited for: a line on stderr names it.
         Where nodes come and go (TCP, resilient) each call writes the copy of its own node.
 
         wait: True: blocks, without the GIL, for as long as all rows take to be written; other
