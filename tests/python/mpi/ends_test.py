@@ -277,4 +277,5 @@ def test_a_rank_that_never_answers_does_not_hold_up_the_end_of_the_job(run: Run)
         """,
     )
     assert "the time of on_preempt is over" in job.err
-    assert job.code & 99 == 99, job.err  # and what mpiexec adds of the one it kills
+    # mpiexec gives what ended first, or both in one: the 99, and the SIGKILL of the one it kills.
+    assert job.code in (99, 9, 99 | 9), job.err
