@@ -7,7 +7,7 @@
 // way; on a disk within 1.5 x of window / fsync, and of one fsync for one commit; 1 M rows/s of
 // recovery, from the log and from a checkpoint; checkpoints of 500 MB/s into memory, commits
 // meanwhile 10 % slower at most.
-// Non-goal: clusters, whose logs are the same.
+// Of clusters: grid_durability_bench.
 // Floors, in the same run: the database in memory; write and fdatasync of as many bytes into a
 // preallocated file; reading the files; writing a file of as many bytes.
 // Checks: after each step the database is opened again, and has the digest and csn that it had.
@@ -17,17 +17,12 @@
 
 #include "common/report.hpp"
 #include "durability/floors.hpp"
-#include "exdb/exdb.hpp"
+#include "durability/rows.hpp"
 
 namespace {
 
 using namespace exdb;
 using namespace exdb::bench;
-
-constexpr const char* schema_text =
-    "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
-    " unique hash<id> by_id; };";
-constexpr int hot_rows = 4096;  ///< that commits change
 
 struct Options {
   int commits = 200'000;     ///< of a run in memory, many under way
@@ -56,18 +51,9 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-double median(std::vector<double> values) { return summary(std::move(values)).median; }
-
 class Bench {
  public:
-  Bench(const Options& options, Report& report)
-      : options_(options),
-        report_(report),
-        schema_(Dictionary::parse(schema_text).value()),
-        type_(schema_->classes()[0]),
-        by_id_(schema_->indexes()[0]),
-        id_(type_.field<std::int64_t>("id")),
-        a_(type_.field<std::int64_t>("a")) {}
+  Bench(const Options& options, Report& report) : options_(options), report_(report) {}
 
   /// Alternately, so that what else runs on the machine meets both.
   void windowed_in_memory() {
@@ -172,7 +158,7 @@ class Bench {
     DatabaseOptions made;
     made.max_connections = std::uint32_t(options_.depth) + 8;
     if (!path.empty()) made.disk = DiskOptions{path, true, 0};
-    return Database::open("bench", schema_, made);
+    return Database::open("bench", rows_.schema, made);
   }
 
   /// How long it took, and its own time: what else runs on the machine adds to the first only.
@@ -259,16 +245,14 @@ class Bench {
     auto con = db.connect();
     for (int i = 0; i < rows;) {
       con->start();
-      for (int end = std::min(rows, i + at_once); i < end; ++i)
-        con->create(type_).set(id_, std::int64_t{i});
+      for (int end = std::min(rows, i + at_once); i < end; ++i) rows_.create(*con, i);
       con->commit().or_throw();
     }
   }
 
   void change(Connection& con, int id, int to) {
     con.start();
-    const Value wanted[] = {std::int64_t{id}};
-    con.find(by_id_, wanted)->set(a_, std::int64_t{to});
+    rows_.change(con, id, to);
   }
   void change_one(Database& db) {
     auto con = db.connect();
@@ -331,10 +315,7 @@ class Bench {
 
   const Options& options_;
   Report& report_;
-  std::shared_ptr<const Dictionary> schema_;
-  const ClassDef& type_;
-  const IndexDef& by_id_;
-  Field<std::int64_t> id_, a_;
+  const Rows rows_;
   std::int64_t turn_ = 0;
 };
 

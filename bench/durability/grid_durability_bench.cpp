@@ -20,16 +20,12 @@
 #include "common/ranks.hpp"
 #include "common/report.hpp"
 #include "durability/floors.hpp"
+#include "durability/rows.hpp"
 
 namespace {
 
 using namespace exdb;
 using namespace exdb::bench;
-
-constexpr const char* schema_text =
-    "class Row { int8 id; int8 a; int8 b; int8 c; int8 d; int8 e; int8 f; int8 g;"
-    " unique hash<id> by_id; };";
-constexpr int hot_rows = 4096;  ///< that a rank changes
 
 struct Options {
   int commits = 50'000;      ///< of each rank in a run in memory, many under way
@@ -60,7 +56,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-double median(std::vector<double> values) { return summary(std::move(values)).median; }
 void append(std::vector<double>& to, const std::vector<double>& more) {
   to.insert(to.end(), more.begin(), more.end());
 }
@@ -127,14 +122,7 @@ std::vector<double> bare_rounds(const Ranks& ranks, const SharedPlace& place, st
 class Bench {
  public:
   Bench(const Options& options, const Ranks& ranks, Report& report)
-      : options_(options),
-        ranks_(ranks),
-        report_(report),
-        schema_(Dictionary::parse(schema_text).value()),
-        type_(schema_->classes()[0]),
-        by_id_(schema_->indexes()[0]),
-        id_(type_.field<std::int64_t>("id")),
-        a_(type_.field<std::int64_t>("a")) {}
+      : options_(options), ranks_(ranks), report_(report) {}
 
   /// Alternately, so that what else runs on the machine meets both.
   void windowed_in_memory() {
@@ -246,7 +234,7 @@ class Bench {
       cluster.hosts = mpi::host_groups(MPI_COMM_WORLD).value();
     else
       cluster.transport = mpi::transport(MPI_COMM_WORLD).value();
-    return Database::open("bench", schema_, made, std::move(cluster));
+    return Database::open("bench", rows_.schema, made, std::move(cluster));
   }
 
   /// How long the slowest rank took.
@@ -308,7 +296,7 @@ class Bench {
 
   void put(Connection& con, std::int64_t first, int count) {
     con.start();
-    for (int i = 0; i < count; ++i) con.create(type_).set(id_, first + i);
+    for (int i = 0; i < count; ++i) rows_.create(con, first + i);
     con.commit().or_throw();
   }
   void fill_hot(Database& db) {
@@ -327,8 +315,7 @@ class Bench {
 
   void change(Connection& con, int id, int to) {
     con.start();
-    const Value wanted[] = {key(id)};
-    con.find(by_id_, wanted)->set(a_, std::int64_t{to});
+    rows_.change(con, key(id), to);
   }
   void change_one(Database& db) {
     const auto con = db.connect();
@@ -372,10 +359,7 @@ class Bench {
   const Options& options_;
   const Ranks& ranks_;
   Report& report_;
-  std::shared_ptr<const Dictionary> schema_;
-  const ClassDef& type_;
-  const IndexDef& by_id_;
-  Field<std::int64_t> id_, a_;
+  const Rows rows_;
   int turn_ = 0;
 };
 
