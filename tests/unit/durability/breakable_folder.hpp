@@ -34,10 +34,13 @@ struct Breaks {
   bool killed = false;            ///< the process is: nothing it asks for is done, or counted
 
   [[nodiscard]] bool crashed() const { return crash_at != 0 && steps >= crash_at; }
-  Status step(const char* doing) {
+  /// `number`: of this step, as crash_at and fail_at count; 0 when nothing is asked for any more.
+  Status step(const char* doing, std::uint64_t* number = nullptr) {
     const std::lock_guard locked(lock);
+    if (number != nullptr) *number = 0;
     if (killed) return {ErrorCode::disk, std::string(doing) + ": the process is killed"};
     ++steps;
+    if (number != nullptr) *number = steps;
     if (crashed()) return {ErrorCode::disk, std::string(doing) + ": the machine is down"};
     if (steps == fail_at) return {fail_code, std::string(doing) + ": made to fail"};
     return {};
@@ -190,7 +193,9 @@ class BreakableFolder final : public Folder {
     }
   }
 
-  Status step(const char* doing) { return breaks_->step(doing); }
+  Status step(const char* doing, std::uint64_t* number = nullptr) {
+    return breaks_->step(doing, number);
+  }
   void change_names(std::function<void(Names&)> change) {
     change(names_);
     name_changes_.push_back(std::move(change));
@@ -202,22 +207,22 @@ class BreakableFolder final : public Folder {
         : folder_(folder), inode_(std::move(inode)) {}
     Status write(std::uint64_t offset, Bytes bytes) override {
       const std::lock_guard locked(folder_.lock_);
-      auto status = folder_.step("write");
+      std::uint64_t number = 0;
+      auto status = folder_.step("write", &number);
       // Half done: the device may have any of it.
-      const bool now = folder_.steps == folder_.crash_at || folder_.steps == folder_.fail_at;
-      if (status.ok() || (now && !folder_.killed))
-        change({false, offset, Content(bytes.begin(), bytes.end())});
+      const bool now = number != 0 && (number == folder_.crash_at || number == folder_.fail_at);
+      if (status.ok() || now) change({false, offset, Content(bytes.begin(), bytes.end())});
       return status;
     }
     Status sync() override {
       const std::lock_guard locked(folder_.lock_);
-      auto status = folder_.step("fsync");
+      std::uint64_t number = 0;
+      auto status = folder_.step("fsync", &number);
       if (status.ok() && !folder_.syncs_do_nothing) {
         for (const auto& each : inode_->unsynced) apply(each, inode_->safe);
         inode_->unsynced.clear();
       }
-      if (!status.ok() && folder_.steps == folder_.fail_at && !folder_.killed)
-        inode_->unsynced.clear();  // I2
+      if (!status.ok() && number != 0 && number == folder_.fail_at) inode_->unsynced.clear();  // I2
       return status;
     }
     Status preallocate(std::uint64_t bytes) override {
