@@ -18,6 +18,16 @@ def durability_runs(size: str) -> list[Run]:
     return [Run("durability/durability_bench", 0, (*options, "--rows", rows))]
 
 
+def recovery(one: Record, key: str, text: str) -> Row:
+    return Row(
+        f"recovery, {text}",
+        one[f"recover_{key}_rows_per_s"],
+        "rows/s",
+        floor=one[f"read_{key}_rows_per_s"],
+        floor_is="reading the files",
+    )
+
+
 def durability_rows(records: list[Record]) -> list[Row]:
     rows = []
     for one in records:
@@ -47,13 +57,7 @@ def durability_rows(records: list[Record]) -> list[Row]:
             ),
             Row(f"8 threads, {disk}", one["commits_a_sync"], "commits an fdatasync"),
             *(
-                Row(
-                    f"recovery, {text}",
-                    one[f"recover_{key}_rows_per_s"],
-                    "rows/s",
-                    floor=one[f"read_{key}_rows_per_s"],
-                    floor_is="reading the files",
-                )
+                recovery(one, key, text)
                 for key, text in (
                     ("log", "log of 1,000 rows a commit"),
                     ("small", "log of one-row commits"),
@@ -124,16 +128,7 @@ def grid_rows(records: list[Record]) -> list[Row]:
                 one["floor_us_median"],
                 "exchange, write and fdatasync",
             ),
-            *(
-                Row(
-                    f"recovery, {key}, {what}",
-                    one[f"recover_{key}_rows_per_s"],
-                    "rows/s",
-                    floor=one[f"read_{key}_rows_per_s"],
-                    floor_is="reading the files",
-                )
-                for key in ("log", "checkpoint")
-            ),
+            *(recovery(one, key, f"{key}, {what}") for key in ("log", "checkpoint")),
             Row(
                 f"checkpoints of all, tmpfs, {what}",
                 one["checkpoint_mb_per_s"],

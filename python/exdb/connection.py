@@ -237,8 +237,8 @@ class Connection:
         priority: of this node's transactions that leave together, higher ones come first.
         isolation: MCO_READ_COMMITTED, MCO_REPEATABLE_READ (default) or MCO_SERIALIZABLE.
         at_least: a token that ``commit()`` gave on any node: waits until this node has it.
-        fresh: waits until this node has every commit that returned anywhere before the call. Sends
-            no message.
+        fresh: waits until this node has every commit that returned anywhere before the call. Over
+            MPI it sends no message; where nodes come and go (TCP, resilient) it is a round.
 
         Not collective. Blocks, without the GIL, for at_least, fresh and MCO_EXCLUSIVE only; Ctrl-C
         ends that. Raises TransactionActiveError when one is open on this connection (and for a

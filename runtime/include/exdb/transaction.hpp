@@ -37,7 +37,8 @@ struct TransactionOptions {
   /// Wait until this node has the commit with this csn (a token that commit() returned, on any
   /// node).
   std::optional<Csn> at_least;
-  /// Wait until this node has every commit that returned anywhere before. Sends no message on MPI.
+  /// Wait until this node has every commit that returned anywhere before. Sends no message on MPI;
+  /// where nodes come and go it is a round.
   bool fresh = false;
 };
 

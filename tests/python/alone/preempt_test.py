@@ -39,16 +39,11 @@ finally:
 """
 
 
-@pytest.mark.parametrize("how", ["committing", "waiting"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_leaves_a_checkpoint_and_an_exit_code(
-    tmp_path: Path, how: str, number: signal.Signals
-) -> None:
-    folder = tmp_path / "g"
-    subprocess.run(["mkfifo", f"{folder}.pipe"], check=True)
-    code = [] if number == signal.SIGTERM else ["42"]
+def signalled(number: signal.Signals, program: str, *arguments: str) -> subprocess.Popen[str]:
+    """The program, which got the signal when it was ready, and has ended."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), SCHEMA, how, *code],
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,9 +52,22 @@ def test_a_signal_leaves_a_checkpoint_and_an_exit_code(
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
-        out, err = child.communicate(timeout=60)
+        child.wait(60)
     finally:
         child.kill()
+    return child
+
+
+@pytest.mark.parametrize("how", ["committing", "waiting"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_leaves_a_checkpoint_and_an_exit_code(
+    tmp_path: Path, how: str, number: signal.Signals
+) -> None:
+    folder = tmp_path / "g"
+    subprocess.run(["mkfifo", f"{folder}.pipe"], check=True)
+    code = [] if number == signal.SIGTERM else ["42"]
+    child = signalled(number, CHILD, str(folder), SCHEMA, how, *code)
+    out, err = child.communicate()
     assert child.returncode == (int(code[0]) if code else 99), err
     assert "told to end: checkpoint, and close" in err
     _, rows, is_open = out.split()
@@ -108,20 +116,7 @@ def test_whatever_stands_in_the_way_it_ends_with_its_code(tmp_path: Path, how: s
     """P1: a main thread in native code, threads that do not end, a device and a callback that do
     not come back, an error that the main thread meets before the handler."""
     folder = tmp_path / "g"
-    child = subprocess.Popen(
-        [sys.executable, "-c", STUCK, str(folder), SCHEMA, how],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        child.send_signal(signal.SIGTERM)
-        child.wait(60)
-    finally:
-        child.kill()
+    child = signalled(signal.SIGTERM, STUCK, str(folder), SCHEMA, how)
     _, err = child.communicate()
     assert child.returncode == 99, err
     in_time = how not in ("disk", "before")
