@@ -12,7 +12,10 @@
 //       on the device.
 //   G2  After a failure nothing more is written.
 //   G3  What waits for the device is bounded: beyond queued_bytes_max add() waits.
-// Threads: add() and write_at_once() by one at a time; the rest from any.
+//   G4  What is wanted is written without another call: who drives leaves what it cannot write itself,
+//       because somebody else is writing or the device has become slow, to the thread, and what is left
+//       to the thread stays so when the device becomes fast.
+// Threads: add(), and then write_at_once(), by one at a time; the rest from any.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -61,15 +64,20 @@ class GroupWriter {
     group_bytes_ += bytes;
     ++added_;
     if (wanted || queue_.size() > queued_max) wanted_ = added_;
-    if (at_once_ || wanted_ != added_) return {};
-    changed_.notify_all();
+    if (wanted_ != added_ || (at_once_ && !writing_)) return {};
+    leave_to_thread();
     changed_.wait(lock, [this] { return queued_bytes_ <= queued_bytes_max || !failure_.ok(); });
     return failure_;
   }
   /// Writes what is wanted, if the device answers at once. False after a failure.
   bool write_at_once() {
     Lock lock(mutex_);
-    if (at_once_ && wanted_ > written_ && !writing_ && failure_.ok()) write_group(lock);
+    if (wanted_ > written_ && failure_.ok()) {
+      if (at_once_ && !writing_)
+        write_group(lock);
+      else
+        leave_to_thread();
+    }
     return failure_.ok();
   }
   [[nodiscard]] Ticket added() const {
@@ -143,12 +151,15 @@ class GroupWriter {
     const std::lock_guard lock(tell_lock_);
     if (tell_) tell_();
   }
+  /// G4.
+  void leave_to_thread() {
+    if (left_ == wanted_) return;
+    left_ = wanted_;
+    changed_.notify_all();
+  }
   void run(const std::stop_token& stop) {
     Lock lock(mutex_);
-    const auto due = [this] {
-      const bool mine = !at_once_ || queued_bytes_ > queued_bytes_max;  // G3: add() waits
-      return wanted_ > written_ && !writing_ && mine && failure_.ok();
-    };
+    const auto due = [this] { return left_ > written_ && !writing_ && failure_.ok(); };
     while (changed_.wait(lock, stop, due)) {
       if (stop.stop_requested()) return;
       write_group(lock);
@@ -203,6 +214,7 @@ class GroupWriter {
   std::size_t queued_bytes_ = 0;  ///< not written
   std::size_t group_bytes_ = 0;   ///< of those, in queue_
   Ticket added_ = 0, wanted_ = 0;
+  Ticket left_ = 0;  ///< wanted, and the thread's to write
   std::atomic<Ticket> written_{0};
   bool writing_ = false;
   bool at_once_;  ///< the device answers at once: no thread
