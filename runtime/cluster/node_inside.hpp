@@ -74,7 +74,7 @@ struct Node::Inside final : FrameSink {
   Status hand_over(const CompletedRound& round);
   void forget_others(const CompletedRound& round);
   void origin_gone(MemberId by, NodeId origin);
-  void answer_mine(Round round);
+  void answer_mine();
   void handle_events();
   void handle(const Member::Event& event);
   void handle(const ViewMember::Event& event);
@@ -100,7 +100,7 @@ struct Node::Inside final : FrameSink {
   void flush_views();
   void set_seated(bool seated);
   void ask_quorum();
-  void count_apart(Round round, std::uint64_t commits);
+  void count_apart(std::uint64_t commits);
   void drop_history(const ViewMember::Event& event);
   [[nodiscard]] Status refusal_of(std::uint32_t node) const;
   [[nodiscard]] Status refused() const;

@@ -238,7 +238,7 @@ Status Node::Inside::hand_over(const CompletedRound& round) {
     for (const auto& item : items)
       if (item.kind == RoundItem::Kind::gone) origin_gone(item.member, item.origin);
   }
-  answer_mine(round.round);
+  answer_mine();
   if (items.capacity() > items_kept) {
     empty_keeping(items, 0);
     std::vector<bool>().swap(mine);
@@ -267,7 +267,7 @@ bool same(const PendingItem& item, const RoundItem& in_round) {
 /// nodes come and go a round may hold what a former life of this node has sent, or nobody waits for
 /// any more; and what was posted in two rounds may come from the second one first, when the first
 /// came with a snapshot.
-void Node::Inside::answer_mine(Round round) {
+void Node::Inside::answer_mine() {
   std::size_t next = 0, committed = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].member != self) continue;
@@ -282,7 +282,7 @@ void Node::Inside::answer_mine(Round round) {
     committed += outcomes[i].code == ErrorCode::ok;
     in_flight[next++]->answer(std::move(outcomes[i]));
   }
-  if (committed > 0 && member.views()) count_apart(round, committed);
+  if (committed > 0 && member.views()) count_apart(committed);
   items_received += items.size() - next;
   window.answered(next);
   // What is left belongs to rounds that are not final yet.

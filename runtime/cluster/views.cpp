@@ -133,10 +133,11 @@ void Node::Inside::set_seated(bool seated) {
   turn.wake_done();
 }
 
-/// For the day on which this history is given up for another one.
-void Node::Inside::count_apart(Round round, std::uint64_t commits) {
+/// For the day on which this history is given up for another one. Rounds that this node already had
+/// when it went on alone count as well: whether the other history has them is not known here.
+void Node::Inside::count_apart(std::uint64_t commits) {
   const auto& line = member.views()->member().lineage();
-  if (!line.unconfirmed() || round <= line.base) return;
+  if (!line.unconfirmed()) return;
   if (apart.root != line.root) apart = {line.root, 0};
   apart.commits += commits;
 }
@@ -157,7 +158,7 @@ void Node::Inside::drop_history(const ViewMember::Event& event) {
                      " is given up for that of " + other + ", of round " +
                      round(member.views()->applied_round()) + " of another history";
   if (before.unconfirmed())
-    text += "; dropped is what was committed without a majority after round " + round(before.base) +
+    text += "; dropped is what was committed without a majority since round " + round(before.base) +
             ", in it " + std::to_string(apart_too ? apart.commits : 0) +
             " commits of this node that it had given out (outcome() tells of each)";
   trace.warn(member.completed(), text);
