@@ -283,7 +283,7 @@ std::unique_ptr<Durable::Begun> Durable::begin(LoggedRounds::State at) {
   auto& begun = *made;
   begun.at = at;
   begun.log_bytes = log_before_ + rounds_->written_bytes();
-  auto writer = SnapshotWriter::begin(*replica_, at.chain);
+  auto writer = SnapshotWriter::begin(*replica_, at.chain, file_bounds);
   begun.status = writer.status();
   if (writer) begun.stream.emplace(std::move(*writer));
   return made;
@@ -340,9 +340,10 @@ bool Durable::never_came(TxnId id) const {
 }
 
 Status Durable::drop(const LoggedRounds::State& applied) {
-  return in_turn(applied, [this, upto = applied.chain.round](RoundLog& log) {
-    if (auto status = drop_checkpoints_before(*folder_, upto); !status) return status;
-    return log.drop_before(upto);
+  OpenFiles going;  // what they take is given back when the turn is over
+  return in_turn(applied, [&, upto = applied.chain.round](RoundLog& log) {
+    if (auto status = drop_checkpoints_before(*folder_, upto, &going); !status) return status;
+    return log.drop_before(upto, &going);
   });
 }
 

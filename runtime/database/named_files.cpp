@@ -22,7 +22,7 @@ Status write_named(Folder& folder, const DatabaseIdentity& identity,
     if (exists(unfinished(file))) {
       if (auto status = folder.remove(unfinished(file)); !status) return status;
     }
-    PinnedStream stream(dictionary, entry, clustered);
+    PinnedStream stream(dictionary, entry, clustered, file_bounds);
     auto bytes =
         write_state(folder, file, identity, {entry.round, 0}, {entry.csn.value, 0}, stream, stop);
     if (!bytes) return bytes.status();

@@ -5,6 +5,8 @@
 #include <array>
 
 #include "base/bytes.hpp"
+#include "base/low_priority.hpp"
+#include "base/yielding.hpp"
 #include "cluster/crc32c.hpp"
 
 namespace exdb {
@@ -18,10 +20,13 @@ Result<std::uint64_t> write_all(File& file, const FileHead& head, StateStream& s
                                 const std::stop_token& stop) {
   CheckpointWriter writer(file, head);
   std::vector<std::byte> chunk;
+  Yielding yielding(low_priority_gives);
   while (state.next(chunk)) {
     if (stop.stop_requested())
       return Status(ErrorCode::interrupted, "a checkpoint is not wanted any more");
+    yielding.begin();
     if (auto status = writer.add(chunk); !status) return status;
+    yielding.long_step();
   }
   if (auto status = writer.add({}); !status) return status;
   if (auto status = file.sync(); !status) return status;
@@ -80,7 +85,10 @@ Result<std::uint64_t> write_and_verify(File& file, const std::string& path, cons
   auto written = write_all(file, head, state, stop);
   if (!written) return written;
   file.forget_cached();
-  auto read = read_open(file, path, head.identity, [&stop](Bytes) {
+  Yielding yielding(low_priority_gives);
+  yielding.begin();
+  auto read = read_open(file, path, head.identity, [&](Bytes) {
+    yielding.long_step();
     return stop.stop_requested()
                ? Status(ErrorCode::interrupted, "a checkpoint is not wanted any more")
                : Status();
@@ -131,8 +139,10 @@ Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const NameIt& name_it) {
   auto file = folder.create(unfinished(name));
   if (!file) return file.status();
-  auto written = write_and_verify(**file, folder.path_of(unfinished(name)),
-                                  {FileKind::checkpoint, identity, at, marks, 0}, state, stop);
+  auto written = at_low_priority([&] {
+    return write_and_verify(**file, folder.path_of(unfinished(name)),
+                            {FileKind::checkpoint, identity, at, marks, 0}, state, stop);
+  });
   file->reset();
   if (!written) {
     // Recovery removes it otherwise: what matters is why it was not finished.
@@ -159,14 +169,14 @@ Result<FileHead> read_checkpoint_head(Folder& folder, const std::string& name,
   return head;
 }
 
-Status drop_checkpoints_before(Folder& folder, Round upto) {
+Status drop_checkpoints_before(Folder& folder, Round upto, OpenFiles* going) {
   auto names = folder.list();
   if (!names) return names.status();
   bool dropped = false;
   for (const auto& name : *names) {
     const auto round = round_of_name(FileKind::checkpoint, name);
     if (!round || *round >= upto) continue;
-    if (auto status = folder.remove(name); !status) return status;
+    if (auto status = remove_file(folder, name, going); !status) return status;
     dropped = true;
   }
   return dropped ? folder.sync() : Status();

@@ -15,7 +15,12 @@
 //       checkpoint, if there was one.
 //   C3  A checksum covers all that comes before it: a chunk of another file, or in another place, is
 //       found as surely as a flipped bit.
-// Threads: write_checkpoint() by one thread beside the log; no lock is held.
+//   C4  Who commits beside the writing waits for no more than a step of it: writing and reading again are
+//       done at a low priority (low_priority.hpp), and offer their processor at short intervals
+//       (yielding.hpp); the name, and what is removed, at the caller's. They end also beside
+//       threads that never sleep.
+// Threads: write_checkpoint() by one thread beside the log; no lock is held. The chunks of `state` are
+//   asked for by another, while this one waits.
 // Failure: as file.hpp and file_head.hpp; interrupted. What was begun is removed, if that goes.
 // Cost: the state written once and read once.
 #pragma once
@@ -56,8 +61,8 @@ Result<std::uint64_t> write_state(Folder& folder, const std::string& name,
                                   const DatabaseIdentity& identity, RoundHistory::Chain at,
                                   Marks marks, StateStream& state, const std::stop_token& stop,
                                   const NameIt& name_it = {});
-/// Removes those of older rounds than `upto`, whose own is there.
-Status drop_checkpoints_before(Folder& folder, Round upto);
+/// Removes those of older rounds than `upto`, whose own is there. `going`: remove_file().
+Status drop_checkpoints_before(Folder& folder, Round upto, OpenFiles* going = nullptr);
 
 /// Its head alone.
 Result<FileHead> read_checkpoint_head(Folder& folder, const std::string& name,

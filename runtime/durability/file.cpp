@@ -4,6 +4,14 @@
 
 namespace exdb {
 
+Status remove_file(Folder& folder, const std::string& name, OpenFiles* going) {
+  if (going != nullptr) {
+    // One that cannot be opened is removed all the same.
+    if (auto file = folder.open(name)) going->push_back(std::move(*file));
+  }
+  return folder.remove(name);
+}
+
 Result<std::vector<std::byte>> read_all(File& file, std::uint64_t bytes_max) {
   auto size = file.size();
   if (!size) return size.status();

@@ -55,6 +55,12 @@ class Folder {
   [[nodiscard]] virtual std::string path_of(const std::string& name) const = 0;
 };
 
+using OpenFiles = std::vector<std::unique_ptr<File>>;
+/// Removes it. With `going` its place is given back only when that ends: it takes the system 0.05 ms a
+/// megabyte in memory and 0.2 on a disk, for which nobody has to wait who needs only that it has no
+/// name any more.
+Status remove_file(Folder& folder, const std::string& name, OpenFiles* going);
+
 /// All of a file of at most `bytes_max` bytes.
 Result<std::vector<std::byte>> read_all(File& file, std::uint64_t bytes_max);
 

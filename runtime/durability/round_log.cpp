@@ -143,11 +143,11 @@ Status RoundLog::settle() {
   return {};
 }
 
-Status RoundLog::drop_before(Round upto) {
+Status RoundLog::drop_before(Round upto, OpenFiles* going) {
   if (!failure_.ok()) return failure_;
   bool dropped = false;
   while (segments_.size() >= 2 && segments_[1].first <= upto.next()) {
-    if (auto status = folder_.remove(segments_.front().name); !status)
+    if (auto status = remove_file(folder_, segments_.front().name, going); !status)
       return fail(std::move(status));
     segments_.pop_front();
     dropped = true;

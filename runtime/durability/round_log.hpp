@@ -103,8 +103,8 @@ class RoundLog final : public RoundHistory {
   /// What was written is on the device, whatever the options: before a checkpoint has its name, which
   /// must not be ahead of its log.
   Status settle();
-  /// Removes files whose rounds are all `upto` or older (L5).
-  Status drop_before(Round upto);
+  /// Removes files whose rounds are all `upto` or older (L5). `going`: remove_file().
+  Status drop_before(Round upto, OpenFiles* going = nullptr);
   /// Says that the log ends here, and gives back what was preallocated. No round is lost when it is
   /// not called; a recovery cannot tell then a torn end from damage to the last records.
   Status close();

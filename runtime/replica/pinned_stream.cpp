@@ -9,7 +9,8 @@ PinnedStream::PinnedStream(std::shared_ptr<const Dictionary> dictionary, NamedSn
     : dictionary_(std::move(dictionary)),
       snapshot_(std::move(snapshot)),
       clustered_(clustered),
-      bounds_(bounds) {}
+      bounds_(bounds),
+      yielding_(bounds.gives) {}
 
 void PinnedStream::fill(std::vector<std::byte>& chunk, SnapshotChunk::Kind kind) {
   encode_chunk({kind, number_++, objects_, payload_}, chunk);
@@ -54,8 +55,9 @@ bool PinnedStream::next(std::vector<std::byte>& chunk) {
     fill(chunk, SnapshotChunk::Kind::header);
     return true;
   }
-  while (objects_ < bounds_.objects && payload_.size() < bounds_.bytes && next_row()) {
-  }
+  yielding_.begin();
+  while (objects_ < bounds_.objects && payload_.size() < bounds_.bytes && next_row())
+    if (bounds_.gives != 0) yielding_.step();
   if (objects_ != 0) {
     fill(chunk, SnapshotChunk::Kind::slots);
     return true;

@@ -37,6 +37,7 @@ class PinnedStream final : public StateStream {
   SlotId slot_;  ///< where the walk goes on
   std::uint64_t rows_ = 0;
   bool ended_ = false;
+  Yielding yielding_;
 };
 
 }  // namespace exdb

@@ -19,9 +19,11 @@ Result<SnapshotWriter> SnapshotWriter::begin(const Replica& replica, RoundHistor
 }
 
 bool SnapshotWriter::next(std::vector<std::byte>& chunk) {
+  yielding_.begin();
   while (ready_.empty() && !ended_) {
     if (const auto slot = slots_.next()) {
       add_slot(*slot);
+      if (bounds_.gives != 0) yielding_.step();
       continue;
     }
     object_.clear();

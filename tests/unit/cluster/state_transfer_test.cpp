@@ -291,16 +291,23 @@ TEST_F(SlowApplier, holds_no_more_than_it_may_and_says_once_why_it_is_not_taken_
 struct Processor {
   using Clock = std::chrono::steady_clock;
   static inline Clock::time_point time;
-  static inline Clock::duration away{};  ///< that a yield takes
+  static inline Clock::duration away{};   ///< that a yield takes
+  static inline Clock::duration taken{};  ///< by yields and by the system
   static inline int yields = 0;
   static Clock::time_point now() { return time; }
+  static Clock::duration used() { return time.time_since_epoch() - taken; }
+  static void take(Clock::duration some) {
+    time += some;
+    taken += some;
+  }
   static void yield() {
     ++yields;
-    time += away;
+    take(away);
   }
   static void begin(Clock::duration with) {
     time = {};
     away = with;
+    taken = {};
     yields = 0;
   }
 };
@@ -331,6 +338,30 @@ TEST(Yielding, gives_away_no_more_than_it_has_computed) {
     ASSERT_LE(Processor::yields * Processor::away, i * 1us + Processor::away);
   }
   EXPECT_GE(Processor::yields, 99) << "half of the time, beside one who never sleeps";
+}
+
+TEST(Yielding, gives_away_as_many_times_what_it_has_computed_as_it_is_told) {
+  Processor::begin(10ms);
+  OnProcessor yielding(9);
+  yielding.begin();
+  for (int i = 1; i <= 1'000'000; ++i) {
+    Processor::time += 1us;
+    yielding.step();
+    ASSERT_LE(Processor::yields * Processor::away, 9 * i * 1us + Processor::away);
+  }
+  EXPECT_GE(Processor::yields, 899) << "nine parts of ten, beside one who never sleeps";
+}
+
+TEST(Yielding, does_not_offer_what_it_was_not_left) {
+  Processor::begin(10ms);
+  OnProcessor yielding;
+  yielding.begin();
+  for (int i = 1; i <= 1'000'000; ++i) {
+    Processor::time += 1us;
+    if (i % 1000 == 1) Processor::take(1100us);
+    yielding.long_step();
+  }
+  EXPECT_LE(Processor::yields, 1) << "the system has taken more than half";
 }
 
 TEST(Yielding, does_not_count_what_was_between_two_pieces) {
