@@ -132,10 +132,12 @@ class Bench {
     std::vector<double> rates, own, floor;
     for (int run = 0; run < options_.runs; ++run) {
       change_one(*db);
+      const double cpu = cpu_seconds();  // of the thread that writes as well
       const auto took = taken_by([&] { db->checkpoint(); });
+      const double own_us = (cpu_seconds() - cpu) * 1e6;
       const auto bytes = db->statistics().at("checkpoint_bytes");
       rates.push_back(double(bytes) / took.us);
-      own.push_back(double(bytes) / took.cpu_us);
+      own.push_back(double(bytes) / own_us);
       floor.push_back(bare_write(place.file(), bytes));
     }
     report_.number("checkpoint_mb_per_s", median(rates), "checkpoint, MB/s (goal: 500)")

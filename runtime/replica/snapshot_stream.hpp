@@ -75,6 +75,7 @@ class SnapshotWriter {
   SlotExport slots_;
   SnapshotBounds bounds_;
   std::deque<std::vector<std::byte>> ready_;
+  std::vector<std::byte> spare_;  ///< that the caller is done with, for the next chunk
   // The chunk that is being filled.
   SnapshotChunk::Kind kind_ = SnapshotChunk::Kind::header;
   std::uint32_t objects_ = 0;

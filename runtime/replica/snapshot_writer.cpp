@@ -20,6 +20,7 @@ Result<SnapshotWriter> SnapshotWriter::begin(const Replica& replica, RoundHistor
 
 bool SnapshotWriter::next(std::vector<std::byte>& chunk) {
   yielding_.begin();
+  spare_ = std::move(chunk);
   while (ready_.empty() && !ended_) {
     if (const auto slot = slots_.next()) {
       add_slot(*slot);
@@ -54,7 +55,8 @@ void SnapshotWriter::add(SnapshotChunk::Kind kind, Bytes object) {
 
 void SnapshotWriter::flush() {
   if (objects_ == 0) return;
-  encode_chunk({kind_, number_++, objects_, payload_}, ready_.emplace_back());
+  encode_chunk({kind_, number_++, objects_, payload_}, ready_.emplace_back(std::move(spare_)));
+  spare_.clear();
   objects_ = 0;
   payload_.clear();
 }
