@@ -189,6 +189,30 @@ TEST(NodeViews, OneThatAppliesSlowlyIsWaitedForAndNamed) {
   EXPECT_EQ(cluster.replica(0).list(), cluster.replica(2).list());
 }
 
+/// As while others commit without a pause.
+TEST(NodeViews, WhoIsSeatedIsSoBesideARoundThatIsUnderWay) {
+  ViewNodeCluster cluster({.nodes = 3}, [](std::uint32_t, Node::Options& options) {
+    options.membership->timing.suspect = options.membership->timing.stall = patience;
+  });
+  cluster.start_all();
+  cluster.must_commit(0, "before");
+  cluster.replica(2).hold(true);
+  std::thread writer([&] {
+    for (int i = 0; i < 4; ++i) cluster.must_commit(0, "beside it");
+  });
+  EXPECT_TRUE(
+      ViewNodeCluster::eventually([&] { return cluster.node(0).cluster_info().slowest == 2U; }));
+  // Until its next round is posted as well, of which the third node's part is missing.
+  int seated = 0;
+  for (int looks = 0; looks < 100; ++looks) {
+    seated += int(cluster.node(0).wait_seated(std::chrono::milliseconds(0)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(seated, 100);
+  cluster.replica(2).hold(false);
+  writer.join();
+}
+
 TEST(NodeViews, OneThatLeavesIsNotMissed) {
   ViewNodeCluster cluster({.nodes = 3});
   cluster.start_all();
