@@ -95,7 +95,7 @@ Node::Inside::Inside(std::unique_ptr<Transport> moved, RoundConsumer& with, Opti
       traffic(transport->size()) {
   EXDB_ASSERT(options.nodes.size() == transport->size(), "one ClusterNodeParams a node");
   round_began = now_;
-  posted_ = applied_ =
+  view_from_ = posted_ = applied_ =
       options.membership ? options.membership->applied.value : history->chain().round.value;
   finality->on_change([this] { transport->wake(); });
   if (options.membership && options.membership->store)
@@ -331,9 +331,10 @@ bool Node::seated() const { return inside_->seated_.load(); }
 
 bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled) {
   auto& in = *inside_;
-  // A member of a large view may have heard too few of the others yet.
+  // Not what is posted: while others commit there is always a round under way. A member of a large
+  // view may have heard too few of the others yet.
   const auto there = [&in] {
-    return in.seated_.load() && in.applied_.load() >= in.posted_.load() && in.quorum.allows();
+    return in.seated_.load() && in.applied_.load() >= in.view_from_.load() && in.quorum.allows();
   };
   const auto over = [&] {
     return there() || in.refused_by_too_many.load() || (cancelled != nullptr && cancelled->load());

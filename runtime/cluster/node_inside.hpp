@@ -149,6 +149,7 @@ struct Node::Inside final : FrameSink {
 
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<std::uint64_t> posted_{0}, applied_{0};
+  std::atomic<std::uint64_t> view_from_{0};  ///< the round that the view goes on from
   /// I4: fresh reads so far, and how many of them have their round.
   std::atomic<std::uint64_t> fresh_wanted{0}, fresh_done{0};
   std::atomic<bool> seated_;

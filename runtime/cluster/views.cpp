@@ -127,6 +127,7 @@ void Node::Inside::flush_views() {
 void Node::Inside::set_seated(bool seated) {
   if (seated) {
     posted_.store(member.completed().value);
+    view_from_.store(member.completed().value);
     fresh_posted = {fresh_done.load(), {}, {}};
   }
   seated_.store(seated);
