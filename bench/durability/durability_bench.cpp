@@ -4,7 +4,8 @@
 // Question: what does a database on disk cost beside one in memory, and beside the device; how fast
 // is it there again; how fast is a checkpoint, and what do commits feel of it?
 // Goals: on a file system in memory half of the commits/s that a database in memory has, many under
-// way; on a disk within 1.5 x of window / fsync, and of one fsync for one commit; 1 M rows/s of
+// way; on a disk within 1.5 x of window / fsync, or of the database in memory if that is slower, since
+// no disk makes it faster, and within 1.5 x of one fsync for one commit; 1 M rows/s of
 // recovery, from the log and from a checkpoint; checkpoints of 500 MB/s into memory, commits
 // meanwhile 10 % slower at most.
 // Of clusters: grid_durability_bench.
@@ -12,6 +13,7 @@
 // preallocated file; reading the files; writing a file of as many bytes.
 // Checks: after each step the database is opened again, and has the digest and csn that it had.
 // Use: durability_bench [--memory FOLDER] [--disk FOLDER] [--commits n] ...
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -83,13 +85,16 @@ class Bench {
     report_.number("disk_is_memory", in_memory(options_.disk) ? 1 : 0);
     auto db = open(place.database());
     fill(*db, hot_rows);
-    const auto before = db->statistics();
-    std::vector<double> rates, times, one_sync, group_sync, filled_sync;
+    std::vector<double> rates, shares, memory, syncs, times, one_sync, group_sync, filled_sync;
     std::size_t bytes = 4096;
     for (int run = 0; run < options_.runs; ++run) {
+      memory.push_back(in_memory_beside());
       const auto at = db->statistics();
       rates.push_back(windowed(*db, options_.slow_commits, nullptr));
       const auto now = db->statistics();
+      shares.push_back(rates.back() / memory.back());
+      syncs.push_back(double(now.at("log_groups") - at.at("log_groups")) * options_.depth /
+                      double(now.at("commits") - at.at("commits")));
       // Of a whole window, however many rounds that was.
       bytes = (now.at("log_bytes") - at.at("log_bytes")) * std::size_t(options_.depth) /
               (now.at("commits") - at.at("commits"));
@@ -110,6 +115,7 @@ class Bench {
     const auto one = summary(std::move(one_sync));
     const auto commit = summary(std::move(times));
     const double possible = options_.depth / group.median * 1e6;
+    const auto [lowest, highest] = std::minmax_element(shares.begin(), shares.end());
     report_.summary("fsync_us", one, "write and fdatasync of 300 bytes, us")
         .summary("commit_us", commit, "one commit on the disk, us")
         .number("commit_ratio", commit.median / one.median, "  of an fsync (goal: 1.5)")
@@ -117,7 +123,14 @@ class Bench {
         .number("group_bytes", double(bytes), "bytes of a group")
         .number("possible_per_s", possible, "window / fsync")
         .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
-        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that (goal: 1.5)")
+        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that")
+        .number("memory_beside_per_s", median(memory), "commits/s in memory, between those")
+        .number("disk_share", median(shares), "  share of that on the disk, run by run")
+        .number("disk_share_min", *lowest, "    lowest")
+        .number("disk_share_max", *highest, "    highest")
+        .number("disk_bound_ratio", std::min(possible, median(memory)) / median(rates),
+                "  x slower than the smaller of both (goal: 1.5)")
+        .number("disk_syncs_a_window", median(syncs), "syncs of the log for a window")
         .summary("filled_fsync_us", filled, "fdatasync of a group into a file that is full, us")
         .number("disk_windowed_filled_ratio", options_.depth / filled.median * 1e6 / median(rates),
                 "  x slower than window / that")
@@ -156,6 +169,14 @@ class Bench {
   }
 
  private:
+  double in_memory_beside() {
+    auto db = open("");
+    fill(*db, hot_rows);
+    const double rate = windowed(*db, options_.commits, nullptr);
+    db->close();
+    return rate;
+  }
+
   std::unique_ptr<Database> open(const std::string& path) {
     DatabaseOptions made;
     made.max_connections = std::uint32_t(options_.depth) + 8;

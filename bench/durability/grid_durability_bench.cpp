@@ -5,13 +5,15 @@
 // the exchange and the device together; how fast is it there again; how fast is a checkpoint, and
 // what do commits feel of it?
 // Goals: on a file system in memory half of the commits/s that the grid in memory has, many under
-// way; on a disk within 1.5 x of (window / exchange and fsync), and of both for one commit; 1 M rows/s
+// way; on a disk within 1.5 x of (window / exchange and fsync), or of the grid in memory if that is
+// slower, since no disk makes it faster; within 1.5 x of both for one commit; 1 M rows/s
 // of recovery; checkpoints of 500 MB/s into memory, commits meanwhile 10 % slower at most.
 // Non-goal: several devices: the folders of all ranks are on one, which their fsyncs share.
 // Floors, in the same run: the grid in memory; all ranks at once exchanging as many bytes and then
 // writing and syncing as many into a preallocated file; reading the files; writing a file.
 // Checks: the replicas are equal, and after each opening what they were.
 // Use: mpiexec -n 2 grid_durability_bench [--shm 1] [--memory FOLDER] [--disk FOLDER] [--commits n] ...
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <functional>
@@ -37,7 +39,7 @@ struct Options {
   int shm = 0;         ///< 1: the ranks of a host share a replica, and so a log
   std::string memory = "/dev/shm", disk = "/var/tmp";
   std::string json;
-  std::string only;  ///< "checkpoints": leaves out all else
+  std::string only;  ///< one part: memory, disk or checkpoints
 };
 
 Options parse(int argc, char** argv) {
@@ -52,7 +54,7 @@ Options parse(int argc, char** argv) {
       .number("--shm", options.shm)
       .text("--memory", options.memory, "folder of a file system in memory")
       .text("--disk", options.disk, "folder on a disk")
-      .text("--only", options.only, "checkpoints: leaves out all else")
+      .text("--only", options.only, "one part: memory, disk or checkpoints")
       .text("--json", options.json)
       .read(argc, argv);
   return options;
@@ -127,6 +129,9 @@ class Bench {
       : options_(options), ranks_(ranks), report_(report) {}
 
   [[nodiscard]] bool all() const { return options_.only.empty(); }
+  [[nodiscard]] bool wanted(const std::string& part) const {
+    return all() || options_.only == part;
+  }
 
   /// Alternately, so that what else runs on the machine meets both.
   void windowed_in_memory() {
@@ -155,12 +160,15 @@ class Bench {
     report_.number("disk_is_memory", in_memory(options_.disk) ? 1 : 0);
     auto db = open(place.database());
     fill_hot(*db);
-    std::vector<double> rates, times, one, group;
+    std::vector<double> rates, shares, memory, syncs, times, one, group;
     std::size_t group_bytes = 0;
     for (int run = 0; run < options_.runs; ++run) {
       const int some = std::max(1, options_.syncs / options_.runs);
+      memory.push_back(in_memory_beside());
       const auto large = sized(*db, options_.depth, options_.slow_commits,
                                [&] { rates.push_back(windowed(*db, options_.slow_commits)); });
+      shares.push_back(rates.back() / memory.back());
+      syncs.push_back(large.syncs);
       const auto small = sized(*db, 1, some, [&] { append(times, closed_loop(*db, some)); });
       append(one, bare_rounds(ranks_, place, small.sent, small.written, some));
       append(group, bare_rounds(ranks_, place, large.sent, large.written, some));
@@ -171,6 +179,7 @@ class Bench {
     db->close();
     const auto both = summary(std::move(one)), commit = summary(std::move(times));
     const double possible = options_.depth * ranks_.count / median(group) * 1e6;
+    const auto [lowest, highest] = std::minmax_element(shares.begin(), shares.end());
     report_.summary("floor_us", both, "exchange, then write and fdatasync, us")
         .summary("commit_us", commit, "one commit on the disk, us")
         .number("commit_ratio", commit.median / both.median, "  x that (goal: 1.5)")
@@ -178,8 +187,14 @@ class Bench {
         .number("group_bytes", double(group_bytes), "bytes of all windows in the log")
         .number("possible_per_s", possible, "windows / exchange and fdatasync of them")
         .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
-        .number("disk_windowed_ratio", possible / median(rates),
-                "  x slower than that (goal: 1.5)");
+        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that")
+        .number("memory_beside_per_s", median(memory), "commits/s in memory, between those")
+        .number("disk_share", median(shares), "  share of that on the disk, run by run")
+        .number("disk_share_min", *lowest, "    lowest")
+        .number("disk_share_max", *highest, "    highest")
+        .number("disk_bound_ratio", std::min(possible, median(memory)) / median(rates),
+                "  x slower than the smaller of both (goal: 1.5)")
+        .number("disk_syncs_a_window", median(syncs), "syncs of a log for a window of each rank");
   }
 
   void recovery_and_checkpoint() {
@@ -212,21 +227,32 @@ class Bench {
  private:
   struct Size {
     std::size_t sent, written;
+    double syncs;
   };
-  /// What a node sends to each other and writes while each rank makes `some` of the `commits` that
-  /// `work` makes.
+  /// What a node sends to each other and writes, and how often it syncs, while each rank makes `some`
+  /// of the `commits` that `work` makes.
   Size sized(Database& db, int some, int commits, const std::function<void()>& work) {
     auto at = db.statistics();
     work();
     settle(db);
     auto now = db.statistics();
     const auto each = [&](const char* what) {
-      return std::size_t(largest(double(now[what] - at[what]) / commits * some));
+      return largest(double(now[what] - at[what]) / commits * some);
     };
-    const auto sent = each("bytes_sent") / std::size_t(std::max(1, ranks_.count - 1));
-    const auto written = each("log_bytes");
+    const auto sent = std::size_t(each("bytes_sent")) / std::size_t(std::max(1, ranks_.count - 1));
+    const auto written = std::size_t(each("log_bytes"));
+    const double syncs = each("log_groups");
     const bool writes = now["log_bytes"] != at["log_bytes"];
-    return {std::max<std::size_t>(64, sent), writes ? std::max<std::size_t>(64, written) : 0};
+    return {std::max<std::size_t>(64, sent), writes ? std::max<std::size_t>(64, written) : 0,
+            syncs};
+  }
+
+  double in_memory_beside() {
+    auto db = open("");
+    fill_hot(*db);
+    const double rate = windowed(*db, options_.commits);
+    db->close();
+    return rate;
   }
 
   std::unique_ptr<Database> open(const std::string& path) {
@@ -240,7 +266,8 @@ class Bench {
       cluster.hosts = mpi::host_groups(MPI_COMM_WORLD).value();
     else
       cluster.transport = mpi::transport(MPI_COMM_WORLD).value();
-    return Database::open("bench", rows_.schema, made, std::move(cluster));
+    return Database::open(path.empty() ? "memory" : "bench", rows_.schema, made,
+                          std::move(cluster));
   }
 
   /// How long the slowest rank took.
@@ -396,9 +423,9 @@ int main(int argc, char** argv) {
     report.number("ranks", ranks.count).number("processors", ranks.processors);
     report.number("depth", options.depth).number("rows", options.rows).number("shm", options.shm);
     Bench bench(options, ranks, report);
-    if (bench.all()) bench.windowed_in_memory();
-    if (bench.all()) bench.on_disk();
-    bench.recovery_and_checkpoint();
+    if (bench.wanted("memory")) bench.windowed_in_memory();
+    if (bench.wanted("disk")) bench.on_disk();
+    if (bench.wanted("checkpoints")) bench.recovery_and_checkpoint();
     report.write(options.json);
   });
 }

@@ -343,6 +343,7 @@ Statistics Database::statistics() const {
     const auto disk = core_->durable->counters();
     if (!core_->node) all["rounds"] = disk.rounds;
     all.merge(Statistics{{"log_bytes", disk.log_bytes},
+                         {"log_groups", disk.log_groups},
                          {"checkpoints", disk.checkpoints},
                          {"checkpoint_bytes", disk.checkpoint_bytes}});
   }

@@ -361,7 +361,8 @@ Status Durable::close() {
 }
 
 Durable::Counters Durable::counters() const {
-  return {rounds_->rounds(), rounds_->written_bytes(), checkpoints_.load(), last_bytes_.load()};
+  return {rounds_->rounds(), rounds_->written_bytes(), rounds_->groups(), checkpoints_.load(),
+          last_bytes_.load()};
 }
 
 }  // namespace exdb

@@ -111,7 +111,7 @@ class Durable {
   [[nodiscard]] Status failure() const { return rounds_->failure(); }
 
   struct Counters {
-    std::uint64_t rounds = 0, log_bytes = 0, checkpoints = 0, checkpoint_bytes = 0;
+    std::uint64_t rounds = 0, log_bytes = 0, log_groups = 0, checkpoints = 0, checkpoint_bytes = 0;
   };
   [[nodiscard]] Counters counters() const;
 

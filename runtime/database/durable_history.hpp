@@ -58,8 +58,7 @@ class DurableHistory final : public RoundHistory, public Finality, public Logged
   void on_round(std::function<void()> tell) override { writer_.on_group(std::move(tell)); }
   /// All rounds up to this one are in the log and synced.
   [[nodiscard]] Round written() const { return {first_.value + writer_.written()}; }
-  /// How many times the log was synced.
-  [[nodiscard]] std::uint64_t groups() const { return writer_.groups(); }
+  [[nodiscard]] std::uint64_t groups() const override { return writer_.groups(); }
 
  private:
   struct Queued {

@@ -57,6 +57,7 @@ class DurableRoute final : public OnlyRoute, public LoggedRounds {
   [[nodiscard]] std::uint64_t rounds() const override {
     return rounds_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] std::uint64_t groups() const override { return rounds(); }
   /// Told by the thread that has the turn, before it has answered.
   void on_round(std::function<void()> tell) override { on_round_ = std::move(tell); }
 

@@ -30,6 +30,8 @@ class LoggedRounds {
   /// Of the log, since it was opened. From any thread.
   [[nodiscard]] virtual std::uint64_t written_bytes() const = 0;
   [[nodiscard]] virtual std::uint64_t rounds() const = 0;
+  /// How many times what had gathered was written, and the device waited for.
+  [[nodiscard]] virtual std::uint64_t groups() const = 0;
   /// Told after each round, or several; blocks nobody. Before the first commit.
   virtual void on_round(std::function<void()> tell) = 0;
 };

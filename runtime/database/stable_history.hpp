@@ -78,8 +78,7 @@ class StableHistory final : public RoundHistory, public StableStore, public Logg
   [[nodiscard]] std::uint64_t written_bytes() const override { return writer_.log_bytes(); }
   [[nodiscard]] std::uint64_t rounds() const override { return rounds_.load(); }
   void on_round(std::function<void()> tell) override { writer_.on_group(std::move(tell)); }
-  /// How many times the log was synced.
-  [[nodiscard]] std::uint64_t groups() const { return writer_.groups(); }
+  [[nodiscard]] std::uint64_t groups() const override { return writer_.groups(); }
 
  private:
   using Step = std::vector<LogChange>;
