@@ -5,8 +5,8 @@
 // is it there again; how fast is a checkpoint, and what do commits feel of it?
 // Goals: on a file system in memory half of the commits/s that a database in memory has, many under
 // way; on a disk within 1.5 x of window / fsync (said besides: of that or of the database in memory,
-// whichever is slower), and of one fsync for one commit; 1 M rows/s of recovery, from the log and from a checkpoint; checkpoints of 500 MB/s into memory, commits
-// meanwhile 10 % slower at most.
+// whichever is slower), and of one fsync for one commit; 1 M rows/s of recovery, from the log and from
+// a checkpoint; checkpoints of 500 MB/s into memory, commits meanwhile 10 % slower at most.
 // Of clusters: grid_durability_bench.
 // Floors, in the same run: the database in memory; write and fdatasync of as many bytes into a
 // preallocated file; reading the files; writing a file of as many bytes.
