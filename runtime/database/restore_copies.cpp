@@ -53,7 +53,11 @@ Result<std::vector<std::uint32_t>> nodes_below(Folders& folders, const std::stri
 Status make_path(Folders& folders, const std::string& path) {
   auto made = folders.make(path);
   if (!made) return made.status();
-  if (*made) return sync_folder(folders, parent_of(path));
+  // Also of one that was there: who made it may have been killed before this.
+  auto parent = folders.beside(parent_of(path));
+  if (!parent && *made) return parent.status();
+  if (parent)
+    if (auto status = (*parent)->sync(); !status) return status;
   auto alone = is_there(folders, path + "/" + base_name);
   if (!alone) return alone.status();
   if (!*alone) return {};

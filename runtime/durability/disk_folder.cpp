@@ -136,11 +136,12 @@ std::string without_slashes(std::string path) {
   return path;
 }
 
-/// That the folder itself is there after a crash.
-Status sync_parent(const std::string& path) {
+/// That the folder itself is there after a crash. `made`: by this process; one of another may be in a
+/// folder that cannot be read here, and then it is for who made it.
+Status sync_parent(const std::string& path, bool made) {
   const auto parent = parent_of(path);
   const int file = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (file < 0) return failed(parent, "open");
+  if (file < 0) return made || errno != EACCES ? failed(parent, "open") : Status();
   const bool safe = ::fsync(file) == 0;
   const int error = errno;
   ::close(file);
@@ -200,15 +201,14 @@ Result<bool> is_there(Folders& folders, const std::string& given) {
 
 Result<std::unique_ptr<DiskFolder>> DiskFolder::hold(const std::string& given) {
   const auto path = without_slashes(given);
-  if (::mkdir(path.c_str(), 0700) == 0) {
-    if (auto status = sync_parent(path); !status) return status;
-  } else if (errno != EEXIST) {
-    return failed(path, "make the folder of a database");
-  }
+  const bool made = ::mkdir(path.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return failed(path, "make the folder of a database");
   const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (folder < 0) return failed(path, "open as the folder of a database");
   std::unique_ptr<DiskFolder> opened(new DiskFolder(path, folder, true));
   if (auto status = opened->take_lock(); !status) return status;
+  // Also of one that was there: who made it may have been killed before this.
+  if (auto status = sync_parent(path, made); !status) return status;
   return opened;
 }
 

@@ -30,9 +30,11 @@ class BreakableDisk final : public Folders {
     for (const auto& change : name_changes_)
       if (how == Survives::everything || (how == Survives::some && random() % 2 == 0))
         change.second(names);
-    for (const auto& [path, folder] : names)
+    for (const auto& [path, folder] : names) {
+      if (path != "/" && found->names_.count(parent_of(path)) == 0) continue;  // gone with that one
       found->names_[path] = found->safe_names_[path] =
           folder->after_crash(how, random(), found->breaks_);
+    }
     return found;
   }
   [[nodiscard]] BreakableFolder& folder(const std::string& path) { return *names_.at(path); }
@@ -47,8 +49,7 @@ class BreakableDisk final : public Folders {
     const std::lock_guard locked(*lock_);
     auto made_now = make(path);
     if (!made_now) return made_now.status();
-    if (*made_now)
-      if (auto status = sync(parent_of(path)); !status) return status;
+    if (auto status = sync(parent_of(path)); !status) return status;
     const auto& folder = names_.at(path);
     if (!held_->insert(folder.get()).second)
       return Status(ErrorCode::disk_in_use, "'" + path + "' is open already");
