@@ -206,8 +206,12 @@ def test_checkpoints_of_all_ranks_are_of_one_round(good: Good, tmp_path: Path, s
     )
     leaders = [one for one in told if one["first"] is not None]
     assert len(leaders) == (2 if shm else 3)
-    for one in leaders:
-        assert (one["first"], one["second"]) == (1, 2)
+    # Who asks when the one that others have asked for is written already gets another.
+    counts = {(one["first"], one["second"]) for one in leaders}
+    assert len(counts) == 1
+    first, second = counts.pop()
+    assert first == 1
+    assert 2 <= second <= 1 + 3
     rounds = {
         tuple(sorted(file.name for file in folder.glob("checkpoint-*")))
         for folder in (tmp_path / "grid").glob("node-*")
