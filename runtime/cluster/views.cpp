@@ -39,12 +39,17 @@ void Node::Inside::tick_views() {
   const bool looked = by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
-  if (looked && options.quorum) ask_quorum();
-  count_refusals();
-  if (by.quorum().version() != before) {
+  auto recount = [&, seen = before]() mutable {
+    if (by.quorum().version() == seen) return;
+    seen = by.quorum().version();
     quorum.update(by.quorum());
     turn.wake_done();
-  }
+  };
+  // First: a commit of the callback itself, let in by what was, would wait for its own answer.
+  recount();
+  if (looked && options.quorum) ask_quorum();
+  count_refusals();
+  recount();
   const auto since = by.without_quorum_since();
   if (!since) return;
   if (!by.quorum().undecided() && !window.empty() && !window.is_shut()) {
