@@ -13,6 +13,12 @@
 #include "base/assert.hpp"
 
 namespace exdb {
+namespace {
+
+/// Whose callback this thread runs.
+thread_local const void* called_of = nullptr;
+
+}  // namespace
 
 struct Quorum::Asking {
   const NodeId self;
@@ -67,8 +73,11 @@ bool Quorum::undecided() const {
   return undecided_ && asking_->asker != std::this_thread::get_id();
 }
 
+/// What the callback itself commits is refused whatever the count says meanwhile: where its answer is
+/// waited for nothing is sent, so it would wait for itself.
 Status Quorum::check() {
-  if (allows()) return {};
+  const bool from_callback = called_of == asking_.get();
+  if (allows() && !from_callback) return {};
   if (asks_) return answer();
   const std::lock_guard lock(asking_->mutex);
   return {ErrorCode::cluster_no_quorum, asking_->refusal()};
@@ -127,6 +136,7 @@ std::optional<bool> Quorum::take_answer() {
 
 void Quorum::call(const std::shared_ptr<Asking>& asking, std::uint64_t version,
                   const std::vector<std::uint32_t>& neighbours) {
+  called_of = asking.get();
   {
     const std::lock_guard lock(asking->mutex);
     asking->asker = std::this_thread::get_id();
