@@ -147,8 +147,7 @@ bool Node::Inside::drive(const Turn::Condition& over, Clock::time_point deadline
 
 /// True when it slept.
 bool Node::Inside::pause(Clock::time_point now, Clock::time_point deadline, Nanoseconds& nap) {
-  // Who joins waits for pieces of a state, that come when those who commit beside it let them.
-  const auto idle = seated_ ? idle_since(now) : Nanoseconds(yield_after_event);
+  const auto idle = idle_since(now);
   const bool crowded = transport->crowded();
   const auto spin = transport->by_system() && !crowded ? spin_after_event_system : spin_after_event;
   if (idle < spin || options.progress == Progress::spin) {
@@ -192,7 +191,7 @@ void Node::Inside::sleep_in_transport(Nanoseconds cap, bool has_turn) {
 /// the next one would do so again: what comes once in a while gets its answer, and then the
 /// processor is free for who waits for it, who often sat on the same one.
 Node::Inside::Nanoseconds Node::Inside::polls_after_event(Nanoseconds slept) const {
-  if (transport->wakes() && (slept >= rare_after || !seated_)) return 0ns;
+  if (slept >= rare_after && transport->wakes()) return 0ns;
   return transport->crowded() ? poll_after_event_crowded : poll_after_event;
 }
 
