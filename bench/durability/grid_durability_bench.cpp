@@ -422,6 +422,9 @@ int main(int argc, char** argv) {
     Report report("grid_durability", ranks.first());
     report.number("ranks", ranks.count).number("processors", ranks.processors);
     report.number("depth", options.depth).number("rows", options.rows).number("shm", options.shm);
+    const auto& only = options.only;
+    require(only.empty() || only == "memory" || only == "disk" || only == "checkpoints",
+            "--only: there is no part '" + only + "'; it is memory, disk or checkpoints");
     Bench bench(options, ranks, report);
     if (bench.wanted("memory")) bench.windowed_in_memory();
     if (bench.wanted("disk")) bench.on_disk();

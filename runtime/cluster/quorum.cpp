@@ -27,7 +27,6 @@ struct Quorum::Asking {
   std::condition_variable changed;
   QuorumCount count;
   bool asking = false, ended = false;
-  std::thread::id asker;
   std::optional<std::pair<std::uint64_t, bool>> answer;  ///< version of the count, what it said
 
   /// REQUIRES: the mutex.
@@ -41,7 +40,7 @@ struct Quorum::Asking {
 
 Quorum::Quorum(NodeId self, QuorumCount count, Callback callback, AskedBy by)
     : asks_(callback != nullptr && by == AskedBy::commits),
-      asking_(new Asking{self, std::move(callback), {}, {}, std::move(count), {}, {}, {}, {}}),
+      asking_(new Asking{self, std::move(callback), {}, {}, std::move(count), {}, {}, {}}),
       allows_(asking_->count.allows()) {}
 
 Quorum::~Quorum() { end(); }
@@ -68,9 +67,7 @@ std::string Quorum::explain() const {
 bool Quorum::callback_decides() const { return asks_ || undecided_.load(); }
 
 bool Quorum::undecided() const {
-  if (!undecided_.load(std::memory_order_acquire)) return false;
-  const std::lock_guard lock(asking_->mutex);
-  return undecided_ && asking_->asker != std::this_thread::get_id();
+  return undecided_.load(std::memory_order_acquire) && called_of != asking_.get();
 }
 
 /// What the callback itself commits is refused whatever the count says meanwhile: where its answer is
@@ -96,7 +93,7 @@ bool Quorum::known_to_allow() const {
 Status Quorum::answer() {
   auto& state = *asking_;
   std::unique_lock lock(state.mutex);
-  while (!state.ended && state.asker != std::this_thread::get_id()) {
+  while (!state.ended && called_of != &state) {
     const auto version = state.count.version();
     if (state.answer && state.answer->first == version) {
       if (state.answer->second) return {};
@@ -137,10 +134,6 @@ std::optional<bool> Quorum::take_answer() {
 void Quorum::call(const std::shared_ptr<Asking>& asking, std::uint64_t version,
                   const std::vector<std::uint32_t>& neighbours) {
   called_of = asking.get();
-  {
-    const std::lock_guard lock(asking->mutex);
-    asking->asker = std::this_thread::get_id();
-  }
   bool yes = false;
   try {
     yes = asking->callback(neighbours);
@@ -152,7 +145,6 @@ void Quorum::call(const std::shared_ptr<Asking>& asking, std::uint64_t version,
                  asking->self.value);
   }
   const std::lock_guard lock(asking->mutex);
-  asking->asker = {};
   asking->asking = false;
   asking->answer = {version, yes};
   asking->changed.notify_all();

@@ -39,17 +39,12 @@ void Node::Inside::tick_views() {
   const bool looked = by.tick(now_.time_since_epoch());
   handle_events();
   if (finished()) return;
-  auto recount = [&, seen = before]() mutable {
-    if (by.quorum().version() == seen) return;
-    seen = by.quorum().version();
-    quorum.update(by.quorum());
-    turn.wake_done();
-  };
-  // First: a commit of the callback itself, let in by what was, would wait for its own answer.
-  recount();
   if (looked && options.quorum) ask_quorum();
   count_refusals();
-  recount();
+  if (by.quorum().version() != before) {
+    quorum.update(by.quorum());
+    turn.wake_done();
+  }
   const auto since = by.without_quorum_since();
   if (!since) return;
   if (!by.quorum().undecided() && !window.empty() && !window.is_shut()) {
