@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <mutex>
+#include <utility>
 
 #include "left_sessions.hpp"
 
@@ -55,13 +56,19 @@ void ResilientSession::look(bool now_at_all, std::vector<std::uint32_t>& news) {
   next_look_ = now + look_every;
   for (std::uint32_t node = 0; node < opened.size; ++node) {
     if (heard_lately[node]) heard_at[node] = now;
+    if (heard_lately[node] && fates[node] != Fate::dead) died_here_.reset();
     heard_lately[node] = false;
     if (fates[node] != Fate::up || !inbox.ended(node, tag_end) || inbox.transferring(node))
       continue;
     fates[node] = Fate::left;
     news.push_back(node);
   }
+  look_for_shut_queue(now);
   auto dead = liveness.ended();
+  if (!dead.empty()) {
+    died_here_ = dead.front();
+    died_at_ = now;
+  }
   dead.insert(dead.end(), failed.begin(), failed.end());
   failed.clear();
   for (const auto node : dead) {
@@ -69,6 +76,22 @@ void ResilientSession::look(bool now_at_all, std::vector<std::uint32_t>& news) {
     if (fates[node] == Fate::up) news.push_back(node);
     die(node);
   }
+}
+
+/// Of a rank that lives on this host one hears within a beat, wherever it is in its program.
+void ResilientSession::look_for_shut_queue(Clock::time_point now) {
+  if (closed || !died_here_ || keep_alive_.count() == 0 || now - died_at_ < keep_alive_) return;
+  const auto node = std::exchange(died_here_, std::nullopt);
+  std::string silent;
+  for (std::uint32_t other = 0; other < opened.size; ++other)
+    if (liveness.watches(other) && fates[other] == Fate::up)
+      silent += (silent.empty() ? "" : ", ") + std::to_string(other);
+  if (silent.empty()) return;
+  std::fprintf(stderr,
+               "exdb[node %u]: nothing has come from node %s since node %u died, though its process "
+               "lives: it is stopped, or node %u was killed in the middle of a send and left MPI's "
+               "shared memory shut for ever: if this lasts, start the job again\n",
+               opened.rank, silent.c_str(), *node, *node);
 }
 
 void ResilientSession::tell_all(int tag, std::uint64_t number) {

@@ -19,10 +19,13 @@
 //   I2  Nobody enters MPI_Finalize before all ranks of its resilient clusters have come to it.
 // Threads: keep: any. finish_together: the one that ends MPI, after all transports have ended.
 // Failure: a rank that dies inside MPI_Finalize hangs the others there, as without exdb. Of a rank on
-//   another host that dies after its database was closed nobody hears.
+//   another host that dies after its database was closed nobody hears. A process that is killed while
+//   it puts a message into memory that the ranks of a host share can leave the queue of the receiver
+//   shut, for all senders and for ever (MPICH 5.0.2, mpi/README.md): that is said, once.
 #pragma once
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,7 +65,10 @@ struct ResilientSession : Session {
   static constexpr std::chrono::milliseconds look_every{50};
   std::chrono::milliseconds keep_alive_;
   Clock::time_point next_look_{};
+  std::optional<std::uint32_t> died_here_;  ///< a process of this host, as long as nobody was heard since
+  Clock::time_point died_at_{};
   void die(std::uint32_t node);
+  void look_for_shut_queue(Clock::time_point now);
 };
 
 /// From opening on.
