@@ -87,11 +87,12 @@ void ResilientSession::look_for_shut_queue(Clock::time_point now) {
     if (liveness.watches(other) && fates[other] == Fate::up)
       silent += (silent.empty() ? "" : ", ") + std::to_string(other);
   if (silent.empty()) return;
-  std::fprintf(stderr,
-               "exdb[node %u]: nothing has come from node %s since node %u died, though its process "
-               "lives: it is stopped, or node %u was killed in the middle of a send and left MPI's "
-               "shared memory shut for ever: if this lasts, start the job again\n",
-               opened.rank, silent.c_str(), *node, *node);
+  std::fprintf(
+      stderr,
+      "exdb[node %u]: nothing has come from node %s since node %u died, though its process "
+      "lives: it is stopped, or node %u was killed in the middle of a send and left MPI's "
+      "shared memory shut for ever: if this lasts, start the job again\n",
+      opened.rank, silent.c_str(), *node, *node);
 }
 
 void ResilientSession::tell_all(int tag, std::uint64_t number) {
