@@ -19,7 +19,7 @@ bool Peers::hear(MemberId member, Incarnation incarnation, ViewTime now) {
     peer.view = {};
     peer.final = {};
     peer.reach = {};
-    peer.newest = {};
+    peer.newest = peer.applied = {};
     peer.lineage = {};
   }
   peer.heard = now;

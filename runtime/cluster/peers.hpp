@@ -48,6 +48,7 @@ struct Peer {
   Ballot view;  ///< installed there, when seated
   RoundHistory::Chain final;
   Round newest;  ///< complete there
+  Round applied;
   MemberSet reach;
   Lineage lineage;
   // Back-off.

@@ -34,7 +34,7 @@ bool ViewMember::admissible(MemberId member) const {
   return reached_.has(member) && !view().has(member) && !peer.seated && !peer.leaves &&
          !odd_.has(member) && !peers_.backs_off(member, now_) &&
          !(parted(member) && peer.final.round > Round{}) && !mutated(ViewMutation::never_admits) &&
-         peer.final.round.value + options_.lag_max >= history_.chain().round.value;
+         peer.applied.value + options_.lag_max / 2 >= history_.chain().round.value;
 }
 
 MemberSet ViewMember::reachable_clique(const MemberSet& candidates) const {
@@ -151,6 +151,7 @@ Promise ViewMember::make_promise() const {
   promise.installed = installed_;
   promise.last = history_.chain();
   promise.final = make_ack(false).final;
+  promise.applied = applied_;
   promise.reach = peers_.reach(now_);
   promise.unconfirmed = unconfirmed_;
   promise.leaves = leave_since_.has_value();
@@ -205,6 +206,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Promise& pr
   auto& peer = peers_.of(from);
   peer.leaves = promise.leaves;
   peer.final = promise.final;
+  peer.applied = promise.applied;
   peer.reach = promise.reach;
   peer.consents = promise.consents;
   hear_lineage(from, promise.lineage, promise.last.round);
@@ -500,6 +502,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Join& join)
   peer.voter = join.voter;
   peer.leaves = join.leaves;
   peer.final = join.final;
+  peer.applied = join.applied;
   peer.reach = join.reach;
   peer.consents = join.consents;
   hear_lineage(from, join.lineage, join.last);

@@ -125,7 +125,8 @@ void ViewMember::send_status(MemberId to, bool want) {
   const auto ack = make_ack(want);
   if (seated_) return send(to, ack, installed_);
   send(to,
-       Join{voter_, ack.leaves, consents(), promised_, ack.final, ack.recv, ack.reach, lineage_},
+       Join{voter_, ack.leaves, consents(), promised_, ack.final, ack.recv, ack.applied, ack.reach,
+            lineage_},
        accepted_);
 }
 
@@ -166,6 +167,7 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Ack& ack) {
   auto& peer = peers_.of(from);
   peer.leaves = ack.leaves;
   peer.final = ack.final;
+  peer.applied = ack.applied;
   peer.reach = ack.reach;
   hear_lineage(from, ack.lineage, ack.recv);
   if (!of_this_view(from, header)) return;

@@ -77,7 +77,8 @@ class ViewMember {
     std::vector<std::uint32_t> qranks;  ///< one a node, the same everywhere
     std::uint64_t cluster_id = 0;
     ViewTiming timing;
-    std::uint64_t lag_max = 4096;         ///< rounds that who is taken in may be behind
+    /// Rounds that a member of a new view may not have applied yet; who wants in, half of them.
+    std::uint64_t lag_max = 8192;
     std::uint64_t window = 1024;          ///< rounds that may be complete and not applied somewhere
     std::size_t rounds_per_frame = 4096;  ///< in an answer to FETCH
     std::size_t bytes_per_frame = std::size_t{1} << 20;

@@ -33,6 +33,7 @@ void put(Out& out, const Promise& promise) {
   out.put(promise.installed);
   out.put(promise.last);
   out.put(promise.final);
+  out.put(promise.applied);
   out.put(promise.reach);
   out.put(promise.unconfirmed);
 }
@@ -80,6 +81,7 @@ void put(Out& out, const Join& join) {
   out.put(join.promised);
   out.put(join.final);
   out.put(join.last);
+  out.put(join.applied);
   out.put(join.reach);
   out.put(join.lineage);
 }
@@ -145,6 +147,7 @@ void get(In& in, Promise& promise) {
   promise.installed = in.ballot();
   promise.last = in.chain();
   promise.final = in.chain();
+  promise.applied = in.round();
   promise.reach = in.set();
   promise.unconfirmed = in.ballots();
 }
@@ -214,6 +217,7 @@ void get(In& in, Join& join) {
   join.promised = in.ballot();
   join.final = in.chain();
   join.last = in.round();
+  join.applied = in.round();
   join.reach = in.set();
   join.lineage = in.lineage();
 }

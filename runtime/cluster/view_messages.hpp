@@ -39,7 +39,7 @@
 namespace exdb {
 
 constexpr std::size_t view_header_bytes = 64;
-constexpr std::uint16_t view_version = 3;
+constexpr std::uint16_t view_version = 4;
 
 struct ViewHeader {
   std::uint64_t cluster_id = 0;
@@ -59,6 +59,7 @@ struct Promise {
   Ballot promised, accepted;
   Ballot installed;                 ///< the newest view that it knows to be installed
   RoundHistory::Chain last, final;  ///< of its complete rounds, of those known to be final
+  Round applied;
   MemberSet reach;                  ///< whom it hears
   std::vector<Ballot> unconfirmed;  ///< views it accepted before it was a voter
   bool leaves = false;
@@ -105,7 +106,7 @@ struct Join {
   bool voter = false, leaves = false, consents = false;
   Ballot promised;
   RoundHistory::Chain final;
-  Round last;
+  Round last, applied;
   MemberSet reach;
   Lineage lineage;
 };

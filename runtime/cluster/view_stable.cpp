@@ -3,6 +3,8 @@
 //
 // ViewMember where nodes are on disk: what it takes from one life to the next, and histories that were
 // founded apart.
+#include <type_traits>
+
 #include "cluster/view_member.hpp"
 
 namespace exdb {
@@ -56,10 +58,7 @@ const Lineage* history_in(const ViewMessage& message) {
       [](const auto& body) -> const Lineage* {
         if constexpr (requires { body.seats; })
           return nullptr;
-        else if constexpr (requires {
-                             body.applied;
-                             body.lineage;
-                           })
+        else if constexpr (std::is_same_v<std::decay_t<decltype(body)>, Ack>)
           return &body.lineage;  // a member's
         else if constexpr (requires {
                              body.voter;

@@ -347,6 +347,7 @@ class MemberAloneTest : public testing::Test {
     made.self = MemberId{2};
     made.incarnation = {1};
     made.qranks = {1, 1, 1};
+    made.lag_max = 2;
     return made;
   }
   void say(std::uint32_t from, Ballot ballot, const ViewMessage& message) {
@@ -362,7 +363,7 @@ class MemberAloneTest : public testing::Test {
   }
   /// Node 1 has the first round to be final, and gives it when it is asked.
   void follow_node_1(Ballot promised, const Lineage& line) {
-    say(1, {}, Join{true, false, false, promised, chains[1], Round{1}, {}, line});
+    say(1, {}, Join{true, false, false, promised, chains[1], Round{1}, {}, {}, line});
     member.tick(2ms);
   }
 
@@ -400,6 +401,29 @@ TEST_F(MemberAloneTest, a_learner_keeps_out_of_a_view_without_the_rounds_that_ca
   EXPECT_EQ(member.phase(), Phase::running);
   EXPECT_EQ(member.accepted(), Ballot());
   EXPECT_EQ(member.newest(), chains[1]);
+}
+
+/// Who has all rounds and has applied none would hold up the others until it has.
+TEST_F(MemberAloneTest, a_joiner_is_proposed_when_it_has_applied_the_rounds_not_when_it_has_them) {
+  const auto line = lineage({}, older, Round{2});
+  say(0, older, NewView{{seats[0], {{2}, {1}, true}}, chains[2], {}, line});
+  say(0, older, Rounds{{}, chains[2], {}, line, rounds});
+  say(0, older, Install{});
+  ASSERT_TRUE(member.seated());
+  MemberSet all;
+  for (std::uint32_t id = 0; id < 3; ++id) all.add(MemberId{id});
+  Ack ack;
+  ack.reach = all;
+  ack.lineage = line;
+  say(0, older, ack);
+  const auto begun_after = [&](Round applied, ViewTime now) {
+    say(1, {}, Join{false, false, false, {}, chains[2], Round{2}, applied, all, line});
+    member.tick(now);
+    member.tick(now + 1s);
+    return member.counters().ballots;
+  };
+  EXPECT_EQ(begun_after(Round{0}, 1s), 0U);
+  EXPECT_EQ(begun_after(Round{1}, 3s), 1U);
 }
 
 }  // namespace

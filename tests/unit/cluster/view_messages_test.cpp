@@ -53,6 +53,7 @@ std::vector<ViewMessage> one_of_each() {
   promise.installed = {7, MemberId{0}};
   promise.last = {Round{12}, 99};
   promise.final = {Round{11}, 98};
+  promise.applied = Round{10};
   promise.reach = set_of({0, 3, 64, 130});
   promise.unconfirmed = {{3, MemberId{1}}, {4, MemberId{2}}};
   promise.consents = true;
@@ -79,7 +80,7 @@ std::vector<ViewMessage> one_of_each() {
           Install{},
           Fetch{{Round{4}, 77}, true, true},
           rounds,
-          Join{true, false, true, {4, MemberId{1}}, {Round{3}, 5}, Round{4}, set_of({1, 2}), line},
+          Join{true, false, true, {4, MemberId{1}}, {Round{3}, 5}, Round{4}, Round{2}, set_of({1, 2}), line},
           Leave{},
           Evicted{Incarnation{6}},
           Ack{true, false, Round{8}, Round{7}, {Round{7}, 3}, set_of({0}), line},
