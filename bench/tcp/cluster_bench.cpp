@@ -53,7 +53,7 @@ struct Board {
   std::atomic<bool> joined{false}, failed{false};
   std::uint64_t digests[3]{};
   double bytes = 0, rates[2][2]{}, join_seconds = 0, join_cpu_seconds = 0;
-  Summary ping_pong, two_hops, commit, alone;
+  Summary ping_pong, two_hops, commit, alone, fresh;
 
   /// All `count` processes come here for the `turn`th time.
   void barrier(int count, int turn) {
@@ -157,6 +157,16 @@ class Node {
     con_->find(schema_->indexes()[0], wanted)->set("a", std::int64_t{i});
     con_->commit().or_throw();
   }
+  /// One row, with all that was committed anywhere before it began.
+  void read_fresh(int i) {
+    TransactionOptions fresh;
+    fresh.type = TransactionType::read_only;
+    fresh.fresh = true;
+    con_->start(fresh);
+    const Value wanted[] = {key(i % rows_)};
+    if (!con_->find(schema_->indexes()[0], wanted)) std::abort();
+    con_->commit().or_throw();
+  }
   [[nodiscard]] double bytes_a_frame() const {
     const auto counted = db_->statistics();
     return double(counted.at("bytes_sent")) / double(counted.at("frames_sent"));
@@ -181,7 +191,7 @@ class Node {
   double opened_seconds_ = 0;
 };
 
-/// Both nodes in a closed loop, then only node 0.
+/// Both nodes in a closed loop, then only node 0; then what it reads.
 void commits(std::uint32_t self, const tcp::TcpParams& params, const Options& options,
              Board& board) {
   Node node(params, self, options);
@@ -194,6 +204,7 @@ void commits(std::uint32_t self, const tcp::TcpParams& params, const Options& op
   }
   board.barrier(2, 2);
   if (self == 0) board.alone = measure(options.commits / 4, [&](int i) { node.change(i); });
+  if (self == 0) board.fresh = measure(options.commits / 4, [&](int i) { node.read_fresh(i); });
   board.barrier(2, 3);
   (*node).close();
   board.digests[self] = (*node).digest();
@@ -378,6 +389,7 @@ void print_commits(const char* name, const Board& board) {
   line("bare, there and an answer there, both at once", board.two_hops);
   line("find, set, commit of one row, both in a closed loop", board.commit);
   line("the same, only one of them", board.alone);
+  line("a fresh read, only one of them", board.fresh);
   std::printf("%-52s %10.2f  (goal: 3)\n", "ratio of medians, commit / ping-pong",
               board.commit.median / board.ping_pong.median);
 }
@@ -418,7 +430,8 @@ int main(int argc, char** argv) {
            << ", \"two_hops_us\": " << board.two_hops.median
            << ", \"commit_us\": " << board.commit.median
            << ", \"commit_p99_us\": " << board.commit.p99
-           << ", \"commit_alone_us\": " << board.alone.median << "}, ";
+           << ", \"commit_alone_us\": " << board.alone.median
+           << ", \"fresh_read_us\": " << board.fresh.median << "}, ";
     };
     file << "{\"benchmark\": \"cluster_tcp\", \"compiler\": \"" << __VERSION__ << "\", ";
     write("plain", plain);
