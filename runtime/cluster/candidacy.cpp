@@ -166,7 +166,7 @@ Result<Candidacy::Choice> Candidacy::choose(const Besides& besides) const {
     // Its answer has come, whatever it says of whom it hears; and the coordinator hears it.
     choice.reach[member.value].add(ballot_.member);
     choice.reach[ballot_.member.value].add(member);
-    const bool behind = promise.applied.value + besides.lag_max < source.last.round.value;
+    const bool behind = promise.final.round.value + besides.lag_max < source.last.round.value;
     const bool parted = promise.lineage.id != first.id && promise.final.round > Round{} &&
                         !besides.followers.has(member);
     if (!promise.leaves && !besides.kept_out.has(member) && !behind && !parted)
@@ -174,8 +174,8 @@ Result<Candidacy::Choice> Candidacy::choose(const Besides& besides) const {
   }
   if (!choice.candidates.has(ballot_.member))
     return Status(ErrorCode::cluster_no_quorum,
-                  "the coordinator leaves, or is too far behind: it has applied rounds up to " +
-                      std::to_string(answers_.at(ballot_.member).promise.applied.value) +
+                  "the coordinator leaves, or is too far behind: it has final rounds up to " +
+                      std::to_string(answers_.at(ballot_.member).promise.final.round.value) +
                       ", and node " + std::to_string(donor.value) + " round " +
                       std::to_string(source.last.round.value));
   const auto members = members_of(choice, first);

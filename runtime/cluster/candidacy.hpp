@@ -48,7 +48,7 @@ class Candidacy {
   struct Besides {
     MemberSet kept_out;         ///< not to be members
     MemberSet followers;        ///< what they have of final rounds it has, too
-    std::uint64_t lag_max = 0;  ///< rounds that a member may not have applied yet
+    std::uint64_t lag_max = 0;  ///< rounds that a member may be behind
   };
 
   Candidacy(Ballot ballot, const Weights& weights, ViewMutation mutation)

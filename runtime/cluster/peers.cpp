@@ -20,6 +20,7 @@ bool Peers::hear(MemberId member, Incarnation incarnation, ViewTime now) {
     peer.final = {};
     peer.reach = {};
     peer.newest = peer.applied = {};
+    peer.level_since.reset();
     peer.lineage = {};
   }
   peer.heard = now;

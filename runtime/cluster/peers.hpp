@@ -49,6 +49,7 @@ struct Peer {
   RoundHistory::Chain final;
   Round newest;  ///< complete there
   Round applied;
+  std::optional<ViewTime> level_since;  ///< outside of the view: it has had all rounds since
   MemberSet reach;
   Lineage lineage;
   // Back-off.

@@ -34,7 +34,18 @@ bool ViewMember::admissible(MemberId member) const {
   return reached_.has(member) && !view().has(member) && !peer.seated && !peer.leaves &&
          !odd_.has(member) && !peers_.backs_off(member, now_) &&
          !(parted(member) && peer.final.round > Round{}) && !mutated(ViewMutation::never_admits) &&
-         peer.applied.value + options_.lag_max / 2 >= history_.chain().round.value;
+         level(peer.final.round) && (level(peer.applied) || slow_to_apply(member));
+}
+
+bool ViewMember::level(Round there) const {
+  return there.value + options_.lag_max >= history_.chain().round.value;
+}
+
+/// Who has had all rounds for so long, and does not apply them as fast as they are made, may only do
+/// so when the members wait for it.
+bool ViewMember::slow_to_apply(MemberId member) const {
+  const auto& since = peers_.of(member).level_since;
+  return since && now_ - *since >= options_.timing.patience / 4;
 }
 
 MemberSet ViewMember::reachable_clique(const MemberSet& candidates) const {
@@ -151,7 +162,6 @@ Promise ViewMember::make_promise() const {
   promise.installed = installed_;
   promise.last = history_.chain();
   promise.final = make_ack(false).final;
-  promise.applied = applied_;
   promise.reach = peers_.reach(now_);
   promise.unconfirmed = unconfirmed_;
   promise.leaves = leave_since_.has_value();
@@ -206,7 +216,6 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Promise& pr
   auto& peer = peers_.of(from);
   peer.leaves = promise.leaves;
   peer.final = promise.final;
-  peer.applied = promise.applied;
   peer.reach = promise.reach;
   peer.consents = promise.consents;
   hear_lineage(from, promise.lineage, promise.last.round);
@@ -503,6 +512,10 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Join& join)
   peer.leaves = join.leaves;
   peer.final = join.final;
   peer.applied = join.applied;
+  if (!level(join.final.round))
+    peer.level_since.reset();
+  else if (!peer.level_since)
+    peer.level_since = now_;
   peer.reach = join.reach;
   peer.consents = join.consents;
   hear_lineage(from, join.lineage, join.last);

@@ -77,8 +77,7 @@ class ViewMember {
     std::vector<std::uint32_t> qranks;  ///< one a node, the same everywhere
     std::uint64_t cluster_id = 0;
     ViewTiming timing;
-    /// Rounds that a member of a new view may not have applied yet; who wants in, half of them.
-    std::uint64_t lag_max = 8192;
+    std::uint64_t lag_max = 4096;         ///< rounds that who is taken in may be behind
     std::uint64_t window = 1024;          ///< rounds that may be complete and not applied somewhere
     std::size_t rounds_per_frame = 4096;  ///< in an answer to FETCH
     std::size_t bytes_per_frame = std::size_t{1} << 20;
@@ -295,6 +294,8 @@ class ViewMember {
   [[nodiscard]] MemberSet reachable_clique(const MemberSet& candidates) const;
   [[nodiscard]] bool out_of_view(MemberId member) const;
   [[nodiscard]] bool admissible(MemberId member) const;
+  [[nodiscard]] bool level(Round there) const;
+  [[nodiscard]] bool slow_to_apply(MemberId member) const;
   [[nodiscard]] std::uint32_t position() const;
   [[nodiscard]] Promise make_promise() const;
   void consider_change();

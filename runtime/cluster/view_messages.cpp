@@ -33,7 +33,6 @@ void put(Out& out, const Promise& promise) {
   out.put(promise.installed);
   out.put(promise.last);
   out.put(promise.final);
-  out.put(promise.applied);
   out.put(promise.reach);
   out.put(promise.unconfirmed);
 }
@@ -147,7 +146,6 @@ void get(In& in, Promise& promise) {
   promise.installed = in.ballot();
   promise.last = in.chain();
   promise.final = in.chain();
-  promise.applied = in.round();
   promise.reach = in.set();
   promise.unconfirmed = in.ballots();
 }

@@ -59,7 +59,6 @@ struct Promise {
   Ballot promised, accepted;
   Ballot installed;                 ///< the newest view that it knows to be installed
   RoundHistory::Chain last, final;  ///< of its complete rounds, of those known to be final
-  Round applied;
   MemberSet reach;                  ///< whom it hears
   std::vector<Ballot> unconfirmed;  ///< views it accepted before it was a voter
   bool leaves = false;

@@ -347,7 +347,7 @@ class MemberAloneTest : public testing::Test {
     made.self = MemberId{2};
     made.incarnation = {1};
     made.qranks = {1, 1, 1};
-    made.lag_max = 2;
+    made.lag_max = 1;
     return made;
   }
   void say(std::uint32_t from, Ballot ballot, const ViewMessage& message) {
@@ -404,26 +404,39 @@ TEST_F(MemberAloneTest, a_learner_keeps_out_of_a_view_without_the_rounds_that_ca
 }
 
 /// Who has all rounds and has applied none would hold up the others until it has.
-TEST_F(MemberAloneTest, a_joiner_is_proposed_when_it_has_applied_the_rounds_not_when_it_has_them) {
-  const auto line = lineage({}, older, Round{2});
-  say(0, older, NewView{{seats[0], {{2}, {1}, true}}, chains[2], {}, line});
-  say(0, older, Rounds{{}, chains[2], {}, line, rounds});
-  say(0, older, Install{});
-  ASSERT_TRUE(member.seated());
-  MemberSet all;
-  for (std::uint32_t id = 0; id < 3; ++id) all.add(MemberId{id});
-  Ack ack;
-  ack.reach = all;
-  ack.lineage = line;
-  say(0, older, ack);
-  const auto begun_after = [&](Round applied, ViewTime now) {
-    say(1, {}, Join{false, false, false, {}, chains[2], Round{2}, applied, all, line});
-    member.tick(now);
-    member.tick(now + 1s);
+class JoinerTest : public MemberAloneTest {
+ protected:
+  /// Ballots that node 2, in a view with node 0 after both rounds, has begun for node 1 by then.
+  std::uint64_t begun(Round applied_by_1, ViewTime now) {
+    MemberSet all;
+    for (std::uint32_t id = 0; id < 3; ++id) all.add(MemberId{id});
+    const auto line = lineage({}, older, Round{2});
+    if (!member.seated()) {
+      say(0, older, NewView{{seats[0], {{2}, {1}, true}}, chains[2], {}, line});
+      say(0, older, Rounds{{}, chains[2], {}, line, rounds});
+      say(0, older, Install{});
+      EXPECT_TRUE(member.seated());
+      Ack ack;
+      ack.reach = all;
+      ack.lineage = line;
+      say(0, older, ack);
+      say(1, {}, Join{false, false, false, {}, chains[2], Round{2}, applied_by_1, all, line});
+    }
+    for (auto at = 2ms; at <= now; at += 10ms) member.tick(at);
     return member.counters().ballots;
-  };
-  EXPECT_EQ(begun_after(Round{0}, 1s), 0U);
-  EXPECT_EQ(begun_after(Round{1}, 3s), 1U);
+  }
+};
+
+TEST_F(JoinerTest, is_proposed_when_it_has_applied_the_rounds_not_when_it_has_them) {
+  EXPECT_EQ(begun(Round{0}, 490ms), 0U);
+}
+
+TEST_F(JoinerTest, is_proposed_in_its_turn_when_it_has_applied_them) {
+  EXPECT_EQ(begun(Round{1}, 490ms), 1U);
+}
+
+TEST_F(JoinerTest, that_applies_more_slowly_than_rounds_are_made_is_proposed_in_the_end) {
+  EXPECT_EQ(begun(Round{0}, 1000ms), 1U);
 }
 
 }  // namespace

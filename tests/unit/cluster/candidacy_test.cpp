@@ -24,7 +24,6 @@ Promise voter(std::uint64_t accepted, std::uint64_t last) {
   promise.promised = ballot;
   promise.accepted = promise.installed = promise.lineage.majority = {accepted, MemberId{0}};
   promise.last = promise.final = {Round{last}, last * 1000 + accepted};
-  promise.applied = Round{last};
   promise.reach = set_of({0, 1, 2, 3, 4});
   return promise;
 }
@@ -94,7 +93,6 @@ TEST_F(CandidacyTest, who_was_catching_up_is_not_fresh) {
   with({1, 1, 1});
   auto behind = fresh();
   behind.final = behind.last = {Round{4}, 44};
-  behind.applied = Round{4};
   add(0, fresh());
   add(1, behind);
   EXPECT_FALSE(candidacy->has_promises());
@@ -148,7 +146,6 @@ TEST_F(CandidacyTest, leavers_the_late_and_the_kept_out_stay_out) {
   auto leaver = voter(3, 50), late = voter(3, 50);
   leaver.leaves = true;
   late.final = {Round{39}, 0};
-  late.applied = Round{39};
   for (const auto id : {0U, 1U, 2U}) add(id, voter(3, 50));
   add(3, leaver);
   add(4, late);

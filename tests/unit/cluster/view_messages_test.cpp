@@ -53,7 +53,6 @@ std::vector<ViewMessage> one_of_each() {
   promise.installed = {7, MemberId{0}};
   promise.last = {Round{12}, 99};
   promise.final = {Round{11}, 98};
-  promise.applied = Round{10};
   promise.reach = set_of({0, 3, 64, 130});
   promise.unconfirmed = {{3, MemberId{1}}, {4, MemberId{2}}};
   promise.consents = true;
