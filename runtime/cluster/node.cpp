@@ -327,15 +327,15 @@ void Node::set_window(const ClusterWindow& window) {
 
 ClusterWindow Node::window() const { return inside_->window.bounds(); }
 
-bool Node::seated() const { return inside_->seated_.load(); }
+bool Node::seated() const {
+  return inside_->seated_.load() && inside_->applied_.load() >= inside_->view_from_.load();
+}
 
 bool Node::wait_seated(std::chrono::milliseconds cap, const std::atomic<bool>* cancelled) {
   auto& in = *inside_;
   // Not what is posted: while others commit there is always a round under way. A member of a large
   // view may have heard too few of the others yet.
-  const auto there = [&in] {
-    return in.seated_.load() && in.applied_.load() >= in.view_from_.load() && in.quorum.allows();
-  };
+  const auto there = [this, &in] { return seated() && in.quorum.allows(); };
   const auto over = [&] {
     return there() || in.refused_by_too_many.load() || (cancelled != nullptr && cancelled->load());
   };

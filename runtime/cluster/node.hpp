@@ -135,7 +135,8 @@ class Node final : public Participant {
   void set_window(const ClusterWindow& window) override;
   [[nodiscard]] ClusterWindow window() const override;
 
-  /// Whether this node is a member of the cluster now; always, where membership is fixed.
+  /// Whether this node is a member of the cluster now, and has applied what its view goes on from;
+  /// always, where membership is fixed.
   [[nodiscard]] bool seated() const;
   /// Why this node is not let in: ok unless every node that answers at all refuses it. Never, where
   /// membership is fixed.

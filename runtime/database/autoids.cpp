@@ -17,7 +17,7 @@ Marks marks_of(const DatabaseCore& core) {
           std::max(core.next_autoid.load(), core.replica->autoids_seen() + 1)};
 }
 
-void settle_autoids(DatabaseCore& core) {
+bool settle_autoids(DatabaseCore& core) {
   // Where nodes come and go it is always one. Asked first: what comes in between is seen next time.
   const bool seated = static_cast<const Node&>(*core.node).seated();
   const auto above = core.replica->autoids_seen() + 1;
@@ -25,6 +25,7 @@ void settle_autoids(DatabaseCore& core) {
   while (next < above && !core.next_autoid.compare_exchange_weak(next, above)) {
   }
   core.autoids_settled = seated;
+  return seated;
 }
 
 }  // namespace exdb

@@ -9,7 +9,8 @@
 //       (1,024 a second since 2025, until 2059), above what its disk says was given, and above the count
 //       of any row of any node that the state has ever had (Replica R8).
 //   U2  Where nodes come and go that state comes after the open. As long as it has not, ids are those of
-//       the clock, and no commit with them is accepted; the first one after it is above it.
+//       the clock. A commit with them is not accepted before it has, and then only if they are above it
+//       (but for local classes, whose objects end with this life). The first one after it is above it.
 // Threads: any.
 #pragma once
 #include <algorithm>
@@ -23,7 +24,8 @@ namespace exdb {
 std::uint64_t autoids_from(std::uint64_t life_ns);
 /// What was given out by this node, and by those that it applies rounds of.
 Marks marks_of(const DatabaseCore& core);
-/// U2: above what has come of the state; each time that ids are taken, until this node is a member.
-void settle_autoids(DatabaseCore& core);
+/// U2: above what has come of the state; each time that ids are taken, until this node is a member. False
+/// as long as it is none.
+bool settle_autoids(DatabaseCore& core);
 
 }  // namespace exdb

@@ -29,7 +29,7 @@ void Transaction::insert_many(const ClassDef& type, const RowsOfColumns& rows) {
   require_room_for(type, rows.bytes() + rows.size() * op_overhead_bytes);
   const auto first = work_.size();
   try {
-    const auto id = type.autoid != nullptr ? take_autoids(rows.size()) : 0;
+    const auto id = type.autoid != nullptr ? take_autoids(type, rows.size()) : 0;
     auto* to = work_.rows_room(rows.bytes() + rows.size() * row_alignment);
     for (std::size_t at = 0; at < rows.size(); ++at) {
       const auto size = rows.build(at, id + at, to);

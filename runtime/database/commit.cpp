@@ -33,6 +33,8 @@ HandedOver Transaction::decide() {
     auto outcome = route_.commit_local(out);
     return ended({outcome.code, outcome.csn, {}, std::move(outcome.text)});
   }
+  if (const auto status = check_early_autoids(); !status.ok())
+    return ended(refused(status.code(), status.text()));
   // A look at a word a row, against an exchange that is sure to end in a conflict.
   if (const auto* lost = route_.hopeless(out.shared)) return ended(lost_row(*lost));
   out.id = fragments_.id();
@@ -126,6 +128,16 @@ HandedOver Transaction::nothing_written() {
   ++statistics_.read_only;
   core_->counters.read_only.fetch_add(1, std::memory_order_relaxed);
   return {{}, {}, {ErrorCode::ok, view_.now()->replicated.csn(), {}, {}}};
+}
+
+/// U2 of autoids.hpp. Who runs the transaction again gets ids above the state.
+Status Transaction::check_early_autoids() const {
+  if (early_autoid_ == 0) return {};
+  if (auto status = route_.fresh(); !status.ok()) return status;
+  if (early_autoid_ > core_->replica->autoids_seen()) return {};
+  return {ErrorCode::conflict,
+          "conflict: ids of objects that this transaction was given before this node had the state "
+          "of the cluster may have been given in its life before; run the transaction again"};
 }
 
 /// Of the row as this transaction saw it: who has the slot now may be another row.

@@ -116,6 +116,7 @@ void Transaction::end() {
   out_.clear();  // its ops are views into the workspace
   work_.clear();
   own_keys_.clear();
+  early_autoid_ = 0;
   fragments_.end();
   active_ = false;
   ++generation_;

@@ -123,7 +123,7 @@ class Transaction {
   [[nodiscard]] bool near_limit(const ClassDef& type, std::size_t incoming) const;
   void require_room_for(const ClassDef& type, std::size_t incoming);
   void require_room();
-  std::uint64_t take_autoids(std::uint64_t count);
+  std::uint64_t take_autoids(const ClassDef& type, std::uint64_t count);
   [[noreturn]] void throw_too_large(std::size_t bytes) const;
   void undo(WorkEntry& entry, const ClassDef& type, bool fresh, std::optional<RowBuilder> before);
   // transaction.cpp
@@ -135,6 +135,7 @@ class Transaction {
   HandedOver hand_over();
   HandedOver decide();
   HandedOver ended(CommitResult result);
+  [[nodiscard]] Status check_early_autoids() const;
   CommitResult take_answer(HandedOver handed);
   [[nodiscard]] std::optional<CommitResult> taken_key();
   [[nodiscard]] bool all_keys_looked_at();
@@ -152,6 +153,7 @@ class Transaction {
   TransactionOptions options_;
   Isolation isolation_ = Isolation::repeatable_read;
   bool has_turn_ = false;                ///< the exclusive one
+  std::uint64_t early_autoid_ = 0;       ///< count of the first before the state came; 0: none
   std::optional<OpenPlace> open_place_;  ///< of a serializable transaction
   SnapshotView view_;
   Workspace work_;

@@ -81,14 +81,17 @@ RowId Transaction::insert(const ClassDef& type) {
   begin_write();
   require_room_for(type, type.record.size);
   auto& entry = work_.insert(type);
-  if (type.autoid) entry.builder.set_autoid(take_autoids(1));
+  if (type.autoid) entry.builder.set_autoid(take_autoids(type, 1));
   fragments_.wrote(entry);
   return entry.id;
 }
 
-std::uint64_t Transaction::take_autoids(std::uint64_t count) {
-  if (!core_->autoids_settled.load(std::memory_order_relaxed)) settle_autoids(*core_);
-  return autoid_of(core_->self, core_->next_autoid.fetch_add(count, std::memory_order_relaxed));
+std::uint64_t Transaction::take_autoids(const ClassDef& type, std::uint64_t count) {
+  const bool settled =
+      core_->autoids_settled.load(std::memory_order_acquire) || settle_autoids(*core_);
+  const auto first = core_->next_autoid.fetch_add(count, std::memory_order_relaxed);
+  if (!settled && early_autoid_ == 0 && !route_.is_local(type)) early_autoid_ = first;
+  return autoid_of(core_->self, first);
 }
 
 }  // namespace exdb

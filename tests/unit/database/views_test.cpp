@@ -2,125 +2,12 @@
 // SPDX-FileCopyrightText: The exdb authors
 //
 // Databases whose nodes come and go, over the in-process transport.
-#include <future>
-
-#include "cluster/local_transport.hpp"
-#include "database_fixture.hpp"
+#include "views_fixture.hpp"
 
 namespace exdb {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr auto patience = 60s;
-
-/// What node 0 was told, in order: "+1" for a connect of node 1, "-1" for its disconnect.
-class Told {
- public:
-  std::function<void(Notification, const NodeInfo&)> writer() {
-    return [this](Notification what, const NodeInfo& about) {
-      const std::lock_guard lock(mutex_);
-      told_ += (what == Notification::connect ? "+" : "-") + std::to_string(about.node_id);
-    };
-  }
-  std::string all() const {
-    const std::lock_guard lock(mutex_);
-    return told_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::string told_;
-};
-
-class ViewsTest : public ::testing::Test {
- protected:
-  explicit ViewsTest(std::uint32_t nodes = 3) : network({.nodes = nodes, .gather = false}) {
-    db.resize(nodes);
-  }
-
-  std::unique_ptr<Database> open(std::unique_ptr<Transport> transport,
-                                 std::chrono::milliseconds connect_timeout = patience) {
-    ClusterParams params;
-    params.transport = std::move(transport);
-    params.keep_alive_time = 40ms;
-    params.keep_alive_probes = probes;
-    params.connect_timeout = connect_timeout;
-    params.sync_msg_objects = 7;  // so that a state is many chunks
-    params.notify = notify;
-    params.quorum = quorum;
-    params.mode_mask = mode_mask;
-    DatabaseOptions options;
-    options.segment_bytes = std::size_t{4} << 20;
-    return Database::open("views", schema, options, std::move(params));
-  }
-  void open_all() {
-    std::vector<std::future<std::unique_ptr<Database>>> opening;
-    for (std::uint32_t node = 0; node < db.size(); ++node)
-      opening.push_back(
-          std::async(std::launch::async, [this, node] { return open(network.endpoint(node)); }));
-    for (std::uint32_t node = 0; node < db.size(); ++node) db[node] = opening[node].get();
-  }
-  void kill(std::uint32_t node) {
-    network.crash(node);
-    db[node].reset();
-  }
-  CommitResult store(Database& on, int id, int price, std::size_t samples = 0) {
-    const auto con = on.connect();
-    con->start();
-    auto object = con->create(item);
-    object.set("id", id);
-    object.set("price", price);
-    object.set("name", std::string("x"));
-    const std::vector<double> values(samples, 1.5);
-    object.set_raw(item.record.at("samples"), FieldType::float64, std::as_bytes(std::span(values)));
-    auto result = con->commit();
-    if (!result.committed()) last_refusal = result.text;
-    return result;
-  }
-  /// The id of a ticket that is committed, after so many that are not.
-  std::uint64_t ticket(Database& on, int before = 0) {
-    const auto con = on.connect();
-    const auto& type = *schema->find_class("Ticket");
-    for (; before > 0; before -= 1000) {
-      con->start();
-      for (int i = 0; i < 1000; ++i) (void)con->create(type);
-      con->rollback();
-    }
-    con->start();
-    const auto id = con->create(type).get("autoid").as_uint();
-    EXPECT_TRUE(con->commit().committed());
-    return id;
-  }
-  int price(Database& on, int id) {
-    const auto con = on.connect();
-    con->start();
-    const auto found = con->find(by_id, std::vector<Value>{id});
-    const int price = found ? static_cast<int>(found->get("price").as_int()) : -1;
-    con->rollback();
-    return price;
-  }
-  static bool eventually(const std::function<bool()>& holds) {
-    const auto until = std::chrono::steady_clock::now() + patience;
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > until) return false;
-      std::this_thread::sleep_for(2ms);
-    }
-    return true;
-  }
-
-  std::shared_ptr<const Dictionary> schema = Dictionary::parse(test_schema).value();
-  const ClassDef& item = *schema->find_class("Item");
-  const IndexDef& by_id = *schema->find_index(item.id, "by_id");
-  Told told;  // before the databases, which tell it of their ends
-  LocalNetwork network;
-  std::vector<std::unique_ptr<Database>> db;
-  std::string last_refusal;
-  std::function<void(Notification, const NodeInfo&)> notify;
-  std::function<bool(const std::vector<std::uint32_t>&)> quorum;
-  unsigned mode_mask = 0;
-  std::uint32_t probes = 250;  // also on a busy processor
-};
 
 class TwoThatConsentTest : public ViewsTest {
  protected:
@@ -341,44 +228,6 @@ TEST_F(ViewsTest, AStateThatRoundsDoNotReachBackToReplacesTheReplica) {
   EXPECT_ERROR(store(*db[2], 7, 8), duplicate);  // the indexes are of the new state
   EXPECT_TRUE(eventually([&] { return db[0]->published() == db[2]->published(); }));
   EXPECT_EQ(db[0]->digest(), db[2]->digest());
-}
-
-// U1, U2 of autoids.hpp, M4 of named_snapshots.hpp.
-TEST_F(ViewsTest, WhoComesBackEmptyHasTheNamesAndGivesNoIdASecondTime) {
-  open_all();
-  const auto early = db[0]->snapshot("early");
-  (void)db[0]->snapshot("dropped");
-  // Far above what the clock of its next life says, and of a row that is gone by then.
-  const auto given = ticket(*db[2], 200'000);
-  kill(2);
-  {
-    const auto con = db[0]->connect();
-    ASSERT_TRUE(eventually([&] {
-      con->start();
-      auto all = con->cursor(*schema->find_class("Ticket"));
-      auto there = all.next();
-      if (there) there->remove();
-      return con->commit().committed() && there;
-    }));
-  }
-  db[0]->drop_snapshot("dropped");
-  // More than a node keeps of rounds.
-  for (int i = 0; i < 40; ++i)
-    ASSERT_TRUE(store(*db[i % 2], i, i, 1 << 17).committed()) << last_refusal;
-  db[2] = open(network.restart(2), 0ms);
-  ASSERT_TRUE(eventually([&] { return db[2]->statistics().at("states_taken") == 1; }));
-  ASSERT_TRUE(eventually([&] { return db[2]->state().writes && price(*db[2], 39) == 39; }));
-  EXPECT_GT(ticket(*db[2]), given);
-  EXPECT_EQ(db[2]->snapshots(), (std::map<std::string, Csn>{{"early", early}}));
-  EXPECT_ERROR(db[2]->at("early"), unsupported);
-  EXPECT_ERROR(db[2]->snapshot("early"), duplicate);
-  const auto late = db[2]->snapshot("late");
-  db[2]->drop_snapshot("early");
-  for (auto& each : db)
-    EXPECT_TRUE(eventually([&] {
-      return each->snapshots() == std::map<std::string, Csn>{{"late", late}};
-    }));
-  EXPECT_NO_THROW((void)db[2]->at("late"));
 }
 
 TEST_F(ViewsTest, WithoutQuorumItReadsAndRefusesToWriteUntilThereIsOne) {
