@@ -63,12 +63,12 @@ Status FollowerChannel::look() {
   return failure();
 }
 
-/// Everything that a living leader does shows in one of these.
+/// I6. Everything that a living leader does shows in one of these.
 Status FollowerChannel::look_with(Patience& patience) {
   if (auto status = look(); !status.ok()) return status;
   const auto& header = segment_.header();
   const auto seen = header.beats.load() + header.posted.load() + header.applied.load();
-  const auto now = Clock::now();
+  const auto now = options_.now();
   if (seen != std::exchange(patience.seen, seen)) {
     patience.since = now;
   } else if (options_.timeout.count() > 0 && now - patience.since >= options_.timeout) {
@@ -90,7 +90,7 @@ bool FollowerChannel::spin(const std::function<bool()>& done) const {
 
 Status FollowerChannel::wait_on(WakeWord& word, const std::function<bool()>& done) {
   if (done() || spin(done)) return {};
-  Patience patience;
+  Patience patience{0, options_.now()};
   while (true) {
     word.sleep(poll_cap, done);
     if (done()) return {};

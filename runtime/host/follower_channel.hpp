@@ -19,6 +19,9 @@
 //
 //   I5  Whoever waits takes out the answers of all. A thread that sleeps is woken by who took out
 //       its answer.
+//
+//   I6  A leader of which nothing has shown for the whole timeout, from one look of a waiting thread to
+//       the next, is silent, and the channel fails. Whatever it does begins that time anew.
 // Threads: all functions from any thread.
 // Failure: once failed, whatever comes after is refused with the same Status, which names the
 //   leader.
@@ -47,6 +50,7 @@ class FollowerChannel {
     std::chrono::milliseconds timeout{60'000};  ///< of a silent leader; 0 = for ever
     std::uint32_t in_exchange_max = 50;         ///< sent and not answered
     bool crowded = false;                       ///< there are more processes than processing units
+    Clock::time_point (*now)() noexcept = Clock::now;  ///< by which a leader is silent (I6)
   };
 
   FollowerChannel(HostSegment& segment, const ProcessWatch& leader, Options options);
@@ -80,7 +84,7 @@ class FollowerChannel {
   /// When the leader was last seen to do something.
   struct Patience {
     std::uint64_t seen = 0;
-    Clock::time_point since = Clock::now();
+    Clock::time_point since;
   };
 
   [[nodiscard]] std::string leader_name() const;

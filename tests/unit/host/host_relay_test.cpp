@@ -122,13 +122,41 @@ TEST_F(HostRelayTest, what_a_silent_leader_took_may_have_been_committed) {
   EXPECT_EQ(channel.wait(*item).code, ErrorCode::unknown_outcome);
 }
 
-TEST_F(HostRelayTest, a_leader_that_does_nothing_for_the_timeout_is_named) {
-  FollowerChannel impatient(*segment, leader, {std::chrono::milliseconds(200), 10, true});
-  const auto item = transaction(1, 10);
-  ASSERT_TRUE(impatient.send(item).ok());
-  const auto outcome = impatient.wait(*item);
-  EXPECT_EQ(outcome.code, ErrorCode::timeout);
-  EXPECT_NE(outcome.text.find("node 0"), std::string::npos) << outcome.text;
+/// By this clock each look comes a second after the one before.
+std::atomic<int> looks{0};
+FollowerChannel::Clock::time_point a_second_a_look() noexcept {
+  return FollowerChannel::Clock::time_point(std::chrono::seconds(looks++));
+}
+
+/// I6 of the channel.
+TEST_F(HostRelayTest, a_leader_of_which_nothing_shows_for_the_timeout_is_silent_and_no_other) {
+  FollowerChannel impatient(*segment, leader, {std::chrono::seconds(3), 10, true, a_second_a_look});
+  WakeWord word{};
+  const auto looked_for_long = [&] {
+    ++word.word;  // so that nobody sleeps
+    return looks > 12;
+  };
+  auto& header = segment->header();
+  // Now and then it does something: often enough.
+  int done = 0;
+  const auto at_work = [&] {
+    for (; done < looks / 2; ++done)
+      (done % 3 == 0 ? header.beats : done % 3 == 1 ? header.posted : header.applied)++;
+    return looked_for_long();
+  };
+  looks = 0;
+  const auto living = impatient.wait_on(word, at_work);
+  EXPECT_TRUE(living.ok()) << living.text();
+  looks = 0;
+  const auto silent = impatient.wait_on(word, looked_for_long);
+  EXPECT_EQ(silent.code(), ErrorCode::timeout);
+  EXPECT_NE(silent.text().find("node 0"), std::string::npos) << silent.text();
+  EXPECT_EQ(looks, 5)
+      << "when it began, when it saw what had been done, and three that saw nothing";
+  EXPECT_EQ(impatient.send(transaction(1, 10)).code(), ErrorCode::timeout) << "for good";
+  FollowerChannel patient(*segment, leader, {std::chrono::seconds(0), 10, true, a_second_a_look});
+  looks = 0;
+  EXPECT_TRUE(patient.wait_on(word, looked_for_long).ok()) << "0: for ever";
 }
 
 /// A process that ends at once, in the place of the follower's.
