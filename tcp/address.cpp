@@ -59,6 +59,21 @@ bool SocketAddress::loopback() const {
   return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
 }
 
+bool SocketAddress::same_host(const SocketAddress& other) const {
+  if (family() != other.family()) return false;
+  if (family() == AF_INET) {
+    sockaddr_in mine{}, theirs{};
+    std::memcpy(&mine, &storage, sizeof(mine));
+    std::memcpy(&theirs, &other.storage, sizeof(theirs));
+    return mine.sin_addr.s_addr == theirs.sin_addr.s_addr;
+  }
+  if (family() != AF_INET6) return false;
+  sockaddr_in6 mine{}, theirs{};
+  std::memcpy(&mine, &storage, sizeof(mine));
+  std::memcpy(&theirs, &other.storage, sizeof(theirs));
+  return IN6_ARE_ADDR_EQUAL(&mine.sin6_addr, &theirs.sin6_addr);
+}
+
 std::string Address::text() const {
   return host.find(':') == std::string::npos ? host + ":" + std::to_string(port)
                                              : "[" + host + "]:" + std::to_string(port);

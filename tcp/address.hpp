@@ -25,6 +25,8 @@ struct SocketAddress {
   /// "127.0.0.1:7000", "[::1]:7000".
   [[nodiscard]] std::string text() const;
   [[nodiscard]] bool loopback() const;
+  /// The same but for the port.
+  [[nodiscard]] bool same_host(const SocketAddress& other) const;
 };
 
 struct Address {

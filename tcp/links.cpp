@@ -286,6 +286,8 @@ void TcpTransport::opened(const Delivery& delivery, Connection& connection, cons
     ++links_.resumed;
   } else {
     peer.up = delivery.any = true;
+    peer.here = within_machine(connection.stream.socket());
+    running_here_ += peer.here ? 1 : 0;
     peer.refused = {};
     log_.line("node " + std::to_string(peer.node) + " (" + connection.peer_address + ") is up");
     delivery.sink.on_up(peer.node, peer.starts);
@@ -301,6 +303,7 @@ void TcpTransport::gone(const Delivery& delivery, Peer& peer, const std::string&
   if (peer.link != nullptr && peer.link->phase == Phase::open)
     mark_broken(*peer.link, {ErrorCode::cluster, "given up"}, Event::count);
   if (!was_up) return;
+  running_here_ -= std::exchange(peer.here, false) ? 1 : 0;
   ++links_.gone;
   log_.line("node " + std::to_string(peer.node) + " (" + peer.address.text() + ") is gone: " + why);
   delivery.any = true;

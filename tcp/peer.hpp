@@ -22,6 +22,7 @@ struct Peer {
 
   Session session;
   bool up = false;
+  bool here = false;              ///< up, and on this machine
   Status refused;                 ///< why the newest attempt of a link was refused, here or there
   std::uint64_t incarnation = 0;  ///< of its process; 0 = never met
   std::uint32_t starts = 0;       ///< other incarnations met since the first

@@ -112,6 +112,15 @@ Accepted accept_one(const Descriptor& listener, const SocketOptions& options) {
   return accepted;
 }
 
+bool within_machine(const Descriptor& socket) {
+  SocketAddress there;
+  there.bytes = sizeof(there.storage);
+  if (getpeername(socket.get(), reinterpret_cast<sockaddr*>(&there.storage), &there.bytes) != 0)
+    return false;
+  auto here = own_address(socket.get());
+  return there.loopback() || (here && here->same_host(there));
+}
+
 Result<SocketAddress> own_address(int descriptor) {
   SocketAddress here;
   here.bytes = sizeof(here.storage);

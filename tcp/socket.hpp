@@ -32,6 +32,10 @@ struct Accepted {
 /// Without a socket: nobody waits, or no_descriptors.
 Accepted accept_one(const Descriptor& listener, const SocketOptions& options);
 
+/// Whether both ends of a connected socket are on this machine: the other has an address of the
+/// loopback, or that of this one.
+bool within_machine(const Descriptor& socket);
+
 /// Where a bound socket is bound to.
 Result<SocketAddress> own_address(int descriptor);
 

@@ -51,6 +51,8 @@ TcpTransport::TcpTransport(const TcpParams& params, Inside inside)
       tell_bytes_(std::min<std::size_t>(bound_bytes_ / 4, 256 * 1024)),
       socket_options_{int(params.socket_send_buf_bytes), int(params.socket_recv_buf_bytes)},
       incarnation_(inside_.incarnation != 0 ? inside_.incarnation : start_number()),
+      processors_(inside_.processors != 0 ? inside_.processors
+                                          : std::max(1U, std::thread::hardware_concurrency())),
       log_(params.self, params.log),
       resolver_(inside_.resolve, [this] { poller_.wake(); }),
       peers_(params.nodes.size()),
@@ -64,17 +66,13 @@ Result<std::unique_ptr<TcpTransport>> TcpTransport::make(const TcpParams& params
   auto addresses = check(params);
   if (!addresses) return addresses.status();
   std::unique_ptr<TcpTransport> made(new TcpTransport(params, std::move(inside)));
-  const auto& own = (*addresses)[params.self];
-  std::size_t neighbours = 0;
   for (std::uint32_t node = 0; node < made->size(); ++node) {
     Peer& peer = made->peers_[node];
     peer.node = node;
     peer.address = (*addresses)[node];
     peer.dialled = node < params.self;
     peer.next_dial = peer.last_heard = peer.last_sent = made->now_;
-    if (peer.address.host == own.host) ++neighbours;
   }
-  made->crowded_ = neighbours > std::max(1U, std::thread::hardware_concurrency());
   if (Status s = made->open(params); !s) return s;
   return made;
 }

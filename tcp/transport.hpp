@@ -32,6 +32,7 @@ struct Inside {
   std::shared_ptr<ChannelFactory> channels;  ///< null: plain
   std::uint64_t incarnation = 0;             ///< 0: from the clock
   std::vector<std::byte> secret;             ///< empty: none
+  std::uint32_t processors = 0;              ///< 0: those that this process may use
 };
 
 /// What happened to links; counted since the beginning.
@@ -66,7 +67,9 @@ class TcpTransport final : public Transport {
   void wake() override { poller_.wake(); }
   [[nodiscard]] bool wakes() const override { return true; }
   [[nodiscard]] bool by_system() const override { return true; }
-  [[nodiscard]] bool crowded() const override { return crowded_; }
+  [[nodiscard]] bool crowded() const override {
+    return running_here_.load(std::memory_order_relaxed) > processors_;
+  }
   [[nodiscard]] TransportStatistics statistics() const override { return counters_.statistics(); }
   void close(bool collective) override;
   [[nodiscard]] Status refused(std::uint32_t node) const override { return peers_[node].refused; }
@@ -150,7 +153,7 @@ class TcpTransport final : public Transport {
   const std::size_t bound_bytes_, buffer_bytes_, tell_bytes_;
   const SocketOptions socket_options_;
   const std::uint64_t incarnation_;
-  bool crowded_ = false;
+  const std::uint32_t processors_;
 
   Poller poller_;
   Lobby lobby_;
@@ -167,6 +170,7 @@ class TcpTransport final : public Transport {
   Status failure_;
 
   std::atomic<bool> closed_{false}, look_{true}, busy_{false};
+  std::atomic<std::uint32_t> running_here_{1};   ///< nodes on this machine: this one, and those up
   std::atomic<std::int64_t> sleep_until_ns_{0};  ///< of next_timer_, for the thread that sleeps
   TransportCounters counters_;
   LinkStatistics links_;

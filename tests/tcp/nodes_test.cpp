@@ -81,6 +81,28 @@ TEST(Nodes, a_first_poll_tells_that_nobody_is_there) {
   EXPECT_TRUE(alone.transport->broadcast(frame_of(1)).ok()) << "lost, and no failure";
 }
 
+TEST(Nodes, a_machine_is_crowded_by_those_that_run_there_and_not_by_those_that_could) {
+  Nodes nodes(4);
+  nodes.inside.processors = 2;
+  nodes.params.keep_alive_time_ms = 3'600'000;
+  std::array<Polled, 3> polled;
+  std::vector<Polled*> running;
+  for (std::uint32_t node = 0; node < 3; ++node) {
+    polled[node].transport = nodes.make(node);
+    running.push_back(&polled[node]);
+    poll_all(running, [&] {
+      return std::all_of(running.begin(), running.end(),
+                         [&](Polled* each) { return each->up.size() == node; });
+    });
+    for (Polled* each : running) EXPECT_EQ(each->transport->crowded(), node == 2) << node;
+  }
+  polled[1].transport->close(false);
+  poll_all({&polled[0], &polled[2]},
+           [&] { return polled[0].up.size() == 1 && polled[2].up.size() == 1; });
+  EXPECT_FALSE(polled[0].transport->crowded());
+  EXPECT_FALSE(polled[2].transport->crowded());
+}
+
 TEST(Nodes, one_that_closes_is_gone_at_once_after_all_it_sent) {
   for (const bool collective : {false, true}) {
     Two two;
