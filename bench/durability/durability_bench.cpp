@@ -16,7 +16,6 @@
 #include <atomic>
 #include <thread>
 
-#include "common/report.hpp"
 #include "durability/floors.hpp"
 #include "durability/rows.hpp"
 
@@ -84,14 +83,14 @@ class Bench {
     report_.number("disk_is_memory", in_memory(options_.disk) ? 1 : 0);
     auto db = open(place.database());
     fill(*db, hot_rows);
-    std::vector<double> rates, shares, memory, syncs, times, one_sync, group_sync, filled_sync;
+    BesideMemory beside;
+    std::vector<double> syncs, times, one_sync, group_sync, filled_sync;
     std::size_t bytes = 4096;
     for (int run = 0; run < options_.runs; ++run) {
-      memory.push_back(in_memory_beside());
+      const double memory = in_memory_beside();
       const auto at = db->statistics();
-      rates.push_back(windowed(*db, options_.slow_commits, nullptr));
+      beside.add(memory, windowed(*db, options_.slow_commits, nullptr));
       const auto now = db->statistics();
-      shares.push_back(rates.back() / memory.back());
       syncs.push_back(double(now.at("log_groups") - at.at("log_groups")) * options_.depth /
                       double(now.at("commits") - at.at("commits")));
       // Of a whole window, however many rounds that was.
@@ -114,24 +113,17 @@ class Bench {
     const auto one = summary(std::move(one_sync));
     const auto commit = summary(std::move(times));
     const double possible = options_.depth / group.median * 1e6;
-    const auto [lowest, highest] = std::minmax_element(shares.begin(), shares.end());
     report_.summary("fsync_us", one, "write and fdatasync of 300 bytes, us")
         .summary("commit_us", commit, "one commit on the disk, us")
         .number("commit_ratio", commit.median / one.median, "  of an fsync (goal: 1.5)")
         .summary("group_fsync_us", group, "write and fdatasync of a group, us")
         .number("group_bytes", double(bytes), "bytes of a group")
-        .number("possible_per_s", possible, "window / fsync")
-        .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
-        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that (goal: 1.5)")
-        .number("memory_beside_per_s", median(memory), "commits/s in memory, between those")
-        .number("disk_share", median(shares), "  share of that on the disk, run by run")
-        .number("disk_share_min", *lowest, "    lowest")
-        .number("disk_share_max", *highest, "    highest")
-        .number("disk_bound_ratio", std::min(possible, median(memory)) / median(rates),
-                "  x slower than the smaller of both")
-        .number("disk_syncs_a_window", median(syncs), "syncs of the log for a window")
+        .number("possible_per_s", possible, "window / fsync");
+    beside.report(report_, possible);
+    report_.number("disk_syncs_a_window", median(syncs), "syncs of the log for a window")
         .summary("filled_fsync_us", filled, "fdatasync of a group into a file that is full, us")
-        .number("disk_windowed_filled_ratio", options_.depth / filled.median * 1e6 / median(rates),
+        .number("disk_windowed_filled_ratio",
+                options_.depth / filled.median * 1e6 / beside.disk_per_s(),
                 "  x slower than window / that")
         .number("commits_a_sync", together, "commits of 8 threads that share an fsync");
   }
@@ -329,10 +321,6 @@ class Bench {
         }
       });
     for (auto& thread : threads) thread.join();
-  }
-
-  static void append(std::vector<double>& to, const std::vector<double>& more) {
-    to.insert(to.end(), more.begin(), more.end());
   }
 
   const Options& options_;

@@ -15,14 +15,11 @@
 // Use: mpiexec -n 2 grid_durability_bench [--shm 1] [--memory FOLDER] [--disk FOLDER] [--commits n] ...
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <functional>
 #include <thread>
 
-#include "common/ranks.hpp"
-#include "common/report.hpp"
-#include "durability/floors.hpp"
-#include "durability/rows.hpp"
+#include "durability/grid_floors.hpp"
+#include "durability/grid_load.hpp"
 
 namespace {
 
@@ -60,69 +57,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-void append(std::vector<double>& to, const std::vector<double>& more) {
-  to.insert(to.end(), more.begin(), more.end());
-}
-
-/// A folder for all ranks, and a file for each; goes with it.
-class SharedPlace {
- public:
-  SharedPlace(const Ranks& ranks, const std::string& in) {
-    std::string path(in.size() + 64, '\0');
-    if (ranks.first()) {
-      own_.emplace(in);
-      own_->database().copy(path.data(), path.size() - 1);
-    }
-    MPI_Bcast(path.data(), int(path.size()), MPI_CHAR, 0, MPI_COMM_WORLD);
-    path_ = path.c_str();
-    file_ = path_ + "-file-" + std::to_string(ranks.rank);
-  }
-  /// After all have closed what is in it.
-  ~SharedPlace() {
-    if (std::uncaught_exceptions() == 0) barrier();
-  }
-  SharedPlace(const SharedPlace&) = delete;
-  SharedPlace& operator=(const SharedPlace&) = delete;
-  [[nodiscard]] const std::string& database() const { return path_; }
-  [[nodiscard]] const std::string& file() const { return file_; }
-
- private:
-  std::optional<Place> own_;
-  std::string path_, file_;
-};
-
-/// The floor: each rank sends `sent` bytes to every other and has theirs, then writes and syncs
-/// `written`, if it is one that does. Microseconds of each.
-std::vector<double> bare_rounds(const Ranks& ranks, const SharedPlace& place, std::size_t sent,
-                                std::size_t written, int count) {
-  MPI_Comm comm;
-  MPI_Comm_dup(MPI_COMM_WORLD, &comm);
-  std::vector<std::byte> out(sent), in(sent * std::size_t(ranks.count));
-  std::vector<MPI_Request> requests;
-  for (int peer = 0; peer < ranks.count; ++peer) {
-    if (peer == ranks.rank) continue;
-    MPI_Recv_init(in.data() + sent * std::size_t(peer), int(sent), MPI_BYTE, peer, 0, comm,
-                  &requests.emplace_back());
-    MPI_Send_init(out.data(), int(sent), MPI_BYTE, peer, 0, comm, &requests.emplace_back());
-  }
-  std::optional<SyncedFile> file;
-  if (written != 0) file.emplace(place.file(), false);
-  std::vector<double> times;
-  for (int round = 0; round < count; ++round) {
-    const auto start = Clock::now();
-    MPI_Startall(int(requests.size()), requests.data());
-    for (int done = requests.empty(); !done;) {
-      MPI_Testall(int(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
-      if (!done) sched_yield();
-    }
-    if (file) file->append_and_sync(written);
-    times.push_back(microseconds_since(start));
-  }
-  for (auto& request : requests) MPI_Request_free(&request);
-  MPI_Comm_free(&comm);
-  return times;
-}
-
 class Bench {
  public:
   Bench(const Options& options, const Ranks& ranks, Report& report)
@@ -139,14 +73,14 @@ class Bench {
     for (int run = 0; run < options_.runs; ++run) {
       {
         auto db = open("");
-        fill_hot(*db);
-        floor.push_back(windowed(*db, options_.commits));
+        load_.fill_hot(*db);
+        floor.push_back(load_.windowed(*db, options_.commits));
         db->close();
       }
       const SharedPlace place(ranks_, options_.memory);
       auto db = open(place.database());
-      fill_hot(*db);
-      disk.push_back(windowed(*db, options_.commits));
+      load_.fill_hot(*db);
+      disk.push_back(load_.windowed(*db, options_.commits));
       close_and_open_again(db, place);
       db->close();
     }
@@ -159,17 +93,18 @@ class Bench {
     const SharedPlace place(ranks_, options_.disk);
     report_.number("disk_is_memory", in_memory(options_.disk) ? 1 : 0);
     auto db = open(place.database());
-    fill_hot(*db);
-    std::vector<double> rates, shares, memory, syncs, times, one, group;
+    load_.fill_hot(*db);
+    BesideMemory beside;
+    std::vector<double> syncs, times, one, group;
     std::size_t group_bytes = 0;
     for (int run = 0; run < options_.runs; ++run) {
       const int some = std::max(1, options_.syncs / options_.runs);
-      memory.push_back(in_memory_beside());
-      const auto large = sized(*db, options_.depth, options_.slow_commits,
-                               [&] { rates.push_back(windowed(*db, options_.slow_commits)); });
-      shares.push_back(rates.back() / memory.back());
+      const double memory = in_memory_beside();
+      const auto large = sized(*db, options_.depth, options_.slow_commits, [&] {
+        beside.add(memory, load_.windowed(*db, options_.slow_commits));
+      });
       syncs.push_back(large.syncs);
-      const auto small = sized(*db, 1, some, [&] { append(times, closed_loop(*db, some)); });
+      const auto small = sized(*db, 1, some, [&] { append(times, load_.closed_loop(*db, some)); });
       append(one, bare_rounds(ranks_, place, small.sent, small.written, some));
       append(group, bare_rounds(ranks_, place, large.sent, large.written, some));
       group_bytes = large.written;
@@ -179,32 +114,25 @@ class Bench {
     db->close();
     const auto both = summary(std::move(one)), commit = summary(std::move(times));
     const double possible = options_.depth * ranks_.count / median(group) * 1e6;
-    const auto [lowest, highest] = std::minmax_element(shares.begin(), shares.end());
     report_.summary("floor_us", both, "exchange, then write and fdatasync, us")
         .summary("commit_us", commit, "one commit on the disk, us")
         .number("commit_ratio", commit.median / both.median, "  x that (goal: 1.5)")
         .number("commit_p99_ratio", commit.p99 / both.p99, "  x its p99")
         .number("group_bytes", double(group_bytes), "bytes of all windows in the log")
-        .number("possible_per_s", possible, "windows / exchange and fdatasync of them")
-        .number("disk_windowed_per_s", median(rates), "commits/s on the disk, many under way")
-        .number("disk_windowed_ratio", possible / median(rates), "  x slower than that (goal: 1.5)")
-        .number("memory_beside_per_s", median(memory), "commits/s in memory, between those")
-        .number("disk_share", median(shares), "  share of that on the disk, run by run")
-        .number("disk_share_min", *lowest, "    lowest")
-        .number("disk_share_max", *highest, "    highest")
-        .number("disk_bound_ratio", std::min(possible, median(memory)) / median(rates),
-                "  x slower than the smaller of both")
-        .number("disk_syncs_a_window", median(syncs), "syncs of a log for a window of each rank");
+        .number("possible_per_s", possible, "windows / exchange and fdatasync of them");
+    beside.report(report_, possible);
+    report_.number("disk_syncs_a_window", median(syncs),
+                   "syncs of a log for a window of each rank");
   }
 
   void recovery_and_checkpoint() {
     const SharedPlace place(ranks_, options_.memory);
     auto db = open(place.database());
-    fill(*db);
+    load_.fill(*db, options_.rows);
     if (all()) recover(db, place, "log");
     std::vector<double> rates, floor;
     for (int run = 0; run < options_.runs; ++run) {
-      change_one(*db);
+      load_.change_one(*db);
       patient_barrier();
       const auto start = Clock::now();
       if (ranks_.first()) db->checkpoint();
@@ -249,8 +177,8 @@ class Bench {
 
   double in_memory_beside() {
     auto db = open("");
-    fill_hot(*db);
-    const double rate = windowed(*db, options_.commits);
+    load_.fill_hot(*db);
+    const double rate = load_.windowed(*db, options_.commits);
     db->close();
     return rate;
   }
@@ -266,7 +194,7 @@ class Bench {
       cluster.hosts = mpi::host_groups(MPI_COMM_WORLD).value();
     else
       cluster.transport = mpi::transport(MPI_COMM_WORLD).value();
-    return Database::open(path.empty() ? "memory" : "bench", rows_.schema, made,
+    return Database::open(path.empty() ? "memory" : "bench", load_.schema(), made,
                           std::move(cluster));
   }
 
@@ -336,81 +264,16 @@ class Bench {
   double looped(Database& db, int commits, std::vector<double>& times) {
     barrier();
     const auto start = Clock::now();
-    append(times, closed_loop(db, commits));
+    append(times, load_.closed_loop(db, commits));
     const double us = microseconds_since(start);
     patient_barrier();
     return largest(us) / commits;
   }
 
-  [[nodiscard]] std::int64_t key(int i) const { return std::int64_t{ranks_.rank} << 32 | i; }
-
-  void put(Connection& con, std::int64_t first, int count) {
-    con.start();
-    for (int i = 0; i < count; ++i) rows_.create(con, first + i);
-    con.commit().or_throw();
-  }
-  void fill_hot(Database& db) {
-    put(*db.connect(), key(0), hot_rows);
-    settle(db);
-  }
-  /// All rows from rank 0, and those that the others change.
-  void fill(Database& db) {
-    constexpr int at_once = 1000;
-    fill_hot(db);
-    const auto con = db.connect();
-    for (int i = hot_rows * ranks_.count; ranks_.first() && i < options_.rows; i += at_once)
-      put(*con, key(i), std::min(at_once, options_.rows - i));
-    settle(db);
-  }
-
-  void change(Connection& con, int id, int to) {
-    con.start();
-    rows_.change(con, key(id), to);
-  }
-  void change_one(Database& db) {
-    const auto con = db.connect();
-    change(*con, 0, ++turn_);
-    con->commit().or_throw();
-  }
-
-  /// One connection on each rank; microseconds of each commit here.
-  std::vector<double> closed_loop(Database& db, int commits) {
-    const auto con = db.connect();
-    std::vector<double> times;
-    for (int i = 0; i < commits; ++i) {
-      change(*con, i % hot_rows, ++turn_);
-      const auto start = Clock::now();
-      con->commit().or_throw();
-      times.push_back(microseconds_since(start));
-    }
-    return times;
-  }
-
-  /// Commits/s of all ranks, each with `depth` under way, as commit_bench has them.
-  double windowed(Database& db, int commits) {
-    std::vector<std::unique_ptr<Connection>> connections;
-    for (int i = 0; i < options_.depth; ++i) connections.push_back(db.connect());
-    barrier();
-    const auto start = Clock::now();
-    int done = 0;
-    for (int turn = 0; done < commits; ++turn) {
-      for (int i = 0; i < options_.depth; ++i) {
-        auto& con = *connections[std::size_t(i)];
-        if (turn > 0) con.wait().or_throw();
-        change(con, i, ++turn_);
-        con.commit_later();
-        ++done;
-      }
-    }
-    for (auto& con : connections) con->wait().or_throw();
-    return sum(done / microseconds_since(start) * 1e6);
-  }
-
   const Options& options_;
   const Ranks& ranks_;
   Report& report_;
-  const Rows rows_;
-  int turn_ = 0;
+  GridLoad load_{ranks_, options_.depth};
 };
 
 }  // namespace

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The exdb authors
 //
-// The rows that both benchmarks of durability write: 64 bytes and a unique key.
+// What both benchmarks of durability have: the rows that they write, of 64 bytes and with a unique key,
+// and what they say of commits on a disk beside those in memory.
+//
+// Threads: plain values, of one thread.
+// Failure: as the database's.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "common/bench.hpp"
+#include "common/report.hpp"
 #include "exdb/exdb.hpp"
 
 namespace exdb::bench {
@@ -32,5 +37,36 @@ struct Rows {
 };
 
 inline double median(std::vector<double> values) { return summary(std::move(values)).median; }
+
+inline void append(std::vector<double>& to, const std::vector<double>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+/// Commits/s with many under way, run by run: in memory, and right after that on the disk.
+class BesideMemory {
+ public:
+  void add(double in_memory, double on_disk) {
+    memory_.push_back(in_memory);
+    disk_.push_back(on_disk);
+    shares_.push_back(on_disk / in_memory);
+  }
+  /// `possible`: by the device alone, or the exchange and the device.
+  void report(Report& to, double possible) const {
+    const double disk = median(disk_), memory = median(memory_);
+    const auto [lowest, highest] = std::minmax_element(shares_.begin(), shares_.end());
+    to.number("disk_windowed_per_s", disk, "commits/s on the disk, many under way")
+        .number("disk_windowed_ratio", possible / disk, "  x slower than that (goal: 1.5)")
+        .number("memory_beside_per_s", memory, "commits/s in memory, between those")
+        .number("disk_share", median(shares_), "  share of that on the disk, run by run")
+        .number("disk_share_min", *lowest, "    lowest")
+        .number("disk_share_max", *highest, "    highest")
+        .number("disk_bound_ratio", std::min(possible, memory) / disk,
+                "  x slower than the smaller of both");
+  }
+  [[nodiscard]] double disk_per_s() const { return median(disk_); }
+
+ private:
+  std::vector<double> memory_, disk_, shares_;
+};
 
 }  // namespace exdb::bench
