@@ -10,8 +10,8 @@
 //   D2  A commit of which anything may be in the log, and that was not applied, is answered
 //       unknown_outcome; all others are refused for certain (L4 of round_log.hpp).
 //   D3  After a failure nothing more is written; what was published can be read.
-//   D4  One thread has the turn at a time. What it writes it writes without the replica's lock:
-//       readers and checkpoints do not wait for the device.
+//   D4  One thread has the turn at a time. What it writes it writes without the replica's lock: who reads,
+//       or takes the state for a checkpoint, does not wait for the device.
 //   D5  What nobody waits for, of commit_later(), is written with the next commit that somebody waits
 //       for, or soon by a thread of this: a window of them shares one fsync.
 //   D6  Who has the turn waits for those who were just answered, since as a rule they come back:

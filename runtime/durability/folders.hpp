@@ -16,7 +16,7 @@ namespace exdb {
 class Folders {
  public:
   virtual ~Folders() = default;
-  /// As DiskFolder::hold(): made, safely, when it is not there, and this process's alone.
+  /// As DiskFolder::hold(): made when it is not there, safe whoever has made it, and this process's alone.
   virtual Result<std::unique_ptr<Folder>> hold(const std::string& path) = 0;
   /// One that is there, which others use too: for names that nobody else gives.
   virtual Result<std::unique_ptr<Folder>> beside(const std::string& path) = 0;

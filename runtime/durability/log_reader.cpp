@@ -77,8 +77,9 @@ class LogReading {
     path_ = folder_.path_of(segment.name);
     auto file = folder_.open(segment.name);
     if (!file) return file.status();
-    // From the device and not from memory: after an fsync that failed the two may differ, and what
-    // is given out here must not go when the machine does.
+    // V4 of recovery.hpp: from the device and not from memory, for what is given out here must not go
+    // when the machine does, and after an fsync that failed the two may differ. All files before the
+    // last were synced before that was begun (L2 of round_log.hpp).
     if (last) {
       if (auto status = (*file)->sync(); !status) return status;
     }

@@ -72,20 +72,6 @@ Result<FileHead> load(Folder& folder, const std::string& name, const DatabaseIde
   return read->head;
 }
 
-/// V4. All files before the last were synced before that was begun (L2 of round_log.hpp). What a sync of
-/// before has failed to write is not there when it is read from the device.
-Status settle_log(Folder& folder, const std::vector<std::string>& names) {
-  const auto last = std::find_if(names.rbegin(), names.rend(), [](const std::string& name) {
-    return round_of_name(FileKind::log, name).has_value();
-  });
-  if (last == names.rend()) return {};
-  auto file = folder.open(*last);
-  if (!file) return file.status();
-  if (auto status = (*file)->sync(); !status) return status;
-  (*file)->forget_cached();
-  return {};
-}
-
 }  // namespace
 
 Result<DatabaseIdentity> read_base(Folder& folder, std::string& text_there) {
@@ -150,7 +136,6 @@ Result<Recovery> recover(Folder& folder, const DatabaseIdentity& identity, Recov
   auto names = folder.list();
   if (!names) return names.status();
   if (auto status = remove_unfinished(folder, *names); !status) return status;
-  if (auto status = settle_log(folder, *names); !status) return status;
   Recovery recovery;
   Marks marks;
   Status first_damage;

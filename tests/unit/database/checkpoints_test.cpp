@@ -94,10 +94,11 @@ class CheckpointsTest : public ::testing::Test {
   std::atomic<bool> refused{false};
 };
 
-/// AgreedWords W2: what was said in a life before is in the log, and counts no more.
+/// AgreedWords W2: what was said in a life before, and is in no checkpoint of it, is in the log, and counts
+/// no more.
 TEST_F(CheckpointsTest, words_of_a_life_before_are_not_heard_again) {
-  commit_name(*cores[0], AgreedWords::preempt(), false);
   commit_name(*cores[0], AgreedWords::checkpoint(), false);
+  commit_name(*cores[0], AgreedWords::preempt(), false);
   EXPECT_NE(cores[0]->replica->words().preempt_said(), Csn{});
   close_all();
   network = std::make_unique<LocalNetwork>(LocalNetwork::Options{nodes, false});

@@ -133,6 +133,77 @@ TEST(Durable, a_device_that_fails_a_checkpoint_is_not_trusted_with_commits_and_a
   }
 }
 
+/// A route whose device answers when the test lets it. `now`: by which an fsync is measured.
+struct RouteOnGate {
+  using Now = std::chrono::steady_clock::time_point (*)() noexcept;
+  explicit RouteOnGate(Now now = std::chrono::steady_clock::now)
+      : route(*replica,
+              std::make_unique<RoundLog>(folder, DatabaseIdentity{7, schema->hash()},
+                                         RoundLog::Options{1 << 16, true}, LogEnd{}),
+              lock, autoids, {}, now) {}
+  ~RouteOnGate() { EXPECT_TRUE(route.close().ok()); }
+
+  /// `sent`: is called when it is with the route, and waits.
+  void commit(const std::string& name, const std::function<void()>& sent = {}) {
+    Outgoing out;
+    out.id = route.new_id();
+    out.shared.snapshot = route.published();
+    out.shared.snapshot_name = name;
+    const auto item = route.submit(out).value();
+    if (sent) sent();
+    EXPECT_EQ(route.wait(*item).code, ErrorCode::ok);
+  }
+
+  static StorageOptions small() {
+    StorageOptions options;
+    options.segment.unit_bytes = std::size_t{1} << 18;
+    return options;
+  }
+  GatedFolder folder;
+  const std::shared_ptr<const Dictionary> schema = DurableLife::schema();
+  const std::unique_ptr<Replica> replica =
+      Replica::create(schema, small(), false, NodeId{}).value();
+  std::mutex lock;
+  std::atomic<std::uint64_t> autoids{1};
+  DurableRoute route;
+};
+
+/// D4.
+TEST(Durable, who_reads_or_begins_a_checkpoint_does_not_wait_for_the_device) {
+  RouteOnGate on;
+  on.folder.gate.set(false);
+  std::thread committing([&] { on.commit("1"); });
+  on.folder.gate.wait_for_somebody();
+  {
+    const std::unique_lock lock(on.lock, std::try_to_lock);
+    EXPECT_TRUE(lock.owns_lock()) << "the replica's, while its round is with the device";
+  }
+  on.folder.gate.set(true);
+  committing.join();
+}
+
+/// D4.
+TEST(Durable, nobody_has_the_turn_beside_another) {
+  RouteOnGate on;
+  on.folder.gate.set(false);
+  std::thread first([&] { on.commit("1"); });
+  on.folder.gate.wait_for_somebody();
+  std::atomic<bool> had_turn{false};
+  std::thread asking([&] {
+    EXPECT_TRUE(on.route
+                    .in_turn([&](RoundLog&) {
+                      had_turn = true;
+                      return Status();
+                    })
+                    .ok());
+  });
+  std::thread second([&] { on.commit("2"); });
+  EXPECT_FALSE(happens_unasked([&] { return had_turn || on.folder.gate.at_it() == 2; }));
+  on.folder.gate.set(true);
+  for (auto* each : {&first, &asking, &second}) each->join();
+  EXPECT_EQ(on.route.rounds(), 2U);
+}
+
 /// By this clock an fsync takes an hour.
 std::chrono::steady_clock::time_point hours() noexcept {
   static std::atomic<int> passed{0};
@@ -141,38 +212,39 @@ std::chrono::steady_clock::time_point hours() noexcept {
 
 /// D6: the thread that was answered comes back while the next one leads, and they share an fsync.
 TEST(Durable, who_leads_waits_for_those_that_were_just_answered) {
-  GatedFolder folder;
-  const auto schema = DurableLife::schema();
-  StorageOptions storage;
-  storage.segment.unit_bytes = std::size_t{1} << 18;
-  const auto replica = Replica::create(schema, storage, false, NodeId{}).value();
-  std::mutex lock;
-  std::atomic<std::uint64_t> autoids{1};
-  auto log = std::make_unique<RoundLog>(folder, DatabaseIdentity{7, schema->hash()},
-                                        RoundLog::Options{1 << 16, true}, LogEnd{});
-  DurableRoute route(*replica, std::move(log), lock, autoids, {}, hours);
-  const auto commit = [&route](const std::string& name, const std::function<void()>& sent = {}) {
-    Outgoing out;
-    out.id = route.new_id();
-    out.shared.snapshot = route.published();
-    out.shared.snapshot_name = name;
-    const auto item = route.submit(out).value();
-    if (sent) sent();
-    EXPECT_EQ(route.wait(*item).code, ErrorCode::ok);
-  };
-  commit("0");
-  folder.gate.set(false);
+  RouteOnGate on(hours);
+  on.commit("0");
+  on.folder.gate.set(false);
   std::thread first([&] {
-    commit("1");  // while the other one comes
+    on.commit("1");  // while the other one comes
     // Time for that one to lead without this, if it does not wait.
-    (void)happens_unasked([&] { return route.rounds() == 3; });
-    commit("3");
+    (void)happens_unasked([&] { return on.route.rounds() == 3; });
+    on.commit("3");
   });
-  folder.gate.wait_for_somebody();
-  commit("2", [&] { folder.gate.set(true); });
+  on.folder.gate.wait_for_somebody();
+  on.commit("2", [&] { on.folder.gate.set(true); });
   first.join();
-  EXPECT_EQ(route.rounds(), 3U);
-  EXPECT_TRUE(route.close().ok());
+  EXPECT_EQ(on.route.rounds(), 3U);
+}
+
+/// By this clock it takes 0.4 ms.
+std::chrono::steady_clock::time_point parts_of_a_millisecond() noexcept {
+  static std::atomic<int> passed{0};
+  return std::chrono::steady_clock::time_point(std::chrono::microseconds(400 * passed++));
+}
+
+/// D6: one that does not come back is not waited for.
+TEST(Durable, who_leads_goes_on_without_those_that_stay_away) {
+  RouteOnGate on(parts_of_a_millisecond);
+  on.folder.gate.set(false);
+  std::thread stays_away([&] { on.commit("1"); });
+  on.folder.gate.wait_for_somebody();
+  std::thread comes([&] { on.commit("2", [&] { on.folder.gate.set(true); }); });
+  stays_away.join();
+  const bool alone = happens_in_the_end([&] { return on.route.rounds() == 2; });
+  EXPECT_TRUE(alone);
+  if (!alone) on.commit("3");  // or it would wait for ever
+  comes.join();
 }
 
 /// A process that is killed leaves its newest rounds in the cache of the system alone. What is found of

@@ -29,6 +29,11 @@ struct Gate {
     open = to;
     changed.notify_all();
   }
+  /// How many wait here.
+  int at_it() {
+    const std::lock_guard lock(mutex);
+    return waiting;
+  }
   void wait_for_somebody() {
     std::unique_lock lock(mutex);
     changed.wait(lock, [this] { return waiting != 0; });
@@ -91,6 +96,14 @@ class GatedFolder final : public Folder {
     return std::unique_ptr<File>(std::make_unique<GatedFile>(std::move(*file), gate, discards));
   }
 };
+
+/// Whether `done` becomes true, which nothing keeps it from. Only what never does takes long: a second
+/// or two of a processor that nobody else wants.
+template <class Done>
+bool happens_in_the_end(Done&& done) {
+  for (int turn = 0; turn < 2'000'000 && !done(); ++turn) std::this_thread::yield();
+  return done();
+}
 
 /// Whether `done` becomes true though nothing lets it: others get their turns meanwhile. What cannot is
 /// never found to; what can, nearly always.

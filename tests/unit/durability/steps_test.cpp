@@ -95,6 +95,20 @@ TEST_F(Steps, rounds_since_the_checkpoint_are_there_for_others_after_a_restart) 
   EXPECT_FALSE(third.history->chain_at(Round{11}).ok());
 }
 
+/// H5: and no more of them than a history keeps.
+TEST(RecentRounds, are_the_newest_of_a_recovery) {
+  ToyMember sink;
+  RecentRounds recent(sink, 300);
+  ASSERT_TRUE(recent.begin().ok());
+  for (std::uint64_t round = 1; round <= 10; ++round)
+    ASSERT_TRUE(recent.round(ToyMember::round_of(round, std::string(100, 'x'))).ok());
+  ReadLog log;
+  const auto begin = recent.take(log);
+  ASSERT_EQ(begin.before.size(), 3U);
+  EXPECT_EQ(begin.before.front().round, Round{8});
+  EXPECT_EQ(begin.from.round, Round{7});
+}
+
 /// R4: what is not known to be final is not applied, and not lost.
 TEST_F(Steps, rounds_that_were_not_final_are_held_and_those_that_were_are_applied) {
   member.remember("it");
