@@ -222,4 +222,17 @@ Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& item
   return {};
 }
 
+std::size_t transactions_in(Bytes payload) {
+  std::size_t count = 0;
+  for (ByteReader in(payload); in.remaining() > 0;) {
+    const auto first = in.get<std::uint8_t>();
+    if (first & flag_origin) in.get_varint();
+    in.get_varint();
+    in.get_bytes();
+    if (!in.ok()) break;
+    count += RoundItem::Kind(first & ~flag_origin) == RoundItem::Kind::transaction;
+  }
+  return count;
+}
+
 }  // namespace exdb

@@ -110,5 +110,7 @@ void encode_item(const RoundItem& item, ByteWriter& out);
 void encode_item_head(const RoundItem& item, std::size_t length, ByteWriter& out);
 /// The items of the payload of a batch of `member`, in order, with views into it.
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items);
+/// How many transactions are in it, that is answers when it was applied.
+[[nodiscard]] std::size_t transactions_in(Bytes payload);
 
 }  // namespace exdb

@@ -129,9 +129,10 @@ std::unique_ptr<CommitRoute> Durable::make_route(Replica& replica, std::mutex& l
   return route;
 }
 
-std::shared_ptr<DurableHistory> Durable::make_history(std::function<Marks()> marks) {
-  history_ =
-      std::make_shared<DurableHistory>(std::move(log_), std::move(marks), options_.log.fsync);
+std::shared_ptr<DurableHistory> Durable::make_history(std::function<Marks()> marks,
+                                                      std::optional<MemberId> answered) {
+  history_ = std::make_shared<DurableHistory>(std::move(log_), std::move(marks), options_.log.fsync,
+                                              answered);
   rounds_ = history_.get();
   rounds_->on_round([this] { tell_if_due(); });
   return history_;

@@ -72,7 +72,8 @@ class Durable {
   [[nodiscard]] std::unique_ptr<CommitRoute> make_route(Replica& replica, std::mutex& lock,
                                                         std::atomic<std::uint64_t>& autoids);
   /// The history of a node, once; it outlives neither this nor what `marks` reads.
-  [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks);
+  [[nodiscard]] std::shared_ptr<DurableHistory> make_history(std::function<Marks()> marks,
+                                                             std::optional<MemberId> answered);
   /// Of a node that comes and goes: the same.
   [[nodiscard]] std::shared_ptr<StableHistory> make_stable_history(StableHistory::Begin begin,
                                                                    std::function<Marks()> marks);

@@ -5,17 +5,21 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "cluster/commit_window.hpp"
 
 namespace exdb {
 
 DurableHistory::DurableHistory(std::unique_ptr<RoundLog> log, std::function<Marks()> marks,
-                               bool waits, std::chrono::nanoseconds at_once)
+                               bool waits, std::optional<MemberId> answered,
+                               std::chrono::nanoseconds at_once,
+                               std::chrono::steady_clock::time_point (*now)() noexcept)
     : marks_(std::move(marks)),
+      answered_(answered),
       first_(log->chain().round),
       applied_(first_),
       final_(first_),
       full_(first_),
-      writer_(std::move(log), lay_out, waits, at_once) {
+      writer_(std::move(log), lay_out, waits, at_once, now) {
   const auto begun = kept_.restart(writer_.log().chain(), true);
   EXDB_ASSERT(begun.ok(), "a history in memory begins anywhere");
 }
@@ -25,7 +29,15 @@ Status DurableHistory::append(CompletedRound&& round) {
   const auto bytes = payload_bytes(round);
   if (auto status = kept_.append(std::move(round)); !status) return status;
   if (bytes != 0) full_ = number;
-  return writer_.add({&kept_.held(number), marks_()}, bytes, bytes != 0);
+  const auto& kept = kept_.held(number);
+  return writer_.add({&kept, marks_()}, bytes, bytes != 0, writer_.gathers() ? answers(kept) : 0);
+}
+
+std::size_t DurableHistory::answers(const CompletedRound& round) const {
+  std::size_t count = 0;
+  for (const auto& batch : round.batches)
+    if (!answered_ || batch.member == *answered_) count += transactions_in(batch.bytes());
+  return count;
 }
 
 Status DurableHistory::sync() {

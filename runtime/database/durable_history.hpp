@@ -15,6 +15,8 @@
 // Threads: RoundHistory, newest_final() and state() under the drive lock; the rest from any.
 // Cost: in memory as MemoryRoundHistory, and one copy of each payload on the way to the log.
 #pragma once
+#include <optional>
+
 #include "database/group_writer.hpp"
 #include "database/logged_rounds.hpp"
 
@@ -23,9 +25,12 @@ namespace exdb {
 class DurableHistory final : public RoundHistory, public Finality, public LoggedRounds {
  public:
   /// `marks`: what this process has given out, now; lock-free, called once there are rounds. `waits`: for the device.
-  /// `at_once`: who drives writes itself while a sync takes less.
-  DurableHistory(std::unique_ptr<RoundLog> log, std::function<Marks()> marks, bool waits,
-                 std::chrono::nanoseconds at_once = at_once_default);
+  /// `answered`: whose transactions are answered when they are on this device (GroupWriter G5); none: those of all members.
+  /// `at_once`: who drives writes itself while a sync takes less. `now`: as GroupWriter.
+  DurableHistory(
+      std::unique_ptr<RoundLog> log, std::function<Marks()> marks, bool waits,
+      std::optional<MemberId> answered = {}, std::chrono::nanoseconds at_once = at_once_default,
+      std::chrono::steady_clock::time_point (*now)() noexcept = std::chrono::steady_clock::now);
 
   // --- RoundHistory ---
   Status append(CompletedRound&& round) override;
@@ -66,8 +71,10 @@ class DurableHistory final : public RoundHistory, public Finality, public Logged
     Marks marks;
   };
   static Status lay_out(RoundLog& log, const std::vector<Queued>& group);
+  [[nodiscard]] std::size_t answers(const CompletedRound& round) const;
 
   const std::function<Marks()> marks_;
+  const std::optional<MemberId> answered_;
 
   // --- under the drive lock ---
   MemoryRoundHistory kept_;

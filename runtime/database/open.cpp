@@ -268,7 +268,12 @@ void add_history(DatabaseCore& core, Node::Options& options,
   if (!core.restored) return;
   std::shared_ptr<DurableHistory> own;
   if (core.durable) {
-    own = core.durable->make_history([&core] { return marks_of(core); });
+    // With copies all wait for each of them.
+    std::optional<MemberId> answered;
+    if (core.options.disk->copies == 0)
+      answered =
+          MemberId{std::uint32_t(std::ranges::find(members, core.self.value) - members.begin())};
+    own = core.durable->make_history([&core] { return marks_of(core); }, answered);
     options.history = own;
     options.finality = own;
   } else {

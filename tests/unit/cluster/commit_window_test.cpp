@@ -210,8 +210,10 @@ TEST(CommitWindow, items_come_out_of_a_payload_as_they_went_in) {
   EXPECT_EQ(items[1].bytes.size(), 5U);
   EXPECT_EQ(items[1].origin, NodeId{3});
   EXPECT_EQ(items[1].member, MemberId{3});
+  EXPECT_EQ(transactions_in(taken.payload), 1U);
   for (std::size_t cut = 1; cut < taken.payload.size(); ++cut) {
     items.clear();
+    EXPECT_EQ(transactions_in(Bytes(taken.payload).first(cut)), 0U);
     (void)decode_items(MemberId{3}, Bytes(taken.payload).first(cut), items);
     EXPECT_LT(items.size(), 2U);
   }
@@ -232,6 +234,7 @@ TEST(CommitWindow, a_batch_carries_items_of_several_origins_and_only_foreign_one
   std::vector<RoundItem> items;
   ASSERT_TRUE(decode_items(MemberId{3}, taken.payload, items).ok());
   ASSERT_EQ(items.size(), origins.size());
+  EXPECT_EQ(transactions_in(taken.payload), origins.size());
   for (std::uint64_t i = 0; i < origins.size(); ++i) {
     EXPECT_EQ(items[i].origin, NodeId{origins[i]}) << i;
     EXPECT_EQ(items[i].member, MemberId{3}) << i;

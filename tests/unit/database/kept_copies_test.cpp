@@ -103,7 +103,7 @@ struct Here {
   std::shared_ptr<DurableHistory> history = std::make_shared<DurableHistory>(
       std::make_unique<RoundLog>(folder, DatabaseIdentity{7, 8}, RoundLog::Options{1 << 16, true},
                                  LogEnd{}),
-      [] { return Marks{}; }, true, std::chrono::nanoseconds(0));
+      [] { return Marks{}; }, true, std::nullopt, std::chrono::nanoseconds(0));
   KeptCopies finality{{MemberId{1}}, history, Round{}, "test"};
 
   void add(std::uint64_t number, std::size_t bytes) {

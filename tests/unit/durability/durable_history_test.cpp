@@ -6,8 +6,10 @@
 
 #include <thread>
 
+#include "cluster/commit_window.hpp"
 #include "durability/log_reader.hpp"
 #include "gated_folder.hpp"
+#include "told_clock.hpp"
 
 namespace exdb {
 namespace {
@@ -21,13 +23,15 @@ struct HistoryOnDisk : testing::Test {
   int told = 0;
   std::unique_ptr<DurableHistory> history = made(true);
 
-  std::unique_ptr<DurableHistory> made(bool waits) {
+  std::unique_ptr<DurableHistory> made(
+      bool waits, std::optional<MemberId> answered = {},
+      ToldClock::TimePoint (*now)() noexcept = std::chrono::steady_clock::now) {
     auto history_made = std::make_unique<DurableHistory>(
         std::make_unique<RoundLog>(folder, identity, RoundLog::Options{1 << 16, waits}, LogEnd{}),
         [] {
           return Marks{5, 6};
         },
-        waits, std::chrono::nanoseconds(0));
+        waits, answered, std::chrono::nanoseconds(0), now);
     history_made->on_change([this] {
       const std::lock_guard lock(mutex);
       ++told;
@@ -166,6 +170,68 @@ TEST_F(HistoryOnDisk, without_waiting_for_the_device_who_drives_writes) {
   EXPECT_EQ(final(), Round{3});
   EXPECT_TRUE(history->close().ok());
   EXPECT_EQ(on_device().size(), 3u);
+}
+
+struct HistoryOnSlowDisk : HistoryOnDisk {
+  ~HistoryOnSlowDisk() override { folder.gate.set(true); }
+
+  /// A round with so many transactions of two members.
+  void append_of(int first, int second) {
+    CompletedRound round;
+    round.round = history->chain().round.next();
+    for (const int count : {first, second}) {
+      auto& batch = round.batches.emplace_back();
+      batch.member = MemberId{std::uint32_t(round.batches.size() - 1)};
+      ByteWriter out(batch.payload);
+      for (int i = 0; i < count; ++i)
+        encode_item({RoundItem::Kind::transaction, batch.member, NodeId{}, 1, {}}, out);
+    }
+    ASSERT_TRUE(history->append(std::move(round)).ok());
+  }
+  bool begins() {
+    return happens_unasked([&] {
+      const std::lock_guard lock(folder.gate.mutex);
+      return folder.gate.waiting != 0;
+    });
+  }
+  void sync() {
+    folder.gate.wait_for_somebody();
+    ToldClock::pass(std::chrono::milliseconds(8));
+    folder.gate.set(true);
+    wait_until_final(history->chain().round);
+    folder.gate.set(false);
+  }
+  /// The third group is of a device that is known to be slow, and has one transaction of each.
+  void begin(std::optional<MemberId> answered) {
+    history = made(true, answered, ToldClock::now);
+    folder.gate.set(false);
+    for (int group = 0; group < 3; ++group) {
+      append_of(1, 1);
+      sync();
+    }
+  }
+};
+
+/// G5 of GroupWriter.
+TEST_F(HistoryOnSlowDisk, waits_for_the_transactions_of_its_own_member_to_come_back) {
+  begin(MemberId{0});
+  append_of(0, 1);
+  EXPECT_FALSE(begins());
+  append_of(1, 0);
+  sync();
+  EXPECT_EQ(history->groups(), 4U);
+  append_of(1, 0);
+  sync();
+}
+
+/// As where each copy is waited for.
+TEST_F(HistoryOnSlowDisk, waits_for_the_transactions_of_all_members_when_all_wait_for_it) {
+  begin(std::nullopt);
+  append_of(1, 0);
+  EXPECT_FALSE(begins());
+  append_of(0, 1);
+  sync();
+  EXPECT_EQ(history->groups(), 4U);
 }
 
 }  // namespace

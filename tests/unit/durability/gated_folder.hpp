@@ -16,12 +16,14 @@ struct Gate {
   std::condition_variable changed;
   bool open = true;
   int waiting = 0;
+  int let_pass = 0;
 
   void pass() {
     std::unique_lock lock(mutex);
     ++waiting;
     changed.notify_all();
-    changed.wait(lock, [this] { return open; });
+    changed.wait(lock, [this] { return open || let_pass != 0; });
+    if (!open) --let_pass;
     --waiting;
   }
   void set(bool to) {
@@ -33,6 +35,11 @@ struct Gate {
   int at_it() {
     const std::lock_guard lock(mutex);
     return waiting;
+  }
+  void let_one_pass() {
+    const std::lock_guard lock(mutex);
+    ++let_pass;
+    changed.notify_all();
   }
   void wait_for_somebody() {
     std::unique_lock lock(mutex);
