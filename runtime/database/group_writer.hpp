@@ -72,7 +72,7 @@ class GroupWriter {
     queue_.push_back(std::move(entry));
     queued_bytes_ += bytes;
     group_bytes_ += bytes;
-    expect_fewer(answers);
+    came(answers);
     ++added_;
     if (wanted || queue_.size() > queued_max) wanted_ = added_;
     if (wanted_ != added_ || (at_once_ && !writing_)) return {};
@@ -208,13 +208,13 @@ class GroupWriter {
       changed_.wait_for(lock, stop, until - now, over);
     gathering_ = false;
   }
-  void expect_fewer(std::size_t answers) {
+  void came(std::size_t answers) {
     answers_ += answers;
     if (back_ >= expected_) return;
     back_ += answers;
     if (back_ >= expected_) back_in_.add(now_() - ended_);
   }
-  void expect_those_of(std::size_t group_answers) {
+  void expect(std::size_t group_answers) {
     if (back_ < expected_) back_in_.add(Clock::duration::max());
     back_ = answers_;
     expected_ = group_answers + answers_;
@@ -241,12 +241,13 @@ class GroupWriter {
     lock.lock();
     writing_ = false;
     if (status.ok()) {
-      written_ += group.size();
       queued_bytes_ -= bytes;
       groups_.fetch_add(1, std::memory_order_relaxed);
       measure(ended - begun);
       ended_ = ended;
-      expect_those_of(answers);
+      expect(answers);
+      // Last: who sees it comes back, and asks whether this gathers.
+      written_ += group.size();
       if (on_group_) on_group_();
     } else if (failure_.ok()) {
       failure_ = status;

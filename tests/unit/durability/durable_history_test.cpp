@@ -189,10 +189,7 @@ struct HistoryOnSlowDisk : HistoryOnDisk {
     ASSERT_TRUE(history->append(std::move(round)).ok());
   }
   bool begins() {
-    return happens_unasked([&] {
-      const std::lock_guard lock(folder.gate.mutex);
-      return folder.gate.waiting != 0;
-    });
+    return happens_unasked([this] { return folder.gate.has_somebody(); }, 20);
   }
   void sync() {
     folder.gate.wait_for_somebody();

@@ -26,6 +26,10 @@ struct Gate {
     if (!open) --let_pass;
     --waiting;
   }
+  bool has_somebody() {
+    const std::lock_guard lock(mutex);
+    return waiting != 0;
+  }
   void set(bool to) {
     const std::lock_guard lock(mutex);
     open = to;
@@ -115,8 +119,8 @@ bool happens_in_the_end(Done&& done) {
 /// Whether `done` becomes true though nothing lets it: others get their turns meanwhile. What cannot is
 /// never found to; what can, nearly always.
 template <class Done>
-bool happens_unasked(Done&& done) {
-  for (int turn = 0; turn < 2000 && !done(); ++turn) std::this_thread::yield();
+bool happens_unasked(Done&& done, int turns = 2000) {
+  for (int turn = 0; turn < turns && !done(); ++turn) std::this_thread::yield();
   return done();
 }
 
