@@ -189,7 +189,7 @@ struct HistoryOnSlowDisk : HistoryOnDisk {
     ASSERT_TRUE(history->append(std::move(round)).ok());
   }
   bool begins() {
-    return happens_unasked([this] { return folder.gate.has_somebody(); }, 20);
+    return happens_unasked([this] { return folder.gate.at_it() != 0; }, 20);
   }
   void sync() {
     folder.gate.wait_for_somebody();

@@ -26,10 +26,6 @@ struct Gate {
     if (!open) --let_pass;
     --waiting;
   }
-  bool has_somebody() {
-    const std::lock_guard lock(mutex);
-    return waiting != 0;
-  }
   void set(bool to) {
     const std::lock_guard lock(mutex);
     open = to;

@@ -90,7 +90,7 @@ struct WriterOnSlowDevice : WriterOfGroups {
 
   /// A look, as what follows tells it for certain: on a busy machine each turn takes as long as others want.
   bool begins() {
-    return happens_unasked([this] { return folder.gate.has_somebody(); }, 20);
+    return happens_unasked([this] { return folder.gate.at_it() != 0; }, 20);
   }
   void wait_until_begun() {
     folder.gate.wait_for_somebody();
