@@ -65,8 +65,7 @@ struct ResilientSession : Session {
   static constexpr std::chrono::milliseconds look_every{50};
   std::chrono::milliseconds keep_alive_;
   Clock::time_point next_look_{};
-  std::optional<std::uint32_t>
-      died_here_;  ///< a process of this host, as long as nobody was heard since
+  std::optional<std::uint32_t> died_here_;  ///< on this host, and nobody was heard since
   Clock::time_point died_at_{};
   void die(std::uint32_t node);
   void look_for_shut_queue(Clock::time_point now);
