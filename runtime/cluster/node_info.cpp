@@ -47,6 +47,8 @@ void Node::Inside::fill_members(ClusterInfo& info) {
 ClusterInfo Node::cluster_info() const {
   auto& in = *inside_;
   ClusterInfo info;
+  // First: what was published before this call is of a round that is counted.
+  const std::lock_guard lock(in.drive_lock);
   info.self = in.self.value;
   info.transport = in.transport->describe();
   info.quorum = in.quorum.allows();
@@ -55,7 +57,6 @@ ClusterInfo Node::cluster_info() const {
   info.rounds = in.rounds;
   info.rounds_empty = in.rounds_empty;
   info.round = in.applied_;
-  const std::lock_guard lock(in.drive_lock);
   for (std::uint32_t node = 0; node < in.transport->size(); ++node) {
     ClusterNodeInfo each;
     each.node = in.info(node);
