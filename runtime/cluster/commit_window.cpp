@@ -197,26 +197,30 @@ void encode_item_head(const RoundItem& item, std::size_t length, ByteWriter& out
   out.put_varint(length);
 }
 
+/// The next one, with a view into the payload. False when it is broken.
+static bool read_item(ByteReader& in, MemberId member, RoundItem& item) {
+  const auto first = in.get<std::uint8_t>();
+  const auto kind = std::uint8_t(first & ~flag_origin);
+  const std::uint64_t origin = first & flag_origin ? in.get_varint() : member.value;
+  item.kind = RoundItem::Kind(kind);
+  item.member = member;
+  item.origin = NodeId{std::uint32_t(origin)};
+  item.sequence = in.get_varint();
+  item.bytes = in.get_bytes();
+  return in.ok() && origin <= std::numeric_limits<std::uint32_t>::max() &&
+         kind >= std::uint8_t(RoundItem::Kind::transaction) &&
+         kind <= std::uint8_t(RoundItem::Kind::gone);
+}
+
 Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& items) {
-  ByteReader in(payload);
   // No count in front: the payload's length is checked by the frame, and a count could only
   // contradict it.
-  while (in.remaining() > 0) {
+  for (ByteReader in(payload); in.remaining() > 0;) {
     RoundItem item;
-    const auto first = in.get<std::uint8_t>();
-    const auto kind = std::uint8_t(first & ~flag_origin);
-    const std::uint64_t origin = first & flag_origin ? in.get_varint() : member.value;
-    item.kind = RoundItem::Kind(kind);
-    item.member = member;
-    item.origin = NodeId{std::uint32_t(origin)};
-    item.sequence = in.get_varint();
-    item.bytes = in.get_bytes();
-    if (!in.ok() || origin > std::numeric_limits<std::uint32_t>::max() ||
-        kind < std::uint8_t(RoundItem::Kind::transaction) ||
-        kind > std::uint8_t(RoundItem::Kind::gone))
+    if (!read_item(in, member, item))
       return {ErrorCode::cluster_protocol, "from node " + std::to_string(member.value) +
                                                ": a batch with a broken item of kind " +
-                                               std::to_string(kind)};
+                                               std::to_string(int(item.kind))};
     items.push_back(item);
   }
   return {};
@@ -224,14 +228,9 @@ Status decode_items(MemberId member, Bytes payload, std::vector<RoundItem>& item
 
 std::size_t transactions_in(Bytes payload) {
   std::size_t count = 0;
-  for (ByteReader in(payload); in.remaining() > 0;) {
-    const auto first = in.get<std::uint8_t>();
-    if (first & flag_origin) in.get_varint();
-    in.get_varint();
-    in.get_bytes();
-    if (!in.ok()) break;
-    count += RoundItem::Kind(first & ~flag_origin) == RoundItem::Kind::transaction;
-  }
+  RoundItem item;
+  for (ByteReader in(payload); in.remaining() > 0 && read_item(in, {}, item);)
+    count += item.kind == RoundItem::Kind::transaction;
   return count;
 }
 

@@ -47,8 +47,8 @@ struct Peer {
   bool seated = false, voter = false, leaves = false, consents = false;
   Ballot view;  ///< installed there, when seated
   RoundHistory::Chain final;
-  Round newest;  ///< complete there
-  Round applied;
+  Round newest;                         ///< complete there
+  Round applied;                        ///< of who is outside of the view, as it said
   std::optional<ViewTime> level_since;  ///< outside of the view: it has had all rounds since
   MemberSet reach;
   Lineage lineage;

@@ -167,7 +167,6 @@ void ViewMember::take(MemberId from, const ViewHeader& header, const Ack& ack) {
   auto& peer = peers_.of(from);
   peer.leaves = ack.leaves;
   peer.final = ack.final;
-  peer.applied = ack.applied;
   peer.reach = ack.reach;
   hear_lineage(from, ack.lineage, ack.recv);
   if (!of_this_view(from, header)) return;

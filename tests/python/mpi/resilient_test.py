@@ -56,6 +56,12 @@ def lost():
     # Of what this rank was told is committed.
     here = keys_here()
     return [key for key in acked if 1_000_000 * rank + key not in here]
+def say_pid():
+    with open(f"pid.{rank}.new", "w") as file: file.write(str(os.getpid()))
+    os.rename(f"pid.{rank}.new", f"pid.{rank}")
+def pid_of(other):
+    while not os.path.exists(f"pid.{other}"): time.sleep(0.01)
+    return int(open(f"pid.{other}").read())
 def meet(name, ranks):
     # Without MPI and without the database: the ranks that live.
     open(f"{name}.{rank}", "w").close()
@@ -216,16 +222,14 @@ def test_a_stopped_rank_is_left_out_and_joins_again(start: Start) -> None:
         commit()
         meet("open", [0, 1, 2])
         if rank == 2:
-            open("pid", "w").write(str(os.getpid()))
-            os.rename("pid", "pid.there")
+            say_pid()
             joined = commit_until(lambda: os.path.exists("woken") and
                                   os.path.exists("went_on.1") and acked and acked[-1] > 1)
             after = len(acked)
             commit_until(lambda: len(acked) >= after + 3)
         else:
             if rank == 0:
-                while not os.path.exists("pid.there"): time.sleep(0.01)
-                pid = int(open("pid.there").read())
+                pid = pid_of(2)
                 os.kill(pid, signal.SIGSTOP)
             out = commit_until(lambda: (1, 2) in gone)
             before = len(acked)
@@ -259,18 +263,14 @@ def test_who_hears_nobody_after_a_death_says_what_it_may_be(start: Start) -> Non
         con = db.connect()
         commit()
         meet("open", [0, 1, 2])
-        open(f"pid.{rank}.new", "w").write(str(os.getpid()))
-        os.rename(f"pid.{rank}.new", f"pid.{rank}")
+        say_pid()
         if rank == 0:
-            pids = []
-            for other in [1, 2]:
-                while not os.path.exists(f"pid.{other}"): time.sleep(0.01)
-                pids.append(int(open(f"pid.{other}").read()))
-            os.kill(pids[0], signal.SIGSTOP)
-            os.kill(pids[1], signal.SIGKILL)
+            to_stop, to_kill = pid_of(1), pid_of(2)
+            os.kill(to_stop, signal.SIGSTOP)
+            os.kill(to_kill, signal.SIGKILL)
             alone = commit_until(lambda: 905 in refused and (1, 1) in gone and (1, 2) in gone)
             time.sleep(1)
-            os.kill(pids[0], signal.SIGCONT)
+            os.kill(to_stop, signal.SIGCONT)
         else:
             alone = rank == 1 or time.sleep(60)
         refused.clear()
